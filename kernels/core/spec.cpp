@@ -1,0 +1,295 @@
+#include "kernels/core/spec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+namespace graft {
+namespace {
+
+// SplitMix64: the harness wants cheap reproducible bits, independent of the engine's own generator, which is under test itself.
+struct Bits {
+  std::uint64_t s;
+  std::uint64_t next() {
+    std::uint64_t z = (s += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+  }
+  double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+  double normal() { return std::sqrt(-2 * std::log(1 - unit())) * std::cos(6.283185307179586 * unit()); }
+};
+
+double draw(Fill fill, Bits& b, DType t, std::int64_t limit, bool inf_row) {
+  switch (fill) {
+    case Fill::normal: return b.normal();
+    case Fill::positive: return 0.1 + 1.9 * b.unit();
+    case Fill::unit: return b.unit();
+    case Fill::large_offset: return 1000 * (1 + std::floor(8 * b.unit()) * std::max(epsilon_of(t), 0x1p-40));
+    case Fill::equal: return 1.7;
+    case Fill::inf_rows: { const double v = b.normal(); return inf_row ? -INFINITY : v; }
+    case Fill::denormal: return (b.unit() - 0.5) * smallest_normal(t);
+    case Fill::extreme: return b.unit() < 0.5 ? -80.0 : 80.0;
+    case Fill::index: return limit > 0 ? static_cast<double>(b.next() % static_cast<std::uint64_t>(limit)) : 0;
+    case Fill::boolean: return static_cast<double>(b.next() & 1);
+    case Fill::zero: return 0;
+  }
+  return 0;
+}
+
+void store(void* p, DType t, std::int64_t i, double v) {
+  visit(t, [&]<class T>() {
+    if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) static_cast<T*>(p)[i] = T(static_cast<float>(v));
+    else static_cast<T*>(p)[i] = static_cast<T>(v);
+  });
+}
+double load(const void* p, DType t, std::int64_t i) {
+  return visit(t, [&]<class T>() -> double {
+    if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) return static_cast<float>(static_cast<const T*>(p)[i]);
+    else return static_cast<double>(static_cast<const T*>(p)[i]);
+  });
+}
+
+// f(flat row-major position, element offset) over a view
+template <class F>
+void each(const View& v, F&& f) {
+  const std::int64_t n = v.numel();
+  std::int64_t at[kMaxRank] = {}, off = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    f(i, off);
+    for (int d = v.rank - 1; d >= 0; --d) {
+      off += v.stride[d];
+      if (++at[d] < v.shape[d]) break;
+      off -= v.stride[d] * v.shape[d];
+      at[d] = 0;
+    }
+  }
+}
+
+std::string coordinates(const View& v, std::int64_t i) {
+  std::string s;
+  for (int d = v.rank - 1; d >= 0; --d) {
+    s = std::to_string(v.shape[d] ? i % v.shape[d] : 0) + (s.empty() ? "" : ",") + s;
+    if (v.shape[d]) i /= v.shape[d];
+  }
+  return "[" + s + "]";
+}
+
+std::uint64_t hash(std::string_view s) {
+  std::uint64_t h = 1469598103934665603ull;
+  for (unsigned char c : s) h = (h ^ c) * 1099511628211ull;
+  return h;
+}
+
+constexpr std::size_t kGuard = 128;       // bytes before and after every buffer
+constexpr std::byte kPattern{0xff};       // as a float of any width: NaN
+
+std::vector<double> values(const View& v) {
+  std::vector<double> out(static_cast<std::size_t>(v.numel()));
+  each(v, [&](std::int64_t i, std::int64_t o) { out[static_cast<std::size_t>(i)] = load(v.data, v.dtype, o); });
+  return out;
+}
+bool written(const Operand& o) { return o.role != Role::in; }
+
+}  // namespace
+
+std::string_view name_of(Layout l) {
+  switch (l) {
+    case Layout::dense: return "dense";
+    case Layout::misaligned: return "misaligned";
+    case Layout::sliced: return "sliced";
+    case Layout::transposed: return "transposed";
+    case Layout::stepped: return "stepped";
+  }
+  return "?";
+}
+
+Operands::Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_t seed, bool as_truth) : case_(&c) {
+  buffers_.resize(c.operands.size());
+  views_.resize(c.operands.size());
+  for (std::size_t k = 0; k < c.operands.size(); ++k) {
+    const Operand& op = c.operands[k];
+    const DType drawn = op.dtype.value_or(dtype);
+    const DType held = op.dtype ? *op.dtype : (as_truth ? DType::f64 : dtype);
+    if (op.alias_of >= 0) {
+      views_[k] = views_[static_cast<std::size_t>(op.alias_of)];
+      continue;
+    }
+    const int rank = static_cast<int>(op.shape.size());
+    View v = dense_view(nullptr, held, op.shape);
+    std::int64_t extra = 0, first = 0;  // elements
+    const Layout l = op.dense_only || as_truth ? Layout::dense : layout;
+    if (l == Layout::misaligned) first = 1;
+    if (l == Layout::sliced && rank >= 1) {
+      std::int64_t step = rank >= 2 ? op.shape[rank - 1] + 5 : 1;
+      first = 2;
+      for (int d = rank - 2; d >= 0; --d) { v.stride[d] = step; step *= op.shape[d]; }
+    }
+    if (l == Layout::transposed && rank >= 2) {
+      v.stride[rank - 2] = 1;
+      v.stride[rank - 1] = op.shape[rank - 2];
+    }
+    if (l == Layout::stepped && rank >= 1) {
+      for (int d = 0; d < rank; ++d) v.stride[d] *= 2;
+    }
+    extra = first + 1;
+    for (int d = 0; d < rank; ++d) extra += std::max<std::int64_t>(0, op.shape[d] - 1) * v.stride[d];
+    Buffer& b = buffers_[k];
+    const std::size_t size = size_of(held);
+    b.bytes.assign(2 * kGuard + static_cast<std::size_t>(extra) * size + 64, kPattern);
+    const auto base = reinterpret_cast<std::uintptr_t>(b.bytes.data()) + kGuard;
+    b.begin = (64 - base % 64) % 64 + kGuard + static_cast<std::size_t>(first) * size;
+    v.data = b.bytes.data() + b.begin;
+    views_[k] = v;
+    if (op.role != Role::out) {
+      Bits bits{seed ^ hash(op.name) ^ (k * 0x9e37ull)};
+      const std::int64_t cols = rank ? std::max<std::int64_t>(1, op.shape[rank - 1]) : 1;
+      each(v, [&](std::int64_t i, std::int64_t o) {
+        double x = draw(op.fill, bits, drawn, op.limit, (i / cols) % 3 == 2);
+        if (is_float(drawn)) {  // exactly what the case's dtype can hold
+          alignas(8) std::byte one[8];
+          store(one, drawn, 0, x);
+          x = load(one, drawn, 0);
+        }
+        store(v.data, held, o, x);
+      });
+    }
+    b.before = b.bytes;
+  }
+}
+
+void Operands::poison_outputs() {
+  for (std::size_t k = 0; k < views_.size(); ++k)
+    if (case_->operands[k].role == Role::out && case_->operands[k].alias_of < 0)
+      std::fill(buffers_[k].bytes.begin(), buffers_[k].bytes.end(), kPattern);
+}
+
+std::string Operands::damage() const {
+  for (std::size_t k = 0; k < views_.size(); ++k) {
+    const Operand& op = case_->operands[k];
+    if (op.alias_of >= 0) continue;
+    const Buffer& b = buffers_[k];
+    bool may_write = written(op);
+    for (std::size_t j = 0; j < views_.size(); ++j)
+      may_write |= case_->operands[j].alias_of == static_cast<int>(k) && written(case_->operands[j]);
+    std::vector<std::byte> allowed;
+    if (may_write) {
+      allowed = b.bytes;  // expected: as before, except where the view writes
+      std::vector<std::byte> expect = b.before;
+      const std::size_t size = size_of(views_[k].dtype);
+      each(views_[k], [&](std::int64_t, std::int64_t o) {
+        const std::size_t at = b.begin + static_cast<std::size_t>(o) * size;
+        std::memcpy(expect.data() + at, b.bytes.data() + at, size);
+      });
+      if (expect != b.bytes) return "wrote outside of '" + op.name + "'";
+    } else if (b.bytes != b.before) {
+      return "changed input '" + op.name + "'";
+    }
+  }
+  return {};
+}
+
+CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
+  CheckReport report;
+  const std::string family(spec.family->name());
+  int ref = -1, naive = -1;
+  std::vector<int> order;
+  for (int r = 0; r < static_cast<int>(spec.rows.size()); ++r) {
+    if (spec.rows[r].name == "ref") ref = r;
+    else if (spec.rows[r].name == "naive") naive = r;
+  }
+  if (ref < 0 || naive < 0) {
+    report.failures.push_back(family + ": the table needs rows named ref and naive");
+    return report;
+  }
+  order.push_back(naive);  // first: the others are measured against its error
+  for (int r = 0; r < static_cast<int>(spec.rows.size()); ++r)
+    if (r != ref && r != naive && serves(spec.rows[r].backend, q.device().kind)) order.push_back(r);
+  if (!options.variant.empty()) {
+    bool known = false;
+    for (const auto& r : spec.rows) known |= r.name == options.variant;
+    if (!known) return report;
+  }
+
+  for (const auto& c : spec.cases)
+    for (DType t : c.dtypes) {
+      const std::string id = family + "/" + c.shape + "/" + std::string(name_of(t));
+      const std::uint64_t seed = options.seed * 0x100000001b3ull ^ hash(id);
+      Operands truth(c, t, Layout::dense, seed, !c.exact);
+      c.run(q, ref, truth.views());
+      std::vector<std::vector<double>> expect(c.operands.size());
+      for (std::size_t k = 0; k < c.operands.size(); ++k)
+        if (written(c.operands[k])) expect[k] = values(truth.views()[k]);
+      std::vector<double> naive_error(c.operands.size(), 0.0);
+
+      for (int r : order) {
+        const std::string variant(spec.rows[r].name);
+        const bool wanted = options.variant.empty() || options.variant == variant;
+        if (!wanted && r != naive) continue;
+        for (Layout layout : c.layouts) {
+          Operands ops(c, t, layout, seed);
+          const std::string where = family + "=" + variant + " " + c.shape + " " + std::string(name_of(t)) + " " + std::string(name_of(layout));
+          const Verdict v = c.allowed(r, ops.views());
+          if (!v) {
+            ++report.refused[variant];
+            if (options.verbose) std::fprintf(stderr, "refused %s: %s\n", where.c_str(), v.reason.c_str());
+            continue;
+          }
+          c.run(q, r, ops.views());
+          if (wanted) ++report.ran[variant];
+          const auto fail = [&](const std::string& what) {
+            if (wanted) report.failures.push_back(where + ": " + what + " (seed " + std::to_string(options.seed) + ")");
+          };
+          if (const std::string d = ops.damage(); !d.empty()) fail(d);
+          for (std::size_t k = 0; k < c.operands.size(); ++k) {
+            if (!written(c.operands[k])) continue;
+            const View& out = ops.views()[k];
+            const bool exact = c.exact || !is_float(out.dtype);
+            double largest = 0;
+            for (double e : expect[k])
+              if (std::isfinite(e)) largest = std::max(largest, std::abs(e));
+            const double eps = epsilon_of(out.dtype);
+            // 16-bit outputs are sums in f32 rounded once; the rounding at the store is in ulps(T).
+            const double accum_eps = out.dtype == DType::f64 ? epsilon_of(DType::f64) : epsilon_of(DType::f32);
+            const double allowance = r == naive ? c.roundings * accum_eps * largest : 2 * naive_error[k];
+            double worst = -1, worst_error = 0;
+            std::int64_t worst_at = 0;
+            bool bad = false;
+            std::int64_t at = 0;
+            for (const double got : values(out)) {
+              const double want = expect[k][static_cast<std::size_t>(at)];
+              const std::int64_t i = at++;
+              double error, tolerance;
+              if (!std::isfinite(want)) {
+                error = (std::isnan(want) ? std::isnan(got) : got == want) ? 0 : INFINITY;
+                tolerance = 0;
+              } else {
+                error = std::abs(got - want);
+                tolerance = exact ? 0 : allowance + 4 * eps * std::max(std::abs(want), smallest_normal(out.dtype));
+                // f16 overflow: what cannot be held becomes infinity, and that is right
+                if (out.dtype == DType::f16 && std::abs(want) >= 65520 && std::isinf(got) && (got > 0) == (want > 0)) error = 0;
+                if (r == naive && error < INFINITY) naive_error[k] = std::max(naive_error[k], error);
+              }
+              if (!(error <= tolerance)) {
+                bad = true;
+                const double score = tolerance > 0 ? error / tolerance : INFINITY;
+                if (!(score <= worst)) { worst = score; worst_at = i; worst_error = error; }
+              }
+            }
+            if (bad) {
+              char text[256];
+              std::snprintf(text, sizeof text, "'%s' %s is %.9g, wants %.9g (error %.3g, %.3g times the tolerance)", c.operands[k].name.c_str(),
+                            coordinates(out, worst_at).c_str(), values(out)[static_cast<std::size_t>(worst_at)],
+                            expect[k][static_cast<std::size_t>(worst_at)], worst_error, worst);
+              fail(text);
+            }
+          }
+          if (options.verbose) std::fprintf(stderr, "ran %s\n", where.c_str());
+        }
+      }
+    }
+  return report;
+}
+
+}  // namespace graft

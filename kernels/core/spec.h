@@ -1,0 +1,132 @@
+// What a family promises, as data: cases (operands, shapes, dtypes, layouts, hard inputs), cost (FLOPs, bytes) and how much rounding a
+// plain loop may accumulate. From a Spec the harness derives tests, tolerances, benchmarks and what `graft kernels check` prints.
+//
+// Tolerance is derived, never set by hand. Let T be `ref` run in f64 on the very inputs (rounded to the case's dtype) and e(V) the
+// largest |V - T|. The row named "naive" (plain loops in the same dtype, sums in its accumulation type) must keep, element by element,
+//   |naive - T| <= roundings * eps(accum) * max|T| + ulps(T),   every other row   |V - T| <= 2 e(naive) + ulps(T),
+// where ulps(T) is 4 ulp of the output dtype at T. Integer and bool outputs, and cases marked exact, must be equal bit for bit to `ref`.
+// Comparisons are written so that a NaN fails them. A NaN or infinity in T must be met by the same.
+// Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs) must be unchanged.
+#pragma once
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/core/variant.h"
+#include "kernels/core/view.h"
+
+namespace graft {
+
+enum class Fill {
+  normal,         // N(0, 1)
+  positive,       // uniform in [0.1, 2)
+  unit,           // uniform in [0, 1)
+  large_offset,   // 1000 + a spread of a few ulp at 1000: kills E[x^2] - E[x]^2
+  equal,          // one value everywhere
+  inf_rows,       // N(0, 1), every third row (last axis) all -inf
+  denormal,       // subnormal magnitudes
+  extreme,        // +-80: exp() of it must neither overflow nor vanish where the mathematics does not
+  index,          // integers in [0, limit)
+  boolean,        // 0 or 1
+  zero,
+};
+enum class Role { in, out, inout };
+
+struct Operand {
+  std::string name;
+  Role role = Role::in;
+  std::vector<std::int64_t> shape;
+  Fill fill = Fill::normal;
+  std::optional<DType> dtype = {};  // empty: the dtype of the case (f64 when the truth is computed)
+  std::int64_t limit = 0;           // for Fill::index
+  int alias_of = -1;                // same memory as that earlier operand (in-place cases)
+  bool dense_only = false;          // layouts leave this operand row-major
+};
+
+// How operands lie in memory. The harness applies each layout to every operand that is not dense_only.
+enum class Layout {
+  dense,
+  misaligned,   // row-major, starting one element past a 64-byte boundary
+  sliced,       // rows of a wider matrix: last axis dense, row stride padded
+  transposed,   // last two axes swapped in memory
+  stepped,      // every second element of the last axis
+};
+std::string_view name_of(Layout l);
+
+template <class Args>
+struct Case {
+  std::string shape;                   // "8x1024", as shown in tests and bench rows
+  std::vector<Operand> operands;
+  std::function<Args(const std::vector<View>&)> bind;  // views in operand order -> arguments
+  double flops = 0, bytes_per_item = 0;  // bytes = bytes_per_item * size_of(dtype) + other_bytes
+  double other_bytes = 0;
+  double roundings = 1;                // longest chain of dependent roundings in the naive row
+  std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
+  std::vector<Layout> layouts = {Layout::dense};
+  bool exact = false;                  // outputs equal `ref` (in the same dtype) bit for bit
+  bool bench = false;                  // a benchmark shape: timed in dtypes f32 and bf16, checked in dense layout
+};
+
+// A case with its argument type erased; what the harness works on.
+struct ErasedCase {
+  std::string shape;
+  std::vector<Operand> operands;
+  double flops, bytes_per_item, other_bytes, roundings;
+  std::vector<DType> dtypes;
+  std::vector<Layout> layouts;
+  bool exact, bench;
+  std::function<Verdict(int row, const std::vector<View>&)> allowed;
+  std::function<void(Queue&, int row, const std::vector<View>&)> run;
+};
+
+struct Spec {
+  const FamilyBase* family = nullptr;
+  std::vector<VariantInfo> rows;
+  std::vector<ErasedCase> cases;
+};
+
+template <class Args>
+Spec make_spec(const Family<Args>& family, std::vector<Case<Args>> cases) {
+  Spec s;
+  s.family = &family;
+  s.rows = family.variants();
+  for (auto& c : cases) {
+    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, {}, {}};
+    e.allowed = [&family, bind = c.bind](int row, const std::vector<View>& v) { return family.rows()[row].allowed(bind(v)); };
+    e.run = [&family, bind = c.bind](Queue& q, int row, const std::vector<View>& v) { family.run_row(q, family.rows()[row], bind(v)); };
+    s.cases.push_back(std::move(e));
+  }
+  return s;
+}
+
+struct CheckOptions {
+  std::string variant;     // empty: every row that serves the queue's device, and `ref` as the oracle
+  std::uint64_t seed = 1;
+  bool verbose = false;    // every case to stderr
+};
+struct CheckReport {
+  std::map<std::string, std::int64_t> ran, refused;  // per variant; a variant in `refused` only, never ran
+  std::vector<std::string> failures;                 // one line each: variant, case, worst element, both values, seed
+};
+CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options);
+
+// Buffers of one case in one dtype and layout, filled from `seed`; guarded. Used by check and by the benches.
+class Operands {
+ public:
+  // as_truth: operands that follow the case dtype are f64 and hold exactly the values that `dtype` would hold
+  Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_t seed, bool as_truth = false);
+  const std::vector<View>& views() const { return views_; }
+  // Empty when every byte outside the written operands is unchanged; else which operand was damaged.
+  std::string damage() const;
+  void poison_outputs();
+
+ private:
+  struct Buffer { std::vector<std::byte> bytes, before; std::size_t begin = 0; };
+  const ErasedCase* case_;
+  std::vector<Buffer> buffers_;
+  std::vector<View> views_;
+};
+
+}  // namespace graft

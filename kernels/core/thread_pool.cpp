@@ -1,0 +1,136 @@
+#include "kernels/core/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace graft {
+namespace {
+inline void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+// Long enough that a training step's next kernel finds its workers awake (a kernel call follows in microseconds), short enough
+// that an idle process does not hold a core.
+constexpr int kSpins = 4000;
+thread_local const void* current_pool = nullptr;  // set while a thread runs a task of that pool:
+thread_local int current_worker = 0;              // a nested call runs inline under the same number
+}  // namespace
+
+struct ThreadPool::Impl {
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  int count;
+  std::vector<Share> shares;
+  std::vector<std::thread> workers;
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<std::uint64_t> generation{0};
+  std::atomic<int> sleepers{0};
+  std::atomic<bool> quit{false};
+  std::atomic<int> busy{0};
+  Body body = nullptr;
+  void* self = nullptr;
+
+  std::mutex error_mutex;
+  std::exception_ptr error;
+  std::int64_t error_task = 0;
+
+  explicit Impl(int n) : count(n), shares(n) {}
+
+  void work(int worker) {
+    current_pool = this;
+    current_worker = worker;
+    for (int k = 0; k < count; ++k) {
+      Share& s = shares[(worker + k) % count];
+      for (;;) {
+        const std::int64_t t = s.next.fetch_add(1, std::memory_order_relaxed);
+        if (t >= s.end) break;
+        try {
+          body(self, t, worker);
+        } catch (...) {
+          std::lock_guard lock(error_mutex);
+          if (!error || t < error_task) { error = std::current_exception(); error_task = t; }
+        }
+      }
+    }
+    current_pool = nullptr;
+  }
+
+  void loop(int worker) {
+    std::uint64_t seen = 0;
+    for (;;) {
+      int spins = 0;
+      while (generation.load(std::memory_order_acquire) == seen && !quit.load(std::memory_order_relaxed)) {
+        if (++spins < kSpins) { relax(); continue; }
+        std::unique_lock lock(mutex);
+        sleepers.fetch_add(1);
+        wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen || quit.load(); });
+        sleepers.fetch_sub(1);
+      }
+      if (quit.load(std::memory_order_relaxed)) return;
+      seen = generation.load(std::memory_order_acquire);
+      work(worker);
+      busy.fetch_sub(1, std::memory_order_release);
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>(std::max(1, threads))) {
+  for (int w = 1; w < impl_->count; ++w) impl_->workers.emplace_back([this, w] { impl_->loop(w); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->quit.store(true);
+  }
+  impl_->wake.notify_all();
+  for (auto& t : impl_->workers) t.join();
+}
+
+int ThreadPool::threads() const { return impl_->count; }
+
+void ThreadPool::run_erased(std::int64_t tasks, Body body, void* self) {
+  if (tasks <= 0) return;
+  Impl& p = *impl_;
+  const bool nested = current_pool == &p;
+  if (tasks == 1 || p.count == 1 || nested) {
+    const int worker = nested ? current_worker : 0;
+    for (std::int64_t t = 0; t < tasks; ++t) body(self, t, worker);
+    return;
+  }
+  p.body = body;
+  p.self = self;
+  p.error = nullptr;
+  for (int w = 0; w < p.count; ++w) {
+    p.shares[w].next.store(tasks * w / p.count, std::memory_order_relaxed);
+    p.shares[w].end = tasks * (w + 1) / p.count;
+  }
+  p.busy.store(p.count - 1, std::memory_order_relaxed);
+  {
+    // The lock orders this store against a worker that is about to sleep: it either sees the new generation or is woken.
+    std::lock_guard lock(p.mutex);
+    p.generation.fetch_add(1, std::memory_order_release);
+  }
+  if (p.sleepers.load() > 0) p.wake.notify_all();
+  p.work(0);
+  // The others are at most one task away from done.
+  for (int spins = 0; p.busy.load(std::memory_order_acquire) != 0;)
+    if (++spins < kSpins) relax(); else std::this_thread::yield();
+  if (p.error) std::rethrow_exception(p.error);
+}
+
+}  // namespace graft

@@ -1,0 +1,146 @@
+// The variant table: every implementation of an operation is one row, registered once. From the row it is selected, tested,
+// benchmarked, listed and documented. Rows stand in explicit lists (kernels/<family>/variants.cpp), read top to bottom.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/core/error.h"
+#include "kernels/core/queue.h"
+
+namespace graft {
+
+// May this variant run on these arguments? When not, `reason` is what users, logs and `graft kernels explain` show.
+struct Verdict {
+  bool ok = true;
+  std::string reason;
+  explicit operator bool() const { return ok; }
+};
+inline Verdict yes() { return {}; }
+inline Verdict no(std::string reason) { return {false, std::move(reason)}; }
+
+enum class Backend { ref, cpu, emu, cuda };  // who executes a row; `ref` serves no device and is run only when named
+
+template <class Args>
+struct Limit {
+  std::string_view text;          // "last axis dense, f32"
+  Verdict (*check)(const Args&);  // nullptr: no limit
+};
+template <class Args>
+inline constexpr Limit<Args> any{"any", nullptr};
+
+template <class Args>
+struct Row {
+  std::string_view name;  // "ref", "naive", "cpu.1_rows", "cuda.2_warp_row"
+  Backend backend;
+  void (*run)(Queue&, const Args&);
+  Limit<Args> limit;
+  int rank;               // selection takes the highest rank whose verdict is ok
+  std::string_view doc;
+  std::size_t (*scratch)(const Args&, int threads) = nullptr;  // bytes the variant finds at q.scratch(0)
+  Verdict allowed(const Args& a) const { return limit.check ? limit.check(a) : yes(); }
+};
+
+// Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
+template <class Args>
+constexpr Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
+                         std::size_t (*scratch)(const Args&, int) = nullptr) {
+  return {name, name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
+}
+
+struct VariantInfo {
+  std::string_view name;
+  Backend backend;
+  int rank;
+  std::string_view limits, doc;
+};
+
+// What the catalog sees of a family, whatever its argument type.
+class FamilyBase {
+ public:
+  explicit FamilyBase(std::string_view name) : name_(name) {}
+  virtual ~FamilyBase() = default;
+  std::string_view name() const { return name_; }
+  virtual std::vector<VariantInfo> variants() const = 0;
+
+ private:
+  std::string_view name_;
+};
+
+// "softmax=cpu.2_simd,matmul=naive": for this thread until the scope ends, those families run those variants. A forced variant
+// that cannot run is an error with its reason. Unknown spelling throws Error(usage); unknown names are found by the catalog.
+class ForceVariants {
+ public:
+  explicit ForceVariants(std::string_view spec);
+  ~ForceVariants();
+  ForceVariants(const ForceVariants&) = delete;
+  ForceVariants& operator=(const ForceVariants&) = delete;
+
+ private:
+  std::size_t before_;
+};
+// The name forced for `family` in this thread, or empty.
+std::string_view forced_variant(std::string_view family);
+
+bool serves(Backend b, DeviceKind d);
+
+// A row was run: tests ask afterwards which rows never ran. Called by Family::run when a listener stands in this thread.
+struct RunListener {
+  virtual ~RunListener() = default;
+  virtual void ran(std::string_view family, std::string_view variant) = 0;
+};
+RunListener*& run_listener();
+
+template <class Args>
+class Family : public FamilyBase {
+ public:
+  Family(std::string_view name, std::vector<Row<Args>> rows) : FamilyBase(name), rows_(std::move(rows)) {}
+
+  const std::vector<Row<Args>>& rows() const { return rows_; }
+  const Row<Args>* find(std::string_view variant) const {
+    for (const auto& r : rows_)
+      if (r.name == variant) return &r;
+    return nullptr;
+  }
+  std::vector<VariantInfo> variants() const override {
+    std::vector<VariantInfo> out;
+    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc});
+    return out;
+  }
+
+  // The row that run() would take. Throws Error(usage) when a forced row is unknown or refuses, Error(bug) when no row can run.
+  const Row<Args>& select(const Queue& q, const Args& a) const {
+    if (const auto forced = forced_variant(name()); !forced.empty()) {
+      const Row<Args>* r = find(forced);
+      if (!r) throw Error(Code::usage, std::string(name()) + ": no variant '" + std::string(forced) + "'; see graft kernels list " + std::string(name()));
+      if (r->backend != Backend::ref && !serves(r->backend, q.device().kind))
+        throw Error(Code::usage, std::string(name()) + ": variant '" + std::string(forced) + "' does not run on " + name_of(q.device()));
+      if (const Verdict v = r->allowed(a); !v)
+        throw Error(Code::usage, std::string(name()) + ": variant '" + std::string(forced) + "' was forced but cannot run here: " + v.reason);
+      return *r;
+    }
+    const Row<Args>* best = nullptr;
+    for (const auto& r : rows_)
+      if (serves(r.backend, q.device().kind) && (!best || r.rank > best->rank) && r.allowed(a)) best = &r;
+    if (!best) throw Error(Code::bug, std::string(name()) + ": no variant can run these arguments on " + name_of(q.device()) + why_not(q, a));
+    return *best;
+  }
+
+  void run(Queue& q, const Args& a) const { run_row(q, select(q, a), a); }
+  void run_row(Queue& q, const Row<Args>& r, const Args& a) const {
+    if (r.scratch) q.scratch(r.scratch(a, q.threads()));
+    r.run(q, a);
+    if (auto* l = run_listener()) l->ran(name(), r.name);
+  }
+
+ private:
+  std::string why_not(const Queue& q, const Args& a) const {
+    std::string s;
+    for (const auto& r : rows_)
+      if (serves(r.backend, q.device().kind)) s += "; " + std::string(r.name) + ": " + r.allowed(a).reason;
+    return s;
+  }
+  std::vector<Row<Args>> rows_;
+};
+
+}  // namespace graft
