@@ -1,0 +1,182 @@
+#include "cli/common.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include "engine/base/file.h"
+#include "kernels/catalog.h"
+#include "weights/formats/safetensors.h"
+#include "weights/import.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+
+void add_common(CLI::App& app, Common& c) {
+  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
+  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
+  app.add_option("--device", c.device, "cpu or auto");
+  app.add_option("--seed", c.seed, "train.seed");
+  app.add_option("--threads", c.threads, "threads on the CPU (default: one per core); results do not depend on it");
+  app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
+  app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels");
+  app.add_flag("--json", c.json, "one JSON document on stdout");
+  app.add_flag("-q,--quiet", c.quiet, "no progress");
+  app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
+}
+
+struct Session::Impl {
+  Queue queue;
+  std::optional<UseQueue> use;
+  std::optional<ForceVariants> force;
+  explicit Impl(int threads) : queue(threads) { use.emplace(queue); }
+};
+Session::Session(const Common& c) {
+  if (c.device != "cpu" && c.device != "auto")
+    throw Error(Code::usage, "--device " + c.device + ": this build runs on the cpu; use cpu or auto");
+  if (c.threads < 0 || c.threads > 4096) throw Error(Code::usage, "--threads " + std::to_string(c.threads) + ": must be 1 to 4096");
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (!c.kernel.empty()) check_variant_names(c.kernel);
+  impl_ = std::make_unique<Impl>(c.threads > 0 ? c.threads : cores);
+  if (!c.kernel.empty()) impl_->force.emplace(c.kernel);
+  if (!c.memory.empty()) Allocator::of({}).set_limit(parse_bytes(c.memory, "--memory"));
+}
+Session::~Session() = default;
+
+Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted) {
+  Config config;
+  std::size_t i = 0;
+  if (!words.empty() && words[0].find('=') == std::string::npos) {
+    if (words[0].size() > 5 && words[0].substr(words[0].size() - 5) == ".toml") config.merge_file(words[0]);
+    else config = Config::recipe(words[0]);
+    i = 1;
+  } else if (recipe_wanted && c.files.empty()) {
+    throw Error(Code::usage, "name a recipe or a FILE.toml first; `graft config ls` lists the recipes");
+  }
+  for (const auto& f : c.files) config.merge_file(f);
+  for (; i < words.size(); ++i) config.set(words[i]);
+  if (c.seed) config.set("train.seed=" + std::to_string(*c.seed), Origin::flag("--seed"));
+  config.check();
+  return config;
+}
+
+Data load_data(const Config& c, bool with_train) {
+  const auto kind = c.get<std::string>("data.kind");
+  const auto train_count = c.get<std::int64_t>("data.train_count"), test_count = c.get<std::int64_t>("data.test_count");
+  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
+  const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
+  Data d;
+  if (kind == "mnist") {
+    const auto path = c.get<std::string>("data.path");
+    if (with_train) d.train = load_mnist(path, true);
+    d.test = load_mnist(path, false);
+  } else {
+    if (with_train) d.train = draw_glyphs(kind, train_count, seed * 2);
+    d.test = draw_glyphs(kind, test_count, seed * 2 + 1);
+  }
+  const auto shape = [&](Dataset& set, std::int64_t count) {
+    if (!set.images.defined()) return;
+    if (!classes.empty()) set = only_classes(set, classes);
+    if (kind == "mnist" && count > 0 && count < set.size()) {
+      auto order = permutation(set.size(), seed, 0x636f756e74ull);
+      order.resize(static_cast<std::size_t>(count));
+      set = subset(set, order);
+    } else if (kind == "mnist" && count > set.size()) {
+      throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
+    }
+  };
+  shape(d.train, train_count);
+  shape(d.test, test_count);
+  if (with_train) {
+    if (const auto held = c.get<std::int64_t>("data.validation"); held > 0) {
+      if (held >= d.train.size()) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(d.train.size()) + " images");
+      const auto order = permutation(d.train.size(), seed, 0x76616c6964ull);
+      d.test = subset(d.train, {order.begin(), order.begin() + held});
+      d.train = subset(d.train, {order.begin() + held, order.end()});
+    }
+    if (const auto k = c.get<std::int64_t>("data.per_class"); k > 0) d.train = per_class(d.train, k, seed);
+  }
+  if (d.test.size() == 0) throw Error(Code::usage, "no test image is left; look at data.classes");
+  return d;
+}
+
+Built build_model(const Config& c, const Dataset& data) {
+  if (data.classes > c.get<std::int64_t>("model.classes"))
+    throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(c.get<std::int64_t>("model.classes")));
+  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
+  const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
+  const auto from = c.get<std::string>("init.from");
+  const std::int64_t pixels = data.images.size(1) * data.images.size(2) * data.images.size(3);
+  Built b{Params::init(seed, dtype), {}, {}};
+  if (from.empty()) {
+    b.model = make_model(c, b.params, pixels);
+    return b;
+  }
+  const auto head = c.get<std::string>("init.head");
+  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" ? HeadPolicy::fresh : HeadPolicy::automatic, "fc2");
+  b.params = Params::from(import.lookup(), seed, dtype);
+  b.model = make_model(c, b.params, pixels);
+  for (const auto& l : import.account(b.params.sources())) b.account.emplace_back(l.name, l.how);
+  for (const auto& pattern : c.get<std::vector<std::string>>("init.freeze")) {
+    bool hit = false;
+    const auto match = [](const auto& self, const char* p, const char* s) -> bool {
+      if (*p == '*') return self(self, p + 1, s) || (*s && self(self, p, s + 1));
+      return *p == *s && (*p == 0 || self(self, p + 1, s + 1));
+    };
+    for (const Parameter& p : b.params.all())
+      if (p.trainable && match(match, pattern.c_str(), p.name.c_str())) {
+        Tensor t = p.tensor;
+        t.set_requires_grad(false);
+        hit = true;
+      }
+    if (!hit) throw Error(Code::usage, "init.freeze: no parameter matches '" + pattern + "'");
+  }
+  return b;
+}
+
+std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const Parameter& x : p.all()) all.emplace_back(x.name, x.tensor.detach());
+  return all;
+}
+
+void save_checkpoint(const std::string& folder, const Params& params, const Config& config, std::int64_t step) {
+  fs::create_directories(folder);
+  write_safetensors(fs::path(folder) / "model.safetensors", named_tensors(params),
+                    {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}});
+}
+
+Config config_of_checkpoint(const std::string& path) {
+  const Checkpoint ckpt = open_checkpoint(path);
+  const auto it = ckpt.metadata.find("graft.config");
+  if (it == ckpt.metadata.end())
+    throw Error(Code::input, ckpt.path + ": carries no graft configuration; name a recipe with the model before it: graft eval RECIPE --from " + path);
+  Config c;
+  c.merge_text(it->second, ckpt.path);
+  return c;
+}
+
+std::int64_t peak_rss_bytes() {
+  rusage u{};
+  getrusage(RUSAGE_SELF, &u);
+  return static_cast<std::int64_t>(u.ru_maxrss) * 1024;
+}
+
+namespace {
+volatile std::sig_atomic_t caught = 0;
+void on_signal(int s) {
+  if (caught) _exit(128 + s);
+  caught = s;
+}
+}  // namespace
+bool interrupted() { return caught != 0; }
+int interrupt_signal() { return caught; }
+void watch_signals() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+}
+
+}  // namespace graft::cli

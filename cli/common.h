@@ -1,0 +1,79 @@
+// What the verbs share: options every verb takes, data and models from a configuration, checkpoints, and the console.
+#pragma once
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/context.h"
+#include "engine/data/dataset.h"
+#include "engine/nn/params.h"
+#include "engine/train/config.h"
+#include "models/zoo.h"
+
+namespace graft::cli {
+
+using Json = nlohmann::ordered_json;
+
+struct Common {
+  std::string device = "auto", memory, kernel, out;
+  int threads = 0;
+  bool json = false, quiet = false;
+  std::vector<std::string> files;       // --config
+  std::optional<std::int64_t> seed;
+  std::vector<std::string> words;       // positionals: a recipe or file, key=value
+};
+void add_common(CLI::App& app, Common& c);
+
+// The queue, memory limit and forced kernels that the options ask for, for the life of the object.
+class Session {
+ public:
+  explicit Session(const Common& c);
+  ~Session();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// `words`: an optional recipe or FILE.toml first, then key=value. Error(usage) otherwise.
+Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted);
+
+struct Data {
+  Dataset train, test;
+};
+Data load_data(const Config& c, bool with_train = true);
+
+// Model and parameters, from scratch or from init.from; `account` gets a line per tensor of an import.
+struct Built {
+  Params params;
+  Model model;
+  std::vector<std::pair<std::string, std::string>> account;
+};
+Built build_model(const Config& c, const Dataset& data);
+
+// A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
+void save_checkpoint(const std::string& folder, const Params& params, const Config& config, std::int64_t step);
+Config config_of_checkpoint(const std::string& path);
+std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
+
+std::int64_t peak_rss_bytes();
+bool interrupted();      // INT or TERM came; a second one ends the program
+int interrupt_signal();
+void watch_signals();
+
+// The verbs. Each adds itself to the program and sets `run` when it was called.
+using Action = std::function<int()>;
+void add_train(CLI::App& app, Action& run);
+void add_eval(CLI::App& app, Action& run);
+void add_config(CLI::App& app, Action& run);
+void add_kernels(CLI::App& app, Action& run);
+void add_doctor(CLI::App& app, Action& run);
+void add_demo(CLI::App& app, Action& run);
+void add_gradcheck(CLI::App& app, Action& run);
+
+}  // namespace graft::cli

@@ -1,0 +1,116 @@
+// graft eval CHECKPOINT [key=value]: accuracy on the test set. graft predict CHECKPOINT --index I: what the model says of test images.
+#include <cstdio>
+
+#include "cli/common.h"
+#include "engine/autograd/tape.h"
+#include "engine/ops/ops.h"
+#include "engine/train/trainer.h"
+#include "weights/hash.h"
+
+namespace graft::cli {
+namespace {
+
+struct Loaded {
+  Config config;
+  Data data;
+  Built built;
+};
+// words: CHECKPOINT or RECIPE --from CHECKPOINT, then key=value. The checkpoint's own configuration is the base where it carries one.
+Loaded load(const Common& c, const std::string& from) {
+  std::vector<std::string> words = c.words;
+  Config config;
+  std::string path = from;
+  if (path.empty()) {
+    if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "name a checkpoint: a .safetensors file or a folder such as runs/mnist-cnn-1/checkpoints/best");
+    path = words[0];
+    words.erase(words.begin());
+    config = config_of_checkpoint(path);
+    for (const auto& f : c.files) config.merge_file(f);
+    for (const auto& w : words) config.set(w);
+  } else {
+    config = make_config(c, words, true);
+  }
+  config.set("init.from=" + path, Origin::flag("--from"));
+  config.set("init.head=keep", Origin::flag("--from"));
+  Data data = load_data(config, false);
+  Built built = build_model(config, data.test);
+  return {std::move(config), std::move(data), std::move(built)};
+}
+
+int eval_verb(const Common& c, const std::string& from) {
+  Session session(c);
+  const Loaded l = load(c, from);
+  const auto normalize = l.config.get<std::vector<double>>("data.normalize");
+  const Loader loader(l.data.test, l.config.get<std::int64_t>("train.eval_batch"), normalize[0], normalize[1], 0, false);
+  const Evaluation e = evaluate(*l.built.model.module, loader, l.data.test);
+  const std::int64_t classes = l.data.test.classes;
+  std::vector<std::int64_t> right(static_cast<std::size_t>(classes)), count(right);
+  for (std::int64_t i = 0; i < e.images; ++i) {
+    const auto label = static_cast<std::size_t>(l.data.test.labels.data<std::int64_t>()[i]);
+    ++count[label];
+    right[label] += e.predictions[static_cast<std::size_t>(i)] == static_cast<std::int64_t>(label);
+  }
+  const std::string hash = weights_hash(named_tensors(l.built.params));
+  if (c.json) {
+    Json by = Json::object();
+    for (std::size_t k = 0; k < count.size(); ++k)
+      if (count[k]) by[l.data.test.class_names[k]] = static_cast<double>(right[k]) / static_cast<double>(count[k]);
+    std::printf("%s\n", Json{{"verb", "eval"}, {"test", {{"accuracy", e.accuracy}, {"loss", e.loss}}}, {"test.accuracy", e.accuracy}, {"test.loss", e.loss},
+                             {"images", e.images}, {"by_class", by}, {"weights_hash", hash}, {"peak_rss_bytes", peak_rss_bytes()}}.dump(2).c_str());
+    return 0;
+  }
+  std::printf("test accuracy %.4f, loss %.4f on %lld images\n", e.accuracy, e.loss, static_cast<long long>(e.images));
+  for (std::size_t k = 0; k < count.size(); ++k)
+    if (count[k])
+      std::printf("  %-4s %.4f of %lld\n", l.data.test.class_names[k].c_str(), static_cast<double>(right[k]) / static_cast<double>(count[k]), static_cast<long long>(count[k]));
+  return 0;
+}
+
+int predict_verb(const Common& c, const std::string& from, const std::vector<std::int64_t>& wanted) {
+  Session session(c);
+  const Loaded l = load(c, from);
+  std::vector<std::int64_t> indices = wanted;
+  if (indices.empty())
+    for (std::int64_t i = 0; i < std::min<std::int64_t>(10, l.data.test.size()); ++i) indices.push_back(i);
+  const Dataset chosen = subset(l.data.test, indices);
+  const auto normalize = l.config.get<std::vector<double>>("data.normalize");
+  const Loader loader(chosen, static_cast<std::int64_t>(indices.size()), normalize[0], normalize[1], 0, false);
+  NoGrad off;
+  Run run;
+  const Batch b = loader.get(0, 0);
+  const Tensor p = softmax(cast(l.built.model.module->forward(b.images, run), DType::f32));
+  Json all = Json::array();
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const auto values = select(p, 0, static_cast<std::int64_t>(i)).values();
+    const auto best = static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+    const auto name = [&](std::size_t k) { return k < chosen.class_names.size() ? chosen.class_names[k] : std::to_string(k); };
+    const auto label = static_cast<std::size_t>(chosen.labels.data<std::int64_t>()[i]);
+    if (c.json) all.push_back({{"index", indices[i]}, {"class", name(best)}, {"probability", values[best]}, {"label", name(label)}});
+    else std::printf("image %lld: %s (%.4f)%s\n", static_cast<long long>(indices[i]), name(best).c_str(), values[best], best == label ? "" : (", labelled " + name(label)).c_str());
+  }
+  if (c.json) std::printf("%s\n", Json{{"verb", "predict"}, {"predictions", all}}.dump(2).c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Action& run) {
+  {
+    auto* sub = app.add_subcommand("eval", "accuracy of a checkpoint on the test set");
+    auto c = std::make_shared<Common>();
+    auto from = std::make_shared<std::string>();
+    add_common(*sub, *c);
+    sub->add_option("--from", *from, "checkpoint, when the first word is a recipe");
+    sub->callback([=, &run] { run = [=] { return eval_verb(*c, *from); }; });
+  }
+  auto* sub = app.add_subcommand("predict", "what a checkpoint says of test images");
+  auto c = std::make_shared<Common>();
+  auto from = std::make_shared<std::string>();
+  auto index = std::make_shared<std::vector<std::int64_t>>();
+  add_common(*sub, *c);
+  sub->add_option("--from", *from, "checkpoint, when the first word is a recipe");
+  sub->add_option("--index", *index, "test image, from 0 (may come several times; default: the first ten)")->take_all()->allow_extra_args(false);
+  sub->callback([=, &run] { run = [=] { return predict_verb(*c, *from, *index); }; });
+}
+
+}  // namespace graft::cli

@@ -1,0 +1,49 @@
+// graft gradcheck MODEL: the model's gradient in f64 against central differences, along random directions of every parameter.
+#include <cstdio>
+
+#include "cli/common.h"
+#include "engine/autograd/gradcheck.h"
+#include "engine/ops/ops.h"
+
+namespace graft::cli {
+namespace {
+
+int gradcheck_verb(const Common& c) {
+  if (c.words.empty()) throw Error(Code::usage, "gradcheck: name a model or a recipe, such as mnist-cnn");
+  Session session(c);
+  Config config = make_config(c, c.words, true);
+  const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
+  Params params = Params::init(seed, DType::f64);
+  const Model model = make_model(config, params);
+  RandomState r{seed, 11, 0};
+  const std::int64_t classes = config.get<std::int64_t>("model.classes");
+  const Tensor x = rand_normal({2, 1, 28, 28}, 0, 1, r, DType::f64), target = rand_int({2}, 0, classes, r);
+  Json rows = Json::array();
+  bool ok = true;
+  for (const Parameter& p : params.all()) {
+    if (!p.trainable) continue;
+    // one parameter at a time; the loss is a cross-entropy, dropout draws the same mask every time
+    const GradCheckResult g = check_gradients(
+        [&](const Tensors&) {
+          Run run{true, {seed, 12, 0}};
+          return cross_entropy(model.module->forward(x, run), target);
+        },
+        {p.tensor}, {.seed = seed, .jacobian_limit = 0, .directions = 3});
+    ok &= g.ok;
+    if (c.json) rows.push_back({{"parameter", p.name}, {"ok", g.ok}, {"worst", g.worst}});
+    else std::printf("%-4s %-16s %-16s worst error %.3g of its tolerance%s%s\n", g.ok ? "ok" : "NO", p.name.c_str(), p.tensor.str().c_str(), g.worst, g.ok ? "" : "  ", g.message.c_str());
+  }
+  if (c.json) std::printf("%s\n", Json{{"ok", ok}, {"parameters", rows}}.dump(2).c_str());
+  return ok ? 0 : static_cast<int>(Code::no);
+}
+
+}  // namespace
+
+void add_gradcheck(CLI::App& app, Action& run) {
+  auto* sub = app.add_subcommand("gradcheck", "a model's gradients in f64 against differences; exit 1 when they differ");
+  auto c = std::make_shared<Common>();
+  add_common(*sub, *c);
+  sub->callback([=, &run] { run = [=] { return gradcheck_verb(*c); }; });
+}
+
+}  // namespace graft::cli

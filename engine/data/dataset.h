@@ -1,0 +1,72 @@
+// Labelled images in memory, where they come from, and how they are cut into batches. Everything random is a function of (seed, epoch, index).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace graft {
+
+struct Dataset {
+  std::string name;
+  Tensor images;  // u8 [n, c, h, w]
+  Tensor labels;  // i64 [n]
+  std::int64_t classes = 0;
+  std::vector<std::string> class_names;
+  std::int64_t size() const { return images.defined() ? images.size(0) : 0; }
+};
+
+// MNIST's IDX files, plain or gzip, in `folder`; train-images-idx3-ubyte and so on (a dot in place of the first dash of "-idx" is accepted).
+// Throws Error(input) naming the file, what was found and what was wanted: missing, damaged, truncated, surplus bytes, counts that differ.
+Dataset load_mnist(const std::string& folder, bool train);
+// One IDX file of unsigned bytes: its sizes and its bytes.
+struct Idx {
+  std::vector<std::int64_t> sizes;
+  std::vector<std::uint8_t> bytes;
+};
+Idx read_idx(const std::string& path);
+
+// Drawn glyphs, 28 x 28, one of `kind` "digits" (10 classes) or "letters" (26): strokes of varying width under a random affine map and a smooth
+// bending, with blur and noise. Image i is a function of (kind, seed, i); labels go round the classes.
+Dataset draw_glyphs(const std::string& kind, std::int64_t count, std::uint64_t seed);
+
+Dataset subset(const Dataset& d, const std::vector<std::int64_t>& indices);
+Dataset take_first(const Dataset& d, std::int64_t count);
+// The first k images of each class in an order drawn from `seed`. Throws Error(usage) when a class has fewer.
+Dataset per_class(const Dataset& d, std::int64_t k, std::uint64_t seed);
+// Only these labels, renumbered in the order given.
+Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
+
+struct Augment {
+  std::int64_t shift = 0;     // pixels, each direction
+  double rotate = 0;          // degrees either way
+  double scale = 0;           // share of the size either way
+  bool any() const { return shift > 0 || rotate > 0 || scale > 0; }
+};
+struct Batch {
+  Tensor images;  // f32 [b, c, h, w], (pixel / 255 - mean) / deviation
+  Tensor labels;  // i64 [b]
+};
+class Loader {
+ public:
+  // The dataset stays alive as long as the loader.
+  Loader(const Dataset& data, std::int64_t batch, double mean, double deviation, std::uint64_t seed, bool shuffle, const Augment& augment = {});
+  std::int64_t batches() const { return (data_.size() + batch_ - 1) / batch_; }
+  // Batch i of an epoch; the last one may be smaller. Any order of calls gives the same batches.
+  Batch get(std::int64_t epoch, std::int64_t i) const;
+
+ private:
+  const Dataset& data_;
+  std::int64_t batch_;
+  double mean_, deviation_;
+  std::uint64_t seed_;
+  bool shuffle_;
+  Augment augment_;
+  mutable std::int64_t order_epoch_ = -1;
+  mutable std::vector<std::int64_t> order_;
+};
+// A permutation of n by Fisher-Yates, a function of (seed, stream).
+std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::uint64_t stream);
+
+}  // namespace graft

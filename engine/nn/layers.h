@@ -1,0 +1,157 @@
+// Layers: what holds parameters or settings, and a forward. Names, initial values and defaults are PyTorch's, so that its checkpoints fit.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/nn/params.h"
+#include "engine/ops/ops.h"
+
+namespace graft {
+
+// How a forward pass is run: training or not, and where its random numbers stand.
+struct Run {
+  bool training = false;
+  RandomState random;
+};
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  virtual Tensor forward(const Tensor& x, Run& run) const = 0;
+};
+using ModulePtr = std::shared_ptr<const Module>;
+
+// x [..., in] -> [..., out]
+class Linear : public Module {
+ public:
+  Linear(const Params& p, std::int64_t in, std::int64_t out, bool bias = true);
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor weight /* [out, in] */, bias /* [out] or undefined */;
+};
+// x [n, in, h, w] -> [n, out, p, q]
+class Conv2d : public Module {
+ public:
+  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true);
+  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel) : Conv2d(p, in, out, kernel, kernel) {}
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor weight, bias;
+  ConvGeometry geometry;
+};
+// x [n, in, l] -> [n, out, m]
+class Conv1d : public Module {
+ public:
+  Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0, std::int64_t dilation = 1,
+         std::int64_t groups = 1, bool bias = true);
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor weight, bias;
+  std::int64_t stride, padding, dilation, groups;
+};
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvGeometry& geometry = {}, std::int64_t output_padding = 0,
+                  bool bias = true);
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor weight /* [in, out/groups, r, s] */, bias;
+  ConvGeometry geometry;
+  std::int64_t output_padding;
+};
+
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(const PoolGeometry& geometry) : geometry(geometry) {}
+  explicit MaxPool2d(std::int64_t kernel) : geometry{kernel, kernel, kernel, kernel} {}
+  Tensor forward(const Tensor& x, Run&) const override { return max_pool2d(x, geometry); }
+  PoolGeometry geometry;
+};
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(const PoolGeometry& geometry, bool count_padding = true) : geometry(geometry), count_padding(count_padding) {}
+  explicit AvgPool2d(std::int64_t kernel) : AvgPool2d(PoolGeometry{kernel, kernel, kernel, kernel}) {}
+  Tensor forward(const Tensor& x, Run&) const override { return avg_pool2d(x, geometry, count_padding); }
+  PoolGeometry geometry;
+  bool count_padding;
+};
+class GlobalAvgPool : public Module {
+ public:
+  Tensor forward(const Tensor& x, Run&) const override { return global_avg_pool(x); }
+};
+
+// x [n, c, ...]; running statistics move in training
+class BatchNorm : public Module {
+ public:
+  BatchNorm(const Params& p, std::int64_t channels, double eps = 1e-5, double momentum = 0.1);
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor weight, bias, running_mean, running_var;
+  double eps, momentum;
+};
+class LayerNorm : public Module {  // over the last axis
+ public:
+  LayerNorm(const Params& p, std::int64_t width, double eps = 1e-5);
+  Tensor forward(const Tensor& x, Run&) const override { return layer_norm(x, weight, bias, eps); }
+  Tensor weight, bias;
+  double eps;
+};
+class GroupNorm : public Module {
+ public:
+  GroupNorm(const Params& p, std::int64_t groups, std::int64_t channels, double eps = 1e-5);
+  Tensor forward(const Tensor& x, Run&) const override { return group_norm(x, groups, weight, bias, eps); }
+  std::int64_t groups;
+  Tensor weight, bias;
+  double eps;
+};
+class RmsNorm : public Module {
+ public:
+  RmsNorm(const Params& p, std::int64_t width, double eps = 1e-6);
+  Tensor forward(const Tensor& x, Run&) const override { return rms_norm(x, weight, eps); }
+  Tensor weight;
+  double eps;
+};
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p) : p(p) {}
+  Tensor forward(const Tensor& x, Run& run) const override { return run.training ? dropout(x, p, run.random) : x; }
+  double p;
+};
+class Embedding : public Module {  // ids [...] i64 -> [..., dim]
+ public:
+  Embedding(const Params& p, std::int64_t vocab, std::int64_t dim, std::int64_t padding_index = -1);
+  Tensor forward(const Tensor& ids, Run&) const override { return embedding(weight, ids, padding_index); }
+  Tensor weight;
+  std::int64_t padding_index;
+};
+class Activation : public Module {
+ public:
+  explicit Activation(const std::string& name);  // relu, gelu, gelu_tanh, silu, tanh, sigmoid, softplus, elu, leaky_relu, hardswish, mish
+  Tensor forward(const Tensor& x, Run&) const override { return f_(x); }
+
+ private:
+  std::function<Tensor(const Tensor&)> f_;
+};
+class Flatten : public Module {  // [n, ...] -> [n, rest]
+ public:
+  Tensor forward(const Tensor& x, Run&) const override { return flatten(x, 1); }
+};
+
+class Sequential : public Module {
+ public:
+  Sequential() = default;
+  explicit Sequential(std::vector<ModulePtr> parts) : parts(std::move(parts)) {}
+  template <class M, class... Args>
+  Sequential& add(Args&&... args) {
+    parts.push_back(std::make_shared<M>(std::forward<Args>(args)...));
+    return *this;
+  }
+  Tensor forward(const Tensor& x, Run& run) const override;
+  std::vector<ModulePtr> parts;
+};
+class Residual : public Module {  // x + body(x), or shortcut(x) + body(x)
+ public:
+  explicit Residual(ModulePtr body, ModulePtr shortcut = nullptr) : body(std::move(body)), shortcut(std::move(shortcut)) {}
+  Tensor forward(const Tensor& x, Run& run) const override;
+  ModulePtr body, shortcut;
+};
+
+}  // namespace graft

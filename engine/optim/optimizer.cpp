@@ -1,0 +1,254 @@
+#include "engine/optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "engine/autograd/tape.h"
+#include "engine/ops/ops.h"
+#include "engine/ops/raw.h"
+#include "kernels/optim/optim.h"
+
+namespace graft {
+namespace {
+
+OptimKind kind_of(const std::string& name) {
+  if (name == "sgd") return OptimKind::sgd;
+  if (name == "adam") return OptimKind::adam;
+  if (name == "adamw") return OptimKind::adamw;
+  if (name == "rmsprop") return OptimKind::rmsprop;
+  if (name == "adagrad") return OptimKind::adagrad;
+  return OptimKind::lion;
+}
+
+void check(const OptimOptions& o) {
+  optim_defaults(o.name);
+  const auto want = [&](bool ok, const char* key, double v, const char* rule) {
+    if (!ok) throw Error(Code::usage, "optimizer " + o.name + ": " + key + " is " + std::to_string(v) + " but must be " + rule);
+  };
+  want(std::isfinite(o.lr) && o.lr >= 0, "lr", o.lr, "at least 0");
+  want(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "weight_decay", o.weight_decay, "at least 0");
+  want(o.momentum >= 0 && o.momentum < 1, "momentum", o.momentum, "in [0, 1)");
+  want(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "in [0, 1)");
+  want(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
+  want(o.eps >= 0, "eps", o.eps, "at least 0");
+  if (o.nesterov && (o.momentum <= 0 || o.dampening != 0))
+    throw Error(Code::usage, "optimizer " + o.name + ": nesterov wants a momentum above 0 and no dampening");
+}
+
+DType state_dtype(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
+Tensor flat(const Tensor& t) { return raw::reshape(t, {t.numel()}); }
+
+}  // namespace
+
+OptimOptions optim_defaults(const std::string& name) {
+  OptimOptions o;
+  o.name = name;
+  if (name == "sgd" || name == "adam") return o;
+  if (name == "adamw") o.weight_decay = 1e-2;
+  else if (name == "rmsprop") { o.lr = 1e-2; o.beta2 = 0.99; }
+  else if (name == "adagrad") { o.lr = 1e-2; o.eps = 1e-10; }
+  else if (name == "adafactor") o.lr = 1e-2;
+  else if (name == "lion") { o.lr = 1e-4; o.beta2 = 0.99; }
+  else throw Error(Code::usage, "no optimizer '" + name + "'; there are sgd, adam, adamw, rmsprop, adagrad, adafactor and lion");
+  return o;
+}
+
+Optimizer::Optimizer(std::vector<ParamGroup> groups) : groups_(std::move(groups)) {
+  std::set<const TensorImpl*> seen;
+  for (const auto& g : groups_) {
+    check(g.options);
+    for (const auto& [name, p] : g.params) {
+      if (!p.defined() || !p.is_leaf() || !p.requires_grad() || !p.is_contiguous())
+        throw Error(Code::usage, "optimizer: parameter '" + name + "' must be a row-major leaf that wants a gradient");
+      if (!seen.insert(p.impl()).second) throw Error(Code::usage, "optimizer: parameter '" + name + "' stands in two places; name it once");
+    }
+    slots_.emplace_back(g.params.size());
+  }
+}
+
+Tensors Optimizer::parameters() const {
+  Tensors all;
+  for (const auto& g : groups_)
+    for (const auto& p : g.params) all.push_back(p.second);
+  return all;
+}
+
+Tensor& Optimizer::state_of(Slot& slot, const char* name, const Shape& shape, DType dtype) {
+  Tensor& t = slot.states[name];
+  if (!t.defined()) t = Tensor::zeros(shape, dtype);
+  return t;
+}
+
+void Optimizer::step(double lr_factor, double grad_scale) {
+  NoGrad off;
+  ++steps_;
+  for (std::size_t gi = 0; gi < groups_.size(); ++gi) {
+    const OptimOptions& o = groups_[gi].options;
+    for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
+      const Tensor& p = groups_[gi].params[i].second;
+      Tensor g = p.grad();
+      if (!g.defined()) continue;
+      g = raw::contiguous(g);
+      Slot& slot = slots_[gi][i];
+      ++slot.steps;
+      const bool narrow = p.dtype() == DType::bf16 || p.dtype() == DType::f16;
+      if (narrow && !slot.states["master"].defined()) slot.states["master"] = raw::cast(p, DType::f32);
+      const DType t = state_dtype(p.dtype());
+      if (o.name == "adafactor") {
+        const Tensor weight = narrow ? slot.states["master"] : p;
+        adafactor(slot, weight, mul(raw::cast(g, t), grad_scale), o, o.lr * lr_factor);
+        if (narrow) raw::copy(p, weight);
+        p.written();
+        continue;
+      }
+      OptimArgs a{};
+      a.kind = kind_of(o.name);
+      a.param = flat(p).view();
+      a.grad = flat(g).view();
+      const auto state = [&](const char* name) { return flat(state_of(slot, name, p.shape(), t)).view(); };
+      switch (a.kind) {
+        case OptimKind::sgd: if (o.momentum != 0) a.m = state("momentum_buffer"); break;
+        case OptimKind::adam: case OptimKind::adamw:
+          a.m = state("exp_avg");
+          a.v = state("exp_avg_sq");
+          if (o.amsgrad) a.v2 = state("max_exp_avg_sq");
+          break;
+        case OptimKind::rmsprop:
+          a.v = state("square_avg");
+          if (o.momentum != 0) a.m = state("momentum_buffer");
+          if (o.centered) a.v2 = state("grad_avg");
+          break;
+        case OptimKind::adagrad: a.v = state("sum"); break;
+        case OptimKind::lion: a.m = state("exp_avg"); break;
+      }
+      if (narrow) a.master = flat(slot.states["master"]).view();
+      a.lr = o.lr * lr_factor;
+      a.weight_decay = o.weight_decay;
+      a.grad_scale = grad_scale;
+      a.momentum = o.momentum;
+      a.dampening = o.dampening;
+      a.nesterov = o.nesterov;
+      a.maximize = o.maximize;
+      a.amsgrad = o.amsgrad;
+      a.centered = o.centered;
+      a.beta1 = o.beta1;
+      a.beta2 = o.beta2;
+      a.eps = o.eps;
+      a.lr_decay = o.lr_decay;
+      a.step = slot.steps;
+      optim_family().run(current_queue(), a);
+      p.written();
+    }
+  }
+}
+
+// Second moments of a matrix are kept as one row and one column of means; a step's size follows the weight's own size.
+void Optimizer::adafactor(Slot& slot, const Tensor& p, const Tensor& g, const OptimOptions& o, double lr) {
+  const double eps1 = epsilon_of(p.dtype()), t = static_cast<double>(slot.steps), n = static_cast<double>(p.numel());
+  if (p.numel() == 0) return;
+  const double fresh = std::pow(t, o.beta2_decay), rho = std::min(lr, 1 / std::sqrt(t));
+  const double alpha = std::max(o.eps2, norm(p).item() / std::sqrt(n)) * rho;
+  if (o.weight_decay != 0) raw::into(p, ElementwiseOp::scale, {p}, 1 - lr * o.weight_decay);
+  const auto follow = [&](Tensor& mean, const Tensor& now) { mean = add(mean, mul(sub(now, mean), fresh)); };  // torch.lerp
+  Tensor estimate;
+  if (p.rank() > 1) {
+    Shape row = p.shape(), col = p.shape();
+    row[p.rank() - 1] = 1;
+    col[p.rank() - 2] = 1;
+    Tensor &rows = state_of(slot, "row_var", row, p.dtype()), &cols = state_of(slot, "col_var", col, p.dtype());
+    const Tensor squares = square(g);
+    follow(rows, div(sum(squares, {-1}, true), static_cast<double>(p.size(-1))));
+    follow(cols, div(sum(squares, {-2}, true), static_cast<double>(p.size(-2))));
+    estimate = div(matmul(rows, cols), clamp(mean(rows, {-2}, true), eps1, INFINITY));
+  } else {
+    Tensor& variance = state_of(slot, "variance", p.shape(), p.dtype());
+    follow(variance, square(g));
+    estimate = variance;
+  }
+  const Tensor update = mul(rsqrt(clamp(estimate, eps1 * eps1, INFINITY)), g);
+  const double denominator = std::max(1.0, norm(update).item() / (std::sqrt(n) * o.clip));
+  raw::into(p, ElementwiseOp::axpby, {p, update}, 1, -alpha / denominator);
+}
+
+void Optimizer::zero_grad() {
+  for (const auto& g : groups_)
+    for (const auto& p : g.params) p.second.set_grad({});
+}
+
+std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (std::size_t gi = 0; gi < groups_.size(); ++gi)
+    for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
+      const Slot& slot = slots_[gi][i];
+      const std::string& name = groups_[gi].params[i].first;
+      for (const auto& [state, t] : slot.states) all.emplace_back(name + "." + state, t);
+      if (slot.steps > 0) all.emplace_back(name + ".step", Tensor::full({}, static_cast<double>(slot.steps), DType::i64));
+    }
+  return all;
+}
+
+void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& state, std::int64_t steps) {
+  std::vector<std::vector<Slot>> slots;
+  for (const auto& g : groups_) slots.emplace_back(g.params.size());
+  for (const auto& [full, t] : state) {
+    const auto dot = full.rfind('.');
+    const std::string name = full.substr(0, dot), what = dot == std::string::npos ? "" : full.substr(dot + 1);
+    Slot* slot = nullptr;
+    Shape shape;
+    for (std::size_t gi = 0; gi < groups_.size(); ++gi)
+      for (std::size_t i = 0; i < groups_[gi].params.size(); ++i)
+        if (groups_[gi].params[i].first == name) {
+          slot = &slots[gi][i];
+          shape = groups_[gi].params[i].second.shape();
+        }
+    static const std::set<std::string> known = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum",
+                                                "row_var", "col_var", "variance", "master", "step"};
+    if (!slot || !known.count(what)) throw Error(Code::input, "optimizer state '" + full + "' belongs to no parameter here; was the model or the optimizer changed?");
+    if (what == "step") {
+      slot->steps = static_cast<std::int64_t>(t.item());
+      continue;
+    }
+    if (what != "row_var" && what != "col_var" && !(t.shape() == shape))
+      throw Error(Code::input, "optimizer state '" + full + "' is " + t.str() + " but its parameter is " + shape.str());
+    slot->states[what] = raw::copy_of(t);
+  }
+  slots_ = std::move(slots);
+  steps_ = steps;
+}
+
+double grad_norm(const Tensors& params) {
+  NoGrad off;
+  double squares = 0;
+  for (const Tensor& p : params) {
+    if (!p.grad().defined()) continue;
+    squares += raw::reduce(ReduceOp::sum_of_squares, raw::cast(p.grad(), state_dtype(p.grad().dtype())), {}, false).item();
+  }
+  return std::sqrt(squares);
+}
+double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
+void clip_grad_value(const Tensors& params, double limit) {
+  if (!(limit >= 0)) throw Error(Code::usage, "clip_grad_value: limit must be at least 0");
+  NoGrad off;
+  for (const Tensor& p : params)
+    if (p.grad().defined()) p.set_grad(clamp(p.grad(), -limit, limit));
+}
+
+Ema::Ema(Tensors params, double decay) : params_(std::move(params)), decay_(decay) {
+  if (!(decay >= 0 && decay < 1)) throw Error(Code::usage, "ema: decay must be in [0, 1)");
+  for (const Tensor& p : params_) shadows_.push_back(raw::copy_of(p));
+}
+void Ema::update() {
+  NoGrad off;
+  for (std::size_t i = 0; i < params_.size(); ++i) raw::into(shadows_[i], ElementwiseOp::axpby, {shadows_[i], params_[i].detach()}, decay_, 1 - decay_);
+}
+void Ema::swap() {
+  NoGrad off;
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    const Tensor keep = raw::copy_of(params_[i]);
+    raw::copy(params_[i], shadows_[i]);
+    raw::copy(shadows_[i], keep);
+  }
+}
+
+}  // namespace graft

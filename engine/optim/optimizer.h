@@ -1,0 +1,85 @@
+// Optimisers over groups of parameters. Formulas follow torch.optim (Lion: Chen et al. 2023; Adafactor: Shazeer and Stern 2018, as
+// torch.optim.Adafactor). The step count and all states can be saved and restored: training goes on bit for bit.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace graft {
+
+struct OptimOptions {
+  std::string name = "adamw";  // sgd, adam, adamw, rmsprop, adagrad, adafactor, lion
+  double lr = 1e-3, weight_decay = 0;
+  double momentum = 0, dampening = 0;  // sgd; momentum also rmsprop
+  bool nesterov = false;               // sgd
+  double beta1 = 0.9, beta2 = 0.999;   // adam, adamw, lion; beta2 is rmsprop's alpha
+  double eps = 1e-8;
+  bool amsgrad = false;                // adam, adamw
+  bool centered = false;               // rmsprop
+  double lr_decay = 0;                 // adagrad
+  double beta2_decay = -0.8, clip = 1, eps2 = 1e-3;  // adafactor: decay exponent, d, smallest scale of a weight
+  bool maximize = false;               // not adafactor
+};
+// The usual defaults of that optimiser (torch.optim's). Throws Error(usage) on an unknown name.
+OptimOptions optim_defaults(const std::string& name);
+
+struct ParamGroup {
+  std::vector<std::pair<std::string, Tensor>> params;  // leaves, by the name that their states are saved under
+  OptimOptions options;
+};
+
+class Optimizer {
+ public:
+  // Throws Error(usage) for options out of range, a parameter that does not want a gradient or stands in two groups.
+  explicit Optimizer(std::vector<ParamGroup> groups);
+
+  // One update from the parameters' gradients; parameters without one are left alone. The learning rate of every group is multiplied by
+  // lr_factor (schedules), every gradient by grad_scale (clipping).
+  void step(double lr_factor = 1, double grad_scale = 1);
+  void zero_grad();
+
+  std::int64_t steps() const { return steps_; }
+  std::vector<ParamGroup>& groups() { return groups_; }
+  Tensors parameters() const;
+  // "PARAM.exp_avg" and so on, in a fixed order; tensors that exist so far.
+  std::vector<std::pair<std::string, Tensor>> state() const;
+  // Throws Error(input) for a name or shape that does not belong to these parameters and options.
+  void load_state(const std::vector<std::pair<std::string, Tensor>>& state, std::int64_t steps);
+
+ private:
+  struct Slot {
+    std::map<std::string, Tensor> states;
+    std::int64_t steps = 0;  // updates of this parameter
+  };
+  Tensor& state_of(Slot& slot, const char* name, const Shape& shape, DType dtype);
+  void adafactor(Slot& slot, const Tensor& p, const Tensor& g, const OptimOptions& o, double lr);
+  std::vector<ParamGroup> groups_;
+  std::vector<std::vector<Slot>> slots_;
+  std::int64_t steps_ = 0;
+};
+
+// Euclidean norm of all gradients together, summed in double in the order of the parameters.
+double grad_norm(const Tensors& params);
+// The factor for Optimizer::step that brings a norm to at most `max_norm` (torch.nn.utils.clip_grad_norm_): min(1, max_norm / (norm + 1e-6)).
+double clip_factor(double norm, double max_norm);
+// Every gradient element into [-limit, limit].
+void clip_grad_value(const Tensors& params, double limit);
+
+// Running mean of the weights: shadow = decay * shadow + (1 - decay) * weight.
+class Ema {
+ public:
+  Ema(Tensors params, double decay);
+  void update();
+  void swap();  // weights <-> shadows; call twice to evaluate with the mean and go on
+  const Tensors& shadows() const { return shadows_; }
+
+ private:
+  Tensors params_, shadows_;
+  double decay_;
+};
+
+}  // namespace graft

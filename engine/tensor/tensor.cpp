@@ -1,0 +1,251 @@
+#include "engine/tensor/tensor.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace graft {
+
+Storage::Storage(std::int64_t n, Device d) : data(Allocator::of(d).allocate(n)), bytes(n), device(d) {}
+Storage::Storage(void* borrowed, std::int64_t n, std::shared_ptr<const void> k) : data(borrowed), bytes(n), keeper(std::move(k)) {}
+Storage::~Storage() {
+  if (!keeper) Allocator::of(device).free(data, bytes);
+}
+
+namespace {
+TensorImpl& get(const Tensor& t) {
+  if (!t.defined()) throw Error(Code::usage, "an undefined tensor was used; give it a value first");
+  return *t.impl();
+}
+// Writes one value everywhere; tensors are new and dense here.
+void fill(const Tensor& t, double v) {
+  const std::int64_t n = t.numel();
+  if (v == 0) {
+    std::memset(t.raw(), 0, static_cast<std::size_t>(t.bytes()));
+    return;
+  }
+  visit(t.dtype(), [&]<class T>() {
+    T* p = t.data<T>();
+    T x;
+    if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) x = T(static_cast<float>(v));
+    else x = static_cast<T>(v);
+    for (std::int64_t i = 0; i < n; ++i) p[i] = x;
+  });
+}
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype) {
+  std::int64_t n = static_cast<std::int64_t>(size_of(dtype));
+  for (auto d : shape) {
+    if (d < 0) throw Error(Code::usage, "a tensor of shape " + shape.str() + " cannot be made: sizes are never negative");
+    if (__builtin_mul_overflow(n, d, &n)) throw Error(Code::memory, "a tensor of shape " + shape.str() + " has more bytes than can be addressed");
+  }
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::make_shared<Storage>(n, current_queue().device());
+  impl->shape = shape;
+  impl->strides = dense_strides(shape);
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  Tensor t = empty(shape, dtype);
+  fill(t, value);
+  return t;
+}
+Tensor Tensor::zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
+Tensor Tensor::ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
+
+Tensor Tensor::arange(double start, double stop, double step, DType dtype) {
+  if (step == 0 || !std::isfinite(start) || !std::isfinite(stop) || !std::isfinite(step))
+    throw Error(Code::usage, "arange: start, stop and step must be finite and step not 0");
+  const auto n = static_cast<std::int64_t>(std::max(0.0, std::ceil((stop - start) / step)));
+  Tensor t = empty({n}, dtype);
+  visit(dtype, [&]<class T>() {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double v = start + static_cast<double>(i) * step;
+      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) t.data<T>()[i] = T(static_cast<float>(v));
+      else t.data<T>()[i] = static_cast<T>(v);
+    }
+  });
+  return t;
+}
+Tensor Tensor::eye(std::int64_t n, DType dtype) {
+  Tensor t = zeros({n, n}, dtype);
+  visit(dtype, [&]<class T>() {
+    for (std::int64_t i = 0; i < n; ++i) {
+      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) t.data<T>()[i * (n + 1)] = T(1.0f);
+      else t.data<T>()[i * (n + 1)] = T(1);
+    }
+  });
+  return t;
+}
+
+template <class T>
+Tensor Tensor::from(const std::vector<T>& values, const Shape& shape) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel())
+    throw Error(Code::usage, "from: " + std::to_string(values.size()) + " values do not fill shape " + shape.str());
+  Tensor t = empty(shape, dtype_of<T>);
+  T* p = t.data<T>();
+  for (std::size_t i = 0; i < values.size(); ++i) p[i] = values[i];
+  return t;
+}
+template Tensor Tensor::from(const std::vector<double>&, const Shape&);
+template Tensor Tensor::from(const std::vector<float>&, const Shape&);
+template Tensor Tensor::from(const std::vector<bf16>&, const Shape&);
+template Tensor Tensor::from(const std::vector<f16>&, const Shape&);
+template Tensor Tensor::from(const std::vector<std::int64_t>&, const Shape&);
+template Tensor Tensor::from(const std::vector<std::int32_t>&, const Shape&);
+template Tensor Tensor::from(const std::vector<std::uint8_t>&, const Shape&);
+template Tensor Tensor::from(const std::vector<bool>&, const Shape&);
+
+Tensor Tensor::borrowed(void* data, const Shape& shape, DType dtype, std::shared_ptr<const void> keeper) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::make_shared<Storage>(data, shape.numel() * static_cast<std::int64_t>(size_of(dtype)), std::move(keeper));
+  impl->shape = shape;
+  impl->strides = dense_strides(shape);
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+
+const Shape& Tensor::shape() const { return get(*this).shape; }
+const Shape& Tensor::strides() const { return get(*this).strides; }
+std::int64_t Tensor::size(int axis) const { return shape()[normal_axis(axis, rank(), "size")]; }
+DType Tensor::dtype() const { return get(*this).dtype; }
+Device Tensor::device() const { return get(*this).storage->device; }
+bool Tensor::is_contiguous() const { return is_dense(view()); }
+bool Tensor::same_storage(const Tensor& o) const { return get(*this).storage == get(o).storage; }
+const std::shared_ptr<Storage>& Tensor::storage() const { return get(*this).storage; }
+std::int64_t Tensor::offset() const { return get(*this).offset; }
+std::string Tensor::str() const { return std::string(name_of(dtype())) + shape().str(); }
+
+void* Tensor::raw() const {
+  const TensorImpl& t = get(*this);
+  return static_cast<std::byte*>(t.storage->data) + t.offset * static_cast<std::int64_t>(size_of(t.dtype));
+}
+void* Tensor::raw_data(DType wanted) const {
+  if (dtype() != wanted)
+    throw Error(Code::usage, "tensor " + str() + " was read as " + std::string(name_of(wanted)) + "; convert it first");
+  return raw();
+}
+View Tensor::view() const {
+  const TensorImpl& t = get(*this);
+  View v;
+  v.data = raw();
+  v.dtype = t.dtype;
+  v.rank = t.shape.rank();
+  for (int i = 0; i < v.rank; ++i) {
+    v.shape[static_cast<std::size_t>(i)] = t.shape[i];
+    v.stride[static_cast<std::size_t>(i)] = t.strides[i];
+  }
+  return v;
+}
+
+std::vector<double> Tensor::values() const {
+  std::vector<double> out;
+  const TensorImpl& t = get(*this);
+  const std::int64_t n = numel();
+  out.reserve(static_cast<std::size_t>(n));
+  visit(t.dtype, [&]<class T>() {
+    const T* p = static_cast<const T*>(raw());
+    std::int64_t at[kMaxRank] = {}, off = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) out.push_back(static_cast<float>(p[off]));
+      else out.push_back(static_cast<double>(p[off]));
+      for (int d = t.shape.rank() - 1; d >= 0; --d) {
+        off += t.strides[d];
+        if (++at[d] < t.shape[d]) break;
+        off -= t.strides[d] * t.shape[d];
+        at[d] = 0;
+      }
+    }
+  });
+  return out;
+}
+double Tensor::item() const {
+  if (numel() != 1) throw Error(Code::usage, "item: tensor " + str() + " has " + std::to_string(numel()) + " elements, wants exactly 1");
+  return values()[0];
+}
+void Tensor::written() const { ++get(*this).storage->version; }
+
+Tensor Tensor::alias(const Shape& shape, const Shape& strides, std::int64_t offset) const {
+  const TensorImpl& t = get(*this);
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = t.storage;
+  impl->shape = shape;
+  impl->strides = strides;
+  impl->offset = t.offset + offset;
+  impl->dtype = t.dtype;
+  return Tensor(std::move(impl));
+}
+Tensor Tensor::detach() const {
+  Tensor d = alias(shape(), strides(), 0);
+  d.impl_->name = name();
+  return d;
+}
+
+bool Tensor::requires_grad() const { return impl_ && (impl_->requires_grad || impl_->node); }
+Tensor& Tensor::set_requires_grad(bool on) {
+  TensorImpl& t = get(*this);
+  if (t.node) throw Error(Code::usage, "set_requires_grad: " + str() + " is the result of an operation; detach() it first");
+  if (on && !is_float(t.dtype)) throw Error(Code::usage, "set_requires_grad: " + str() + " is not a float tensor; only floats have gradients");
+  t.requires_grad = on;
+  return *this;
+}
+bool Tensor::is_leaf() const { return !get(*this).node; }
+Tensor Tensor::grad() const { return get(*this).grad; }
+void Tensor::set_grad(const Tensor& g) const { get(*this).grad = g; }
+const std::shared_ptr<Node>& Tensor::node() const { return get(*this).node; }
+int Tensor::output_index() const { return get(*this).output_index; }
+const std::string& Tensor::name() const { return get(*this).name; }
+Tensor& Tensor::set_name(const std::string& name) {
+  TensorImpl& t = get(*this);
+  t.name = name;
+  if (!t.storage->keeper) Allocator::of(t.storage->device).label(t.storage->data, name);
+  return *this;
+}
+
+DType promote(DType a, DType b) {
+  if (a == b) return a;
+  const bool fa = is_float(a), fb = is_float(b);
+  if (fa && fb) {
+    if (a == DType::f64 || b == DType::f64) return DType::f64;
+    return DType::f32;  // f32 with a half, or the two halves together
+  }
+  if (fa) return a;
+  if (fb) return b;
+  if (a == DType::b8) return b;
+  if (b == DType::b8) return a;
+  return size_of(a) >= size_of(b) ? a : b;  // u8 < i32 < i64
+}
+DType promote(const Tensor& a, const Tensor& b) {
+  const auto kind = [](DType t) { return is_float(t) ? 2 : t == DType::b8 ? 0 : 1; };
+  const DType ta = a.dtype(), tb = b.dtype();
+  const bool sa = a.rank() == 0, sb = b.rank() == 0;
+  if (sa != sb) {
+    const DType full = sa ? tb : ta, one = sa ? ta : tb;
+    if (kind(one) <= kind(full)) return full;
+  }
+  return promote(ta, tb);
+}
+
+Shape broadcast(const Shape& a, const Shape& b, const char* op) {
+  const int r = std::max(a.rank(), b.rank());
+  Shape out;
+  for (int i = 0; i < r; ++i) {
+    const int ia = i - (r - a.rank()), ib = i - (r - b.rank());
+    const std::int64_t da = ia < 0 ? 1 : a[ia], db = ib < 0 ? 1 : b[ib];
+    if (da != db && da != 1 && db != 1)
+      throw Error(Code::usage, std::string(op) + ": shapes " + a.str() + " and " + b.str() + " do not broadcast: axis " + std::to_string(i) +
+                                   " is " + std::to_string(da) + " and " + std::to_string(db) + "; sizes must be equal or 1");
+    out.push_back(da == 1 ? db : da);
+  }
+  return out;
+}
+
+int normal_axis(int axis, int rank, const char* op) {
+  const int r = std::max(rank, 1);
+  if (axis < -r || axis >= r)
+    throw Error(Code::usage, std::string(op) + ": axis " + std::to_string(axis) + " is out of range for " + std::to_string(rank) + " axes");
+  return axis < 0 ? axis + r : axis;
+}
+
+}  // namespace graft

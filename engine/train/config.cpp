@@ -1,0 +1,1032 @@
+// The schema is a table; everything else (parsing, messages, the resolved file, documentation) reads it. Values are parsed by the type of
+// their key, from TOML nodes (files, with line numbers by toml++) or from plain text (key=value, defaults).
+#include "engine/train/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <iterator>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+
+#include "engine/train/recipes.h"
+#include "kernels/core/error.h"
+
+// toml++ 3.3 asserts what its own parser does not always keep: "[[[" aborts the program, and under NDEBUG it is taken to be impossible.
+// Here a broken assertion is thrown and answered like any other input that is not TOML.
+namespace graft {
+namespace {
+struct TomlAssertion {};
+[[noreturn]] void toml_assertion_failed() { throw TomlAssertion(); }
+}  // namespace
+}  // namespace graft
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::graft::toml_assertion_failed())
+#include <toml++/toml.h>
+
+namespace graft {
+namespace {
+
+constexpr std::size_t kMaxFile = 1 << 20;  // a configuration is never this long; a device or a data file given by mistake is
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+constexpr Range kAnyNumber = {};
+constexpr Range kPositive = {0, kInf, true, false};
+constexpr Range kNotNegative = {0, kInf, false, false};
+constexpr Range kBelowOne = {0, 1, false, true};  // [0, 1)
+constexpr Range at_least(double lo) { return {lo, kInf, false, false}; }
+constexpr Range between(double lo, double hi) { return {lo, hi, false, false}; }
+
+// Defaults that differ by another key's value, as PyTorch's do.
+struct SpecialDefault {
+  std::string_view key, controller, value, standard;
+};
+constexpr SpecialDefault kSpecialDefaults[] = {
+    {"optim.beta2", "optim.name", "rmsprop", "0.99"},
+    {"optim.beta2", "optim.name", "lion", "0.99"},
+    {"optim.eps", "optim.name", "adagrad", "1e-10"},
+};
+
+std::vector<Key> make_schema() {
+  using enum Type;
+  const std::vector<Condition> mnist = {{"data.kind", {"mnist"}}}, cnn = {{"model.name", {"mnist-cnn"}}};
+  const std::vector<Condition> transfer = {{"init.from", {""}, true}};
+  return {
+      {"data.kind",
+       text,
+       "mnist",
+       "where images come from: the MNIST files, or digits or letters drawn by graft",
+       {},
+       {"mnist", "digits", "letters"}},
+      {"data.path", text, "", "folder with the four MNIST files (IDX, gzipped or not)", {}, {}, {}, mnist},
+      {"data.classes", integers, "[]", "labels to keep; empty: all", between(0, 25)},
+      {"data.per_class", integer, "0", "training images of each class; 0: all", kNotNegative},
+      {"data.train_count", integer, "0", "training images to use (mnist; 0: all of them) or to draw", kNotNegative},
+      {"data.test_count", integer, "0", "test images to use (mnist; 0: all of them) or to draw", kNotNegative},
+      {"data.seed",
+       integer,
+       "1",
+       "seed of drawing images and of choosing among them",
+       kNotNegative,
+       {},
+       {},
+       {{"data.kind", {"digits", "letters"}},
+        {"data.per_class", {"0"}, true},
+        {"data.train_count", {"0"}, true},
+        {"data.test_count", {"0"}, true},
+        {"data.validation", {"0"}, true}}},
+      {"data.normalize", reals, "[0.1307, 0.3081]", "mean and standard deviation; pixels in [0, 1] become (x - mean) / deviation",
+       kAnyNumber},
+      {"data.validation", integer, "0", "training images held out to choose `best` by; 0: it is chosen by the test set", kNotNegative},
+
+      {"model.name", text, "mnist-cnn", "network: two convolutions and two linear layers, or one hidden layer", {}, {"mnist-cnn", "mlp"}},
+      {"model.classes", integer, "10", "outputs of the last layer", between(1, 1000000)},
+      {"model.dropout1", real, "0.25", "share of activations dropped after the pooling", kBelowOne, {}, {}, cnn},
+      {"model.dropout2", real, "0.5", "share of activations dropped before the last layer", kBelowOne, {}, {}, cnn},
+      {"model.channels_last", boolean, "false", "keep images as NHWC in memory", {}, {}, {}, cnn},
+      {"model.hidden", integer, "128", "width of the hidden layer", between(1, 1000000), {}, {}, {{"model.name", {"mlp"}}}},
+
+      {"init.from", text, "", "weights or checkpoint to start from (transfer); empty: from scratch"},
+      {"init.head",
+       text,
+       "auto",
+       "last layer: keep the file's, make it new, or auto: keep it where its shape fits",
+       {},
+       {"auto", "keep", "new"},
+       {},
+       transfer},
+      {"init.freeze", texts, "[]", "parameters that stay as they are: name patterns, * stands for anything", {}, {}, {}, transfer},
+
+      {"train.epochs", count, "5", "passes over the training images", between(1, 1000000), {}, "ep", {{"train.steps", {"0"}}}},
+      {"train.steps", count, "0", "optimizer steps in all; 0: as many as train.epochs makes", kNotNegative, {}, "st"},
+      {"train.batch", integer, "64", "images per step", between(1, 1 << 24)},
+      {"train.eval_batch", integer, "1000", "images per step of an evaluation; changes speed and memory only", between(1, 1 << 24)},
+      {"train.seed", integer, "1", "seed of initial weights, order of images, dropout and augmentation", kNotNegative},
+      {"train.checkpoint_every", count, "0", "steps between checkpoints; 0: one after each epoch", kNotNegative, {}, "st"},
+      {"train.clip_norm", real, "0", "largest norm of the whole gradient; 0: not clipped", kNotNegative},
+      {"train.ema", real, "0", "decay of the running mean of the weights that is evaluated and saved; 0: off", kBelowOne},
+      {"train.label_smoothing", real, "0", "share of the target spread over all classes", kBelowOne},
+      {"train.log_every", count, "50", "steps between log lines", at_least(1), {}, "st"},
+      {"train.dtype", text, "f32", "number format of activations and gradients; master weights stay f32", {}, {"f32", "bf16"}},
+
+      {"optim.name", text, "adamw", "update rule", {}, {"sgd", "adam", "adamw", "rmsprop", "adagrad", "adafactor", "lion"}},
+      {"optim.lr", real, "1e-3", "learning rate at its highest", kPositive},
+      {"optim.weight_decay", real, "0", "pull towards zero: decoupled in adamw, adafactor and lion, else added to the gradient",
+       kNotNegative},
+      {"optim.momentum", real, "0", "share of the previous update that is kept", kBelowOne, {}, {}, {{"optim.name", {"sgd", "rmsprop"}}}},
+      {"optim.nesterov", boolean, "false", "look ahead along the momentum", {}, {}, {}, {{"optim.name", {"sgd"}}}},
+      {"optim.beta1", real, "0.9", "decay of the mean of gradients", kBelowOne, {}, {}, {{"optim.name", {"adam", "adamw", "lion"}}}},
+      {"optim.beta2",
+       real,
+       "0.999",
+       "decay of the mean of squared gradients (0.99 by default in rmsprop and lion)",
+       kBelowOne,
+       {},
+       {},
+       {{"optim.name", {"adam", "adamw", "rmsprop", "lion"}}}},
+      {"optim.eps",
+       real,
+       "1e-8",
+       "added to the denominator (1e-10 by default in adagrad)",
+       kPositive,
+       {},
+       {},
+       {{"optim.name", {"adam", "adamw", "rmsprop", "adagrad"}}}},
+
+      {"schedule.name",
+       text,
+       "constant",
+       "course of the learning rate",
+       {},
+       {"constant", "step", "cosine", "linear", "one-cycle", "polynomial"}},
+      {"schedule.warmup",
+       count,
+       "0",
+       "steps in which the rate rises from zero",
+       kNotNegative,
+       {},
+       "st",
+       {{"schedule.name", {"one-cycle"}, true}}},
+      {"schedule.step_size", count, "1", "epochs between two falls", at_least(1), {}, "ep", {{"schedule.name", {"step"}}}},
+      {"schedule.gamma", real, "0.7", "factor of each fall", {0, 1, true, false}, {}, {}, {{"schedule.name", {"step"}}}},
+      {"schedule.power", real, "1", "exponent of the fall", kPositive, {}, {}, {{"schedule.name", {"polynomial"}}}},
+      {"schedule.final",
+       real,
+       "0",
+       "rate at the end as a share of optim.lr",
+       between(0, 1),
+       {},
+       {},
+       {{"schedule.name", {"cosine", "linear", "one-cycle", "polynomial"}}}},
+
+      {"augment.shift", integer, "0", "largest shift in each direction, in pixels", between(0, 14)},
+      {"augment.rotate", real, "0", "largest turn either way, in degrees", between(0, 180)},
+      {"augment.scale", real, "0", "largest change of size either way, as a share of the size", kBelowOne},
+
+      {"eval.every", count, "1", "epochs between evaluations", at_least(1), {}, "ep"},
+  };
+}
+
+std::optional<std::size_t> find(std::string_view name) {
+  static const std::unordered_map<std::string_view, std::size_t> index = [] {
+    std::unordered_map<std::string_view, std::size_t> m;
+    for (std::size_t i = 0; i < schema().size(); ++i) m.emplace(schema()[i].name, i);
+    return m;
+  }();
+  const auto it = index.find(name);
+  return it == index.end() ? std::nullopt : std::optional(it->second);
+}
+
+std::size_t known(std::string_view name) {
+  const auto i = find(name);
+  if (!i) throw Error(Code::bug, fmt::format("the program asks for the configuration key {}, which the schema lacks", name));
+  return *i;
+}
+
+std::string_view section_of(std::string_view name) { return name.substr(0, name.find('.')); }
+std::string_view leaf_of(std::string_view name) { return name.substr(name.find('.') + 1); }
+
+bool control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+bool utf8(std::string_view s) {
+  for (std::size_t i = 0; i < s.size();) {
+    const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(k < s.size() ? s[k] : 0); };
+    const unsigned b = byte(i);
+    const int more = b < 0x80 ? 0 : b >= 0xc2 && b < 0xe0 ? 1 : b >= 0xe0 && b < 0xf0 ? 2 : b >= 0xf0 && b < 0xf5 ? 3 : -1;
+    if (more < 0) return false;
+    for (int k = 1; k <= more; ++k)
+      if ((byte(i + k) & 0xc0) != 0x80) return false;
+    const unsigned second = byte(i + 1);  // overlong forms, surrogates, beyond U+10FFFF
+    if ((b == 0xe0 && second < 0xa0) || (b == 0xed && second > 0x9f) || (b == 0xf0 && second < 0x90) || (b == 0xf4 && second > 0x8f))
+      return false;
+    i += more + 1;
+  }
+  return true;
+}
+
+// Input as it may stand in a message of one line.
+std::string printable(std::string_view s, std::size_t limit = 60) {
+  if (!utf8(s)) {
+    std::string ascii(s);
+    for (char& c : ascii)
+      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+    return printable(ascii, limit);
+  }
+  std::string out;
+  for (const char c : s) {
+    if (out.size() >= limit && (static_cast<unsigned char>(c) & 0xc0) != 0x80) return out + "...";
+    out += control(c) ? '?' : c;
+  }
+  return out;
+}
+std::string in_quotes(std::string_view s) { return '"' + printable(s) + '"'; }
+
+[[noreturn]] void fail(std::string_view where, const std::string& what) {
+  throw Error(Code::usage, fmt::format("{}: {}", printable(where, 300), what));
+}
+
+std::string_view trim(std::string_view s) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
+  while (!s.empty() && blank(s.front())) s.remove_prefix(1);
+  while (!s.empty() && blank(s.back())) s.remove_suffix(1);
+  return s;
+}
+
+template <class Strings>
+std::string list_words(const Strings& words, std::string_view last = " or ") {
+  std::string out;
+  std::size_t i = 0;
+  for (const auto& w : words) out += fmt::format("{}{}", i == 0 ? "" : i + 1 == words.size() ? last : ", ", w), ++i;
+  return out;
+}
+
+std::string number_text(double v) {
+  std::string s = fmt::format("{}", v);
+  if (std::isfinite(v) && s.find_first_of(".e") == std::string::npos) s += ".0";
+  return s;
+}
+std::string element_text(std::int64_t v) { return fmt::format("{}", v); }
+std::string element_text(double v) { return number_text(v); }
+std::string element_text(bool v) { return v ? "true" : "false"; }
+std::string element_text(const std::string& v) {
+  std::string out = "\"";
+  for (const char c : v) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+template <class T>
+std::string element_text(const std::vector<T>& v) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < v.size(); ++i) out += (i ? ", " : "") + element_text(v[i]);
+  return out + "]";
+}
+std::string toml_text(const Value& v) {
+  return std::visit([](const auto& x) { return element_text(x); }, v);
+}
+// As conditions are written: strings without quotes.
+std::string plain_text(const Value& v) {
+  const auto* s = std::get_if<std::string>(&v);
+  return s ? *s : toml_text(v);
+}
+
+std::string_view unit_word(std::string_view unit) { return unit == "ep" ? "epochs" : "steps"; }
+
+std::string element_type_text(const Key& key) {
+  switch (key.type) {
+    case Type::integer:
+    case Type::integers: return "a whole number";
+    case Type::count: return fmt::format("a whole number of {0}, such as 5 or 5{1}", unit_word(key.unit), key.unit);
+    case Type::real:
+    case Type::reals: return "a finite number";
+    case Type::boolean: return "true or false";
+    case Type::text:
+    case Type::texts: return "a string";
+  }
+  return {};
+}
+
+std::string range_text(const Range& r) {
+  std::string out;
+  if (r.lo > -kInf) out = fmt::format("{} {}", r.lo_open ? ">" : ">=", static_cast<double>(r.lo));
+  if (r.hi < kInf) out += fmt::format("{}{} {}", out.empty() ? "" : " and ", r.hi_open ? "<" : "<=", static_cast<double>(r.hi));
+  return out;
+}
+
+// ---- parsing by type ------------------------------------------------------------------------------------------------------------------
+
+struct Place {
+  const Key& key;
+  std::string where;
+  std::string name;  // the key, with the index for an element of a list
+};
+
+[[noreturn]] void wrong_type(const Place& at, const std::string& wanted, const std::string& got) {
+  fail(at.where, fmt::format("{} must be {}, got {}", at.name, wanted, got));
+}
+
+std::string without_underscores(std::string_view s) {  // 1_000, as TOML has it: only between digits
+  std::string out;
+  const auto digit = [&](std::size_t i) { return i < s.size() && s[i] >= '0' && s[i] <= '9'; };
+  for (std::size_t i = 0; i < s.size(); ++i)
+    if (s[i] != '_' || i == 0 || !digit(i - 1) || !digit(i + 1)) out += s[i];
+  return out;
+}
+
+template <class T>
+T parse_number(std::string_view digits, std::string_view text, const Place& at) {  // `text`: as written, with its unit
+  std::string s = without_underscores(digits);
+  if (s.size() > 1 && s[0] == '+' && s[1] != '-') s.erase(0, 1);
+  T v{};
+  const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), v);
+  if (end != s.data() + s.size() || ec == std::errc::invalid_argument) wrong_type(at, element_type_text(at.key), in_quotes(text));
+  if (ec != std::errc{}) {
+    fail(at.where,
+         fmt::format("{} = {} does not fit in a 64-bit {}", at.name, printable(text), std::is_integral_v<T> ? "integer" : "float"));
+  }
+  return v;
+}
+
+std::int64_t parse_count(std::string_view text, const Place& at) {
+  std::string_view digits = text;
+  if (digits.ends_with(at.key.unit)) digits.remove_suffix(at.key.unit.size());
+  if (digits.empty() || digits.back() < '0' || digits.back() > '9') wrong_type(at, element_type_text(at.key), in_quotes(text));
+  return parse_number<std::int64_t>(digits, text, at);
+}
+
+void check_number(double v, const std::string& shown, const Place& at) {
+  const Range& r = at.key.range;
+  if (!std::isfinite(v)) wrong_type(at, element_type_text(at.key), shown);
+  if (!(r.lo_open ? v > r.lo : v >= r.lo) || !(r.hi_open ? v < r.hi : v <= r.hi)) {
+    fail(at.where, fmt::format("{} = {} is out of range: it must be {} ({})", at.name, shown, range_text(r), at.key.doc));
+  }
+}
+
+void check_string(const std::string& v, const Place& at) {
+  if (!utf8(v)) fail(at.where, fmt::format("{} = {} is not UTF-8; rename the file or give another string", at.name, in_quotes(v)));
+  if (std::any_of(v.begin(), v.end(), control)) {
+    fail(at.where, fmt::format("{} = {} holds a control character; remove it", at.name, in_quotes(v)));
+  }
+  const auto& allowed = at.key.allowed;
+  if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), v) == allowed.end()) {
+    const std::string near = nearest(v, allowed);
+    fail(at.where, fmt::format("{} = {} is not known: it must be one of {}{}", at.name, in_quotes(v), list_words(allowed),
+                               near.empty() ? "" : fmt::format("; did you mean {}?", near)));
+  }
+  if (at.key.type == Type::texts && v.empty()) fail(at.where, fmt::format("{} is an empty string; remove it", at.name));
+}
+
+void check_element(std::int64_t v, const Place& at) { check_number(static_cast<double>(v), element_text(v), at); }
+void check_element(double v, const Place& at) { check_number(v, number_text(v), at); }
+void check_element(bool, const Place&) {}
+void check_element(const std::string& v, const Place& at) { check_string(v, at); }
+
+// Rules on a list as a whole.
+template <class T>
+void check_list(const std::vector<T>& v, const Place& at) {
+  if constexpr (std::is_same_v<T, double>) {
+    if (v.size() != 2) fail(at.where, fmt::format("{} must be [mean, deviation], got {} numbers", at.name, v.size()));
+    if (!(v[1] > 0)) fail(at.where, fmt::format("{}[1] = {} is out of range: the deviation must be > 0", at.name, number_text(v[1])));
+  } else {
+    for (std::size_t i = 0; i < v.size(); ++i)
+      if (std::find(v.begin(), v.begin() + i, v[i]) != v.begin() + i) {
+        fail(at.where, fmt::format("{} names {} twice; remove one", at.name, element_text(v[i])));
+      }
+  }
+}
+
+// A string in quotes follows TOML's rules, so toml++ reads it.
+std::string unquote(std::string_view text, const Place& at) {
+  if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::string(text);
+  try {
+    const toml::table t = toml::parse(fmt::format("v = {}", text));
+    if (const auto* s = t["v"].as_string(); s && t.size() == 1) return s->get();
+  } catch (const toml::parse_error&) {
+  } catch (const TomlAssertion&) {}
+  fail(at.where, fmt::format("{} = {} is not a quoted string; close the quotes or leave them out", at.name, printable(text)));
+}
+
+template <class T>
+T element_from_text(std::string_view text, const Place& at) {
+  T v{};
+  if constexpr (std::is_same_v<T, bool>) {
+    if (text != "true" && text != "false") wrong_type(at, element_type_text(at.key), in_quotes(text));
+    v = text == "true";
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    v = unquote(text, at);
+  } else if (at.key.type == Type::count) {
+    v = static_cast<T>(parse_count(text, at));
+  } else {
+    v = parse_number<T>(text, text, at);
+  }
+  check_element(v, at);
+  return v;
+}
+
+// The elements of "[a, b]", cut at commas outside quotes.
+std::vector<std::string_view> list_items(std::string_view text, const Place& at) {
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']') {
+    fail(at.where,
+         fmt::format("{} must be {}, got {}; write the list in brackets: {}=[{}]", at.name, type_text(at.key), in_quotes(text), at.name,
+                     at.key.type == Type::texts   ? "a,b"
+                     : at.key.type == Type::reals ? "0.5,0.25"
+                                                  : "0,1"));
+  }
+  text = trim(text.substr(1, text.size() - 2));
+  std::vector<std::string_view> items;
+  if (text.empty()) return items;
+  char quote = 0;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size() && quote) {
+      if (quote == '"' && text[i] == '\\')
+        ++i;
+      else if (text[i] == quote)
+        quote = 0;
+    } else if (i < text.size() && (text[i] == '"' || text[i] == '\'') && trim(text.substr(begin, i - begin)).empty()) {
+      quote = text[i];
+    } else if (i == text.size() || text[i] == ',') {
+      items.push_back(trim(text.substr(begin, i - begin)));
+      if (items.back().empty()) {
+        fail(at.where, fmt::format("{} has an empty element at position {}; write {}=[a,b] without a comma at the end", at.name,
+                                   items.size() - 1, at.name));
+      }
+      begin = i + 1;
+    }
+  }
+  if (quote) fail(at.where, fmt::format("{} = {} has a quote that is not closed", at.name, printable(text)));
+  return items;
+}
+
+template <class T>
+Value list_from_text(std::string_view text, const Place& at) {
+  std::vector<T> v;
+  for (const std::string_view item : list_items(text, at)) {
+    v.push_back(element_from_text<T>(item, {at.key, at.where, fmt::format("{}[{}]", at.name, v.size())}));
+  }
+  check_list(v, at);
+  return v;
+}
+
+Value from_text(const Key& key, std::string_view text, const std::string& where) {
+  const Place at = {key, where, std::string(key.name)};
+  if (text.empty() && key.type != Type::text)
+    fail(where, fmt::format("{} has no value; write {}=VALUE, {}", key.name, key.name, type_text(key)));
+  switch (key.type) {
+    case Type::integer:
+    case Type::count: return element_from_text<std::int64_t>(text, at);
+    case Type::real: return element_from_text<double>(text, at);
+    case Type::boolean: return element_from_text<bool>(text, at);
+    case Type::text: return element_from_text<std::string>(text, at);
+    case Type::integers: return list_from_text<std::int64_t>(text, at);
+    case Type::reals: return list_from_text<double>(text, at);
+    case Type::texts: return list_from_text<std::string>(text, at);
+  }
+  return {};
+}
+
+std::string node_text(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string: return "the string " + in_quotes(node.as_string()->get());
+    case toml::node_type::integer: return fmt::format("{}", node.as_integer()->get());
+    case toml::node_type::floating_point: return number_text(node.as_floating_point()->get());
+    case toml::node_type::boolean: return element_text(node.as_boolean()->get());
+    case toml::node_type::array: return "a list";
+    case toml::node_type::table: return "a section";
+    default: return "a date or time";
+  }
+}
+
+template <class T>
+T element_from_node(const toml::node& node, const Place& at) {
+  T v{};
+  if constexpr (std::is_same_v<T, bool>) {
+    if (!node.is_boolean()) wrong_type(at, element_type_text(at.key), node_text(node));
+    v = node.as_boolean()->get();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (!node.is_string()) wrong_type(at, element_type_text(at.key), node_text(node));
+    v = node.as_string()->get();
+  } else {
+    if (node.is_integer())
+      v = static_cast<T>(node.as_integer()->get());
+    else if (std::is_same_v<T, double> && node.is_floating_point())
+      v = static_cast<T>(node.as_floating_point()->get());
+    else if (at.key.type == Type::count && node.is_string())
+      v = static_cast<T>(parse_count(node.as_string()->get(), at));
+    else
+      wrong_type(at, element_type_text(at.key), node_text(node));
+  }
+  check_element(v, at);
+  return v;
+}
+
+template <class T>
+Value list_from_node(const toml::node& node, const Place& at) {
+  if (!node.is_array()) wrong_type(at, type_text(at.key), node_text(node));
+  std::vector<T> v;
+  for (const toml::node& item : *node.as_array()) {
+    v.push_back(element_from_node<T>(item, {at.key, at.where, fmt::format("{}[{}]", at.name, v.size())}));
+  }
+  check_list(v, at);
+  return v;
+}
+
+Value from_node(const Key& key, const toml::node& node, const std::string& where) {
+  const Place at = {key, where, std::string(key.name)};
+  switch (key.type) {
+    case Type::integer:
+    case Type::count: return element_from_node<std::int64_t>(node, at);
+    case Type::real: return element_from_node<double>(node, at);
+    case Type::boolean: return element_from_node<bool>(node, at);
+    case Type::text: return element_from_node<std::string>(node, at);
+    case Type::integers: return list_from_node<std::int64_t>(node, at);
+    case Type::reals: return list_from_node<double>(node, at);
+    case Type::texts: return list_from_node<std::string>(node, at);
+  }
+  return {};
+}
+
+// ---- unknown names --------------------------------------------------------------------------------------------------------------------
+
+std::vector<std::string_view> keys_where(const auto& wanted) {
+  std::vector<std::string_view> out;
+  for (const Key& k : schema())
+    if (wanted(k.name)) out.push_back(k.name);
+  return out;
+}
+
+std::string unknown_key(std::string_view name) {
+  const std::string start = fmt::format("unknown key {}; ", printable(name));
+  const auto mean = [&](const auto& names) { return fmt::format("{}did you mean {}?", start, list_words(names)); };
+  const bool whole = name.find('.') != std::string_view::npos;
+  const std::string_view section = whole ? section_of(name) : "", leaf = leaf_of(name);
+  if (!whole && std::find(sections().begin(), sections().end(), name) != sections().end()) {
+    return fmt::format("{} is a section, not a key; write {}.KEY", name, name);
+  }
+  const std::string near_section = nearest(section, sections());
+  // in the section that was named or nearly named, else the very key of another section, else anything near
+  std::vector<std::string_view> leaves;
+  for (const auto k : keys_where([&](auto k) { return section_of(k) == near_section; })) leaves.push_back(leaf_of(k));
+  const std::string near_leaf = nearest(leaf, leaves);
+  if (!near_leaf.empty()) return mean(std::vector<std::string>{near_section + "." + near_leaf});
+  if (const auto same = keys_where([&](auto k) { return leaf_of(k) == leaf; }); !same.empty()) return mean(same);
+  if (!whole) {
+    std::vector<std::string_view> all;
+    for (const Key& k : schema()) all.push_back(leaf_of(k.name));
+    const std::string near = nearest(name, all);
+    if (!near.empty()) return mean(keys_where([&](auto k) { return leaf_of(k) == near; }));
+  }
+  if (std::find(sections().begin(), sections().end(), section) == sections().end()) {
+    const std::string near = nearest(name, keys_where([](auto) { return true; }));
+    if (!near.empty()) return mean(std::vector<std::string>{near});
+    return fmt::format("{}a key is SECTION.KEY, the sections are {}", start, list_words(sections(), " and "));
+  }
+  if (leaves.empty()) return fmt::format("{}section [{}] has no keys", start, section);
+  return fmt::format("{}the keys of [{}] are {}", start, section, list_words(leaves, " and "));
+}
+
+std::string unknown_section(std::string_view name) {
+  const std::string near = nearest(name, sections());
+  return fmt::format(
+      "unknown section [{}]; {}", printable(name),
+      near.empty() ? fmt::format("the sections are {}", list_words(sections(), " and ")) : fmt::format("did you mean [{}]?", near));
+}
+
+bool holds(const Condition& c, const Value& v) {
+  return (std::find(c.values.begin(), c.values.end(), plain_text(v)) != c.values.end()) != c.negate;
+}
+
+toml::table parse_toml(std::string_view text, const std::string& name) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& e) {
+    const auto at = e.source().begin;
+    fail(fmt::format("{}:{}:{}", name, at.line, at.column), fmt::format("not TOML: {}", printable(e.description(), 300)));
+  } catch (const TomlAssertion&) {}
+  // An assertion knows no line. The parser goes from front to back, so the line is the last of the shortest beginning that breaks it too.
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '\n' || i + 1 == text.size()) ends.push_back(i + 1);
+  const auto last = std::partition_point(ends.begin(), ends.end(), [&](std::size_t end) {
+    try {
+      static_cast<void>(toml::parse(text.substr(0, end)));
+    } catch (const toml::parse_error&) {
+    } catch (const TomlAssertion&) { return false; }
+    return true;
+  });
+  fail(fmt::format("{}:{}", name, last - ends.begin() + 1), "not TOML: this line cannot be read");
+}
+
+std::string read_file(const std::string& path) {
+  std::error_code ec;
+  const std::string name = printable(path, 200);
+  const auto no = [&](const std::string& why) { fail(name, why + "; give the path of a TOML file"); };
+  const auto status = std::filesystem::status(path, ec);
+  if (!std::filesystem::exists(status)) no("no such configuration file");
+  if (std::filesystem::is_directory(status)) no("is a folder, not a configuration file");
+  std::ifstream in(path, std::ios::binary);
+  if (!in) no("cannot open the configuration file");
+  std::string text(kMaxFile + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) no("cannot read the configuration file");
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > kMaxFile) no("is longer than 1 MiB, too long for a configuration file");
+  return text;
+}
+
+}  // namespace
+
+// ---- the schema -----------------------------------------------------------------------------------------------------------------------
+
+const std::vector<Key>& schema() {
+  static const std::vector<Key> table = make_schema();
+  return table;
+}
+
+const std::vector<std::string_view>& sections() {
+  static const std::vector<std::string_view> names = {"data", "model", "init", "train", "optim", "schedule", "augment", "eval", "log"};
+  return names;
+}
+
+std::string type_text(const Key& key) {
+  switch (key.type) {
+    case Type::integers: return "a list of whole numbers";
+    case Type::reals: return "a list of numbers";
+    case Type::texts: return "a list of strings";
+    default: return element_type_text(key);
+  }
+}
+
+std::string rule_text(const Key& key) {
+  if (!key.allowed.empty()) return "one of " + list_words(key.allowed);
+  return range_text(key.range);
+}
+
+// ---- values ---------------------------------------------------------------------------------------------------------------------------
+
+Config::Config() {
+  static const std::vector<Setting> defaults = [] {
+    std::vector<Setting> all;
+    for (const Key& k : schema()) all.push_back({from_text(k, k.standard, "default"), Origin{}});
+    return all;
+  }();
+  settings_ = defaults;
+}
+
+Config Config::recipe(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Recipe& r : recipes()) {
+    if (r.name == name) {
+      Config c;
+      c.merge(r.text, fmt::format("recipe {}", name), Layer::recipe);
+      return c;
+    }
+    names.push_back(r.name);
+  }
+  const std::string near = nearest(name, names);
+  throw Error(Code::usage, fmt::format("unknown recipe {}; {}the recipes are {}", in_quotes(name),
+                                       near.empty() ? "" : fmt::format("did you mean {}? ", near), list_words(names, " and ")));
+}
+
+void Config::merge_file(const std::string& path) { merge(read_file(path), path, Layer::file); }
+void Config::merge_text(std::string_view toml, const std::string& name) { merge(toml, name, Layer::file); }
+
+void Config::merge(std::string_view toml, const std::string& name, Layer layer) {
+  const std::string shown = printable(name, 200);
+  const toml::table root = parse_toml(toml, shown);
+  // toml++ sorts by name; messages and duplicates should follow the file
+  struct Entry {
+    std::size_t line, column;
+    std::string section, leaf;  // leaf empty: the section itself is wrong
+    const toml::node* node;
+  };
+  std::vector<Entry> entries;
+  for (const auto& [section, node] : root) {
+    const auto at = section.source().begin;
+    const bool is_known = std::find(sections().begin(), sections().end(), section.str()) != sections().end();
+    if (!is_known || !node.is_table()) {
+      entries.push_back({at.line, at.column, std::string(section.str()), "", &node});
+      continue;
+    }
+    for (const auto& [leaf, value] : *node.as_table()) {
+      const auto begin = leaf.source().begin;
+      entries.push_back({begin.line, begin.column, std::string(section.str()), std::string(leaf.str()), &value});
+    }
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.line, a.column) < std::tie(b.line, b.column); });
+
+  Config next = *this;
+  Origin origin{layer, layer == Layer::file ? ++next.files_ : 0, shown};
+  for (const Entry& e : entries) {
+    const std::string where = fmt::format("{}:{}", shown, e.line);
+    if (e.leaf.empty()) {
+      const bool is_known = std::find(sections().begin(), sections().end(), e.section) != sections().end();
+      if (is_known) fail(where, fmt::format("{0} is a section, got {1}; write [{0}] and its keys below it", e.section, node_text(*e.node)));
+      fail(where, e.node->is_table() ? unknown_section(e.section) : unknown_key(e.section));
+    }
+    const std::string key = e.section + "." + e.leaf;
+    const auto i = find(key);
+    if (!i) fail(where, unknown_key(key));
+    if (layer == Layer::file) origin.where = where;
+    next.put(*i, from_node(schema()[*i], *e.node, where), origin);
+  }
+  *this = std::move(next);
+}
+
+void Config::set(std::string_view assignment, const Origin& origin) {
+  const std::size_t eq = assignment.find('=');
+  const std::string_view name = trim(assignment.substr(0, eq));
+  const auto i = find(name);
+  if (eq == std::string_view::npos) {
+    fail(origin.where, i ? fmt::format("{} has no value; write {}=VALUE", in_quotes(assignment), name)
+                         : fmt::format("{} has no '='; write SECTION.KEY=VALUE", in_quotes(assignment)));
+  }
+  if (name.empty()) fail(origin.where, fmt::format("{} has no key before '='; write SECTION.KEY=VALUE", in_quotes(assignment)));
+  if (!i) fail(origin.where, unknown_key(name));
+  if (origin.layer == Layer::command_line && settings_[*i].origin.layer == Layer::command_line) {
+    fail(origin.where, fmt::format("{} is given twice, {} and {}; keep one", name, toml_text(settings_[*i].value),
+                                   printable(trim(assignment.substr(eq + 1)))));
+  }
+  put(*i, from_text(schema()[*i], trim(assignment.substr(eq + 1)), origin.where), origin);
+}
+
+void Config::put(std::size_t i, Value value, const Origin& origin) {
+  Setting& s = settings_[i];
+  if (std::tie(origin.layer, origin.order) < std::tie(s.origin.layer, s.origin.order)) return;
+  s.value = std::move(value);
+  s.origin = origin;
+  s.origin.where = printable(origin.where, 300);  // it ends up in comments of one line
+}
+
+Value Config::value(std::size_t i) const {
+  const Setting& s = settings_[i];
+  if (s.origin.layer == Layer::standard) {
+    for (const SpecialDefault& d : kSpecialDefaults)
+      if (d.key == schema()[i].name && plain_text(settings_[known(d.controller)].value) == d.value) {
+        return from_text(schema()[i], d.standard, "default");
+      }
+  }
+  return s.value;
+}
+
+template <class T>
+T Config::get(std::string_view key) const {
+  const std::size_t i = known(key);
+  const Value v = value(i);
+  const T* held = std::get_if<T>(&v);
+  if (!held) throw Error(Code::bug, fmt::format("the program reads {} as another type; it is {}", key, type_text(schema()[i])));
+  settings_[i].read = true;
+  return *held;
+}
+template std::int64_t Config::get(std::string_view) const;
+template double Config::get(std::string_view) const;
+template bool Config::get(std::string_view) const;
+template std::string Config::get(std::string_view) const;
+template std::vector<std::int64_t> Config::get(std::string_view) const;
+template std::vector<double> Config::get(std::string_view) const;
+template std::vector<std::string> Config::get(std::string_view) const;
+
+const Origin& Config::origin(std::string_view key) const { return settings_[known(key)].origin; }
+std::string Config::value_text(std::string_view key) const { return toml_text(value(known(key))); }
+
+// ---- what applies ---------------------------------------------------------------------------------------------------------------------
+
+std::string Config::why_unused(std::string_view key) const {
+  const auto& conditions = schema()[known(key)].applies;
+  if (conditions.empty()) return {};
+  std::vector<std::string> wanted;
+  std::vector<std::string_view> to_set;  // keys that only have to differ from their empty value
+  for (const Condition& c : conditions) {
+    if (holds(c, settings_[known(c.key)].value)) return {};
+    if (c.negate && (c.values[0].empty() || c.values[0] == "0"))
+      to_set.push_back(c.key);
+    else
+      wanted.push_back(fmt::format("{}{}{}", c.key, c.negate ? " other than " : " = ", list_words(c.values)));
+  }
+  if (!to_set.empty()) wanted.push_back(list_words(to_set) + " set");
+  const Setting& first = settings_[known(conditions[0].key)];
+  const std::string shown = plain_text(first.value);
+  return fmt::format("it applies only with {}, and {} is {} ({})", list_words(wanted, " or with "), conditions[0].key,
+                     shown.empty() ? "empty" : shown, first.origin.where);
+}
+
+bool Config::discarded(std::size_t i) const {
+  const Origin& own = settings_[i].origin;
+  for (const Condition& c : schema()[i].applies) {
+    const Origin& other = settings_[known(c.key)].origin;
+    if (std::tie(other.layer, other.order) > std::tie(own.layer, own.order)) return true;
+  }
+  return false;
+}
+
+void Config::check() const {
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    const Setting& s = settings_[i];
+    const std::string_view name = schema()[i].name;
+    if (s.origin.layer < Layer::file || discarded(i)) continue;
+    if (const std::string why = why_unused(name); !why.empty()) {
+      fail(s.origin.where, fmt::format("{} = {} is not used: {}; remove it", name, printable(toml_text(s.value)), why));
+    }
+  }
+
+  // Rules between keys. They read without marking: a check is not a use.
+  const auto integer = [&](std::string_view key) { return std::get<std::int64_t>(settings_[known(key)].value); };
+  const auto blame = [&](std::initializer_list<std::string_view> keys) {  // of keys that disagree, the one set last
+    const Origin* last = &origin(*keys.begin());
+    for (const std::string_view key : keys) {
+      const Origin& o = origin(key);
+      if (std::tie(o.layer, o.order) > std::tie(last->layer, last->order)) last = &o;
+    }
+    return last->where;
+  };
+  const std::string kind = std::get<std::string>(settings_[known("data.kind")].value);
+  const std::int64_t in_data = kind == "letters" ? 26 : 10;
+  const auto classes = std::get<std::vector<std::int64_t>>(settings_[known("data.classes")].value);
+  for (const std::int64_t c : classes)
+    if (c >= in_data) {
+      fail(blame({"data.classes", "data.kind"}),
+           fmt::format("data.classes names {}, and data.kind = {} has the classes 0 to {}; remove it", c, kind, in_data - 1));
+    }
+  const std::int64_t used = classes.empty() ? in_data : static_cast<std::int64_t>(classes.size());
+  if (integer("model.classes") < used) {
+    fail(blame({"model.classes", "data.classes", "data.kind"}),
+         fmt::format("model.classes = {} is too few: the data has {} classes; set model.classes={} or choose among them by data.classes",
+                     integer("model.classes"), used, used));
+  }
+  if (kind != "mnist") {
+    for (const std::string_view key : {"data.train_count", "data.test_count"})
+      if (integer(key) == 0) {
+        fail(blame({key, "data.kind"}), fmt::format("{0} = 0 says `all`, and data.kind = {1} is drawn without end; set {0}=N", key, kind));
+      }
+  }
+  const std::int64_t drawn = integer("data.train_count"), per_class = integer("data.per_class"), held_out = integer("data.validation");
+  std::int64_t images = drawn > 0 ? drawn : 60000;
+  std::string_view limit = "data.train_count";
+  if (per_class > 0 && per_class <= images / used) images = per_class * used, limit = "data.per_class";
+  if (held_out >= images) {
+    fail(blame({"data.validation", limit}),
+         fmt::format("data.validation = {} leaves nothing to train on: there are {} training images ({} = {}); choose fewer", held_out,
+                     images, limit, integer(limit)));
+  }
+  const std::string optimizer = std::get<std::string>(settings_[known("optim.name")].value);
+  if (optimizer == "sgd" && std::get<bool>(settings_[known("optim.nesterov")].value) &&
+      !(std::get<double>(settings_[known("optim.momentum")].value) > 0)) {
+    fail(blame({"optim.nesterov", "optim.momentum"}), "optim.nesterov = true needs a momentum; set optim.momentum=0.9");
+  }
+  const std::int64_t steps = integer("train.steps"), warmup = integer("schedule.warmup");
+  if (steps > 0 && warmup >= steps && why_unused("schedule.warmup").empty()) {
+    fail(blame({"schedule.warmup", "train.steps"}),
+         fmt::format("schedule.warmup = {} does not end within train.steps = {}; choose fewer", warmup, steps));
+  }
+}
+
+std::vector<std::string> Config::unread() const {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    const Setting& s = settings_[i];
+    if (s.origin.layer >= Layer::file && !s.read && why_unused(schema()[i].name).empty()) out.emplace_back(schema()[i].name);
+  }
+  return out;
+}
+
+void Config::check_read(std::string_view verb) const {
+  for (const std::string& key : unread()) {
+    fail(origin(key).where, fmt::format("{} = {} is not used: {} has no use for it; remove it", key, printable(value_text(key)), verb));
+  }
+}
+
+// ---- writing --------------------------------------------------------------------------------------------------------------------------
+
+std::string Config::text() const {
+  std::string out = "# graft configuration, resolved: each value and where it came from\n";
+  for (const std::string_view section : sections()) {
+    bool first = true;
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      const std::string_view name = schema()[i].name;
+      if (section_of(name) != section) continue;
+      if (first) out += fmt::format("\n[{}]\n", section);
+      first = false;
+      const std::string why = why_unused(name);
+      if (why.empty()) {
+        out += fmt::format("{:<32}  # {}\n", fmt::format("{} = {}", leaf_of(name), toml_text(value(i))), settings_[i].origin.where);
+      } else {
+        out += fmt::format("# {} does not apply: {}\n", leaf_of(name), why);
+      }
+    }
+  }
+  return out;
+}
+
+std::string Config::explain() const {
+  std::string out;
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    const std::string_view name = schema()[i].name;
+    const bool used = why_unused(name).empty();
+    out += fmt::format("{:<24} {:<20} {:<24} {}\n", name, used ? toml_text(value(i)) : "-",
+                       used ? settings_[i].origin.where : "does not apply", schema()[i].doc);
+  }
+  return out;
+}
+
+std::string Config::explain(std::string_view key) const {
+  const auto i = find(key);
+  if (!i) throw Error(Code::usage, unknown_key(key));
+  const Key& k = schema()[*i];
+  std::string out = fmt::format("{} = {}\n  from     {}\n  meaning  {}\n  type     {}\n", key, toml_text(value(*i)),
+                                settings_[*i].origin.where, k.doc, type_text(k));
+  if (const std::string rule = rule_text(k); !rule.empty()) out += fmt::format("  rule     {}\n", rule);
+  out += fmt::format("  default  {}\n", toml_text(from_text(k, k.standard, "default")));
+  if (const std::string why = why_unused(key); !why.empty()) out += fmt::format("  unused   {}\n", why);
+  return out;
+}
+
+bool Config::operator==(const Config& other) const {
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    const bool applies = why_unused(schema()[i].name).empty();
+    if (applies != other.why_unused(schema()[i].name).empty() || (applies && value(i) != other.value(i))) return false;
+  }
+  return true;
+}
+
+// ---- helpers for everybody ------------------------------------------------------------------------------------------------------------
+
+std::string nearest(std::string_view name, const std::vector<std::string_view>& candidates) {
+  const auto plain = [](std::string_view s) {
+    std::string out(s);
+    for (char& c : out) c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return out;
+  };
+  const std::string a = plain(name);
+  if (a.empty() || a.size() > 100) return {};
+  std::size_t best = std::max<std::size_t>(1, a.size() / 3) + 1;
+  std::string_view found;
+  for (const std::string_view candidate : candidates) {
+    const std::string b = plain(candidate);
+    std::vector<std::size_t> before, last(b.size() + 1), row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+      row[0] = i;
+      for (std::size_t j = 1; j <= b.size(); ++j) {
+        row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+      }
+      before = last;
+      std::swap(last, row);
+    }
+    if (last[b.size()] < best) best = last[b.size()], found = candidate;
+  }
+  return std::string(found);
+}
+
+namespace {
+
+// Splits the leading number (digits, at most one point) off `text`.
+std::optional<double> take_number(std::string_view& text) {
+  double v = 0;
+  if (text.empty() || text[0] < '0' || text[0] > '9') return std::nullopt;  // no sign, no "inf"
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v, std::chars_format::fixed);
+  if (ec != std::errc{}) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return v;
+}
+
+}  // namespace
+
+double parse_duration(std::string_view text, std::string_view what) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 1e-3}};
+  const auto no = [&](std::string_view why) {
+    throw Error(Code::usage, fmt::format("{} {} {}; write a time such as 30m, 1h30m or 90s (d, h, m, s, ms)", what, in_quotes(text), why));
+  };
+  double seconds = 0;
+  std::size_t next = 0;  // units fall: 1h30m, not 30m1h or 5m5m
+  std::string_view rest = text;
+  if (rest.empty()) no("is empty");
+  while (!rest.empty()) {
+    const auto v = take_number(rest);
+    if (!v) no("is not a time");
+    std::size_t letters = 0;
+    while (letters < rest.size() && rest[letters] >= 'a' && rest[letters] <= 'z') ++letters;
+    if (rest.empty()) no("has no unit");
+    const auto unit = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == rest.substr(0, letters); });
+    if (unit == std::end(kUnits)) no("has an unknown unit");
+    const auto rank = static_cast<std::size_t>(unit - std::begin(kUnits));
+    if (rank < next) no("has units that do not fall");
+    next = rank + 1;
+    seconds += *v * unit->second;
+    rest.remove_prefix(letters);
+  }
+  if (!std::isfinite(seconds)) no("is too long");
+  return seconds;
+}
+
+std::int64_t parse_bytes(std::string_view text, std::string_view what) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"b", 1}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"kib", 0x1p10}, {"mib", 0x1p20}, {"gib", 0x1p30}, {"tib", 0x1p40},
+  };
+  const auto no = [&](std::string_view why) {
+    throw Error(Code::usage, fmt::format("{} {} {}; write a size such as 6GiB, 512MiB or 4096B (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)",
+                                         what, in_quotes(text), why));
+  };
+  std::string_view rest = text;
+  if (rest.empty()) no("is empty");
+  const auto v = take_number(rest);
+  if (!v) no("is not a size");
+  if (rest.empty()) no("has no unit");
+  std::string unit(rest);
+  for (char& c : unit) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const auto found = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == unit; });
+  if (found == std::end(kUnits)) no("has an unknown unit");
+  const double bytes = std::floor(*v * found->second);
+  if (!(bytes < 0x1p63)) no("is too large");
+  return static_cast<std::int64_t>(bytes);
+}
+
+}  // namespace graft

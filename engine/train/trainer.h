@@ -1,0 +1,56 @@
+// The training loop of a classifier: batches, loss, gradients, update; evaluation and checkpoints at the ends of epochs. It knows no file and no
+// console: what it has to say goes through Watch.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/data/dataset.h"
+#include "engine/nn/layers.h"
+#include "engine/optim/optimizer.h"
+#include "engine/optim/schedule.h"
+#include "engine/train/config.h"
+
+namespace graft {
+
+struct Evaluation {
+  double accuracy = 0, loss = 0;
+  std::int64_t images = 0;
+  std::vector<std::int64_t> predictions;  // per image
+};
+Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set);
+
+struct StepReport {
+  std::int64_t step = 0, steps = 0, epoch = 0;  // step counts from 1
+  double loss = 0, lr = 0, grad_norm = 0;       // grad_norm: 0 unless clipping asks for it
+  double seconds = 0;                           // since the start
+  double data_seconds = 0;                      // of these, making batches
+  std::int64_t samples = 0;
+};
+struct EpochReport {
+  std::int64_t epoch = 0, step = 0;
+  Evaluation test;
+  bool best = false;
+};
+struct Watch {
+  std::function<void(const StepReport&)> on_step;                                    // every step
+  std::function<void(const EpochReport&)> on_eval;
+  std::function<void(std::int64_t step, bool best)> save;                            // write a checkpoint now
+  std::function<bool()> stop;                                                        // asked after each step: end here, after a checkpoint
+};
+struct TrainResult {
+  double accuracy = 0, best_accuracy = 0, loss = 0, test_loss = 0;
+  std::int64_t steps = 0, samples = 0;
+  double seconds = 0;          // training alone, without evaluation
+  double eval_seconds = 0;
+  bool stopped = false;
+};
+
+// Trains `params` of `model` as `config` says. `test` chooses the best checkpoint. Throws Error(diverged) when the loss is not finite.
+TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& test_set, const Watch& watch);
+
+// The optimizer of [optim] over the trainable parameters; biases and norms (rank below 2) are not decayed by adamw, adafactor and lion.
+Optimizer make_optimizer(const Config& config, const Params& params);
+Schedule make_schedule(const Config& config, std::int64_t steps, std::int64_t steps_per_epoch);
+
+}  // namespace graft

@@ -1,0 +1,12 @@
+// The rows of the copy table; private to the family.
+#pragma once
+#include "kernels/copy/copy.h"
+
+namespace graft {
+
+void copy_ref(Queue& q, const CopyArgs& a);
+void copy_naive(Queue& q, const CopyArgs& a);
+void copy_runs(Queue& q, const CopyArgs& a);
+void copy_simd(Queue& q, const CopyArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,15 @@
+// elementwise, one element at a time in the accumulation type, in parallel pieces: what serves every operation, dtype and stride.
+#include "kernels/elementwise/rows.h"
+#include "kernels/elementwise/walk.h"
+
+namespace graft {
+
+void elementwise_naive(Queue& q, const ElementwiseArgs& a) {
+  visit_op(a.op, [&]<E op>() {
+    visit(value_dtype(a), [&]<class T>() {
+      parallel_ranges(q.pool(), a.out.numel(), 8192, [&](std::int64_t b, std::int64_t e) { elementwise_walk<op, T, Accum<T>>(a, b, e); });
+    });
+  });
+}
+
+}  // namespace graft

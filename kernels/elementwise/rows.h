@@ -1,0 +1,13 @@
+// The rows of the elementwise table; private to the family.
+#pragma once
+#include "kernels/elementwise/elementwise.h"
+
+namespace graft {
+
+void elementwise_ref(Queue& q, const ElementwiseArgs& a);
+void elementwise_naive(Queue& q, const ElementwiseArgs& a);
+void elementwise_runs(Queue& q, const ElementwiseArgs& a);
+void elementwise_simd(Queue& q, const ElementwiseArgs& a);
+bool has_vector_form(ElementwiseOp op);
+
+}  // namespace graft

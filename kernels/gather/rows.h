@@ -1,0 +1,15 @@
+// The rows of the gather and scatter tables; private to the family.
+#pragma once
+#include "kernels/gather/gather.h"
+
+namespace graft {
+
+void gather_ref(Queue& q, const GatherArgs& a);
+void gather_naive(Queue& q, const GatherArgs& a);
+void gather_lines(Queue& q, const GatherArgs& a);
+
+void scatter_ref(Queue& q, const ScatterArgs& a);
+void scatter_naive(Queue& q, const ScatterArgs& a);
+void scatter_lines(Queue& q, const ScatterArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,15 @@
+// The rows of the loss tables; private to the family.
+#pragma once
+#include "kernels/loss/loss.h"
+
+namespace graft {
+
+void cross_entropy_ref(Queue& q, const CrossEntropyArgs& a);
+void cross_entropy_naive(Queue& q, const CrossEntropyArgs& a);
+void cross_entropy_simd(Queue& q, const CrossEntropyArgs& a);
+
+void cross_entropy_grad_ref(Queue& q, const CrossEntropyGradArgs& a);
+void cross_entropy_grad_naive(Queue& q, const CrossEntropyGradArgs& a);
+void cross_entropy_grad_simd(Queue& q, const CrossEntropyGradArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,85 @@
+#include "kernels/loss/loss.h"
+#include "kernels/specs.h"
+
+namespace graft {
+namespace {
+
+struct Shape {
+  std::int64_t rows, classes;
+  bool weighted = false;
+  double smoothing = 0;
+  std::int64_t ignore = -100;
+  Fill fill = Fill::normal;
+  std::vector<Layout> layouts = {Layout::dense};
+  bool bench = false;
+  std::string name() const {
+    std::string s = std::to_string(rows) + "x" + std::to_string(classes);
+    if (weighted) s += "_weighted";
+    if (smoothing != 0) s += "_smooth";
+    if (ignore >= 0) s += "_ignore";
+    if (fill != Fill::normal) s += "_fill" + std::to_string(static_cast<int>(fill));
+    return s;
+  }
+};
+
+// Sums are kept in f32 for 16-bit logits and in f64 for f64: one list of cases for each.
+template <class Args>
+void add(std::vector<Case<Args>>& cases, Case<Args> c, const std::vector<std::size_t>& sums, bool bench) {
+  c.dtypes = bench ? std::vector{DType::f32} : std::vector{DType::f32, DType::f64};
+  cases.push_back(c);
+  if (bench) return;
+  for (std::size_t k : sums) c.operands[k].dtype = DType::f32;
+  c.shape += "_16bit";
+  c.dtypes = {DType::bf16, DType::f16};
+  cases.push_back(c);
+}
+
+}  // namespace
+
+std::vector<Spec> loss_specs() {
+  const std::vector<Layout> all = {Layout::dense, Layout::misaligned, Layout::sliced, Layout::transposed, Layout::stepped};
+  std::vector<Case<CrossEntropyArgs>> forward;
+  std::vector<Case<CrossEntropyGradArgs>> backward;
+  for (const Shape& s : std::vector<Shape>{
+           {.rows = 9, .classes = 10, .layouts = all}, {.rows = 7, .classes = 37, .weighted = true, .layouts = all},
+           {.rows = 7, .classes = 37, .smoothing = 0.1}, {.rows = 7, .classes = 37, .weighted = true, .smoothing = 0.2, .ignore = 3},
+           {.rows = 40, .classes = 5, .ignore = 2}, {.rows = 1, .classes = 1}, {.rows = 0, .classes = 4}, {.rows = 3, .classes = 1003},
+           {.rows = 9, .classes = 11, .fill = Fill::extreme}, {.rows = 9, .classes = 11, .fill = Fill::large_offset},
+           {.rows = 9, .classes = 11, .fill = Fill::equal}, {.rows = 1024, .classes = 1000, .bench = true}}) {
+    const double n = static_cast<double>(s.rows * s.classes);
+    Case<CrossEntropyArgs> f;
+    f.shape = s.name();
+    f.operands = {{.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill},
+                  {.name = "target", .shape = {s.rows}, .fill = Fill::index, .dtype = DType::i64, .limit = s.classes},
+                  {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
+                  {.name = "loss", .role = Role::out, .shape = {s.rows}},
+                  {.name = "lse", .role = Role::out, .shape = {s.rows}}};
+    f.bind = [s](const std::vector<View>& v) { return CrossEntropyArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], s.smoothing, s.ignore}; };
+    f.flops = 4 * n;
+    f.bytes_per_item = n;
+    f.roundings = 2 * static_cast<double>(s.classes) + 12;
+    f.layouts = s.layouts;
+    f.bench = s.bench;
+    add(forward, f, {3, 4}, s.bench);
+
+    Case<CrossEntropyGradArgs> b;
+    b.shape = s.name();
+    b.operands = {{.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill == Fill::large_offset ? Fill::normal : s.fill},
+                  {.name = "target", .shape = {s.rows}, .fill = Fill::index, .dtype = DType::i64, .limit = s.classes},
+                  {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
+                  {.name = "lse", .shape = {s.rows}, .fill = s.fill == Fill::extreme ? Fill::extreme : Fill::positive},
+                  {.name = "dloss", .shape = {s.rows}},
+                  {.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}}};
+    b.bind = [s](const std::vector<View>& v) { return CrossEntropyGradArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], v[5], s.smoothing, s.ignore}; };
+    b.flops = 4 * n;
+    b.bytes_per_item = 2 * n;
+    b.roundings = static_cast<double>(s.weighted ? s.classes : 0) + 100;  // exp of a difference up to 80: its rounding times 80
+    b.layouts = s.layouts;
+    b.bench = s.bench;
+    if (s.fill == Fill::extreme) continue;  // exp(160) overflows whatever the arithmetic
+    add(backward, b, {3, 4}, s.bench);
+  }
+  return {make_spec(cross_entropy_family(), std::move(forward)), make_spec(cross_entropy_grad_family(), std::move(backward))};
+}
+
+}  // namespace graft

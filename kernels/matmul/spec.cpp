@@ -1,0 +1,106 @@
+#include "kernels/matmul/matmul.h"
+#include "kernels/specs.h"
+
+namespace graft {
+namespace {
+
+struct Shape {
+  std::int64_t batch, m, n, k;
+  bool ta = false, tb = false;   // stored transposed
+  bool bias = false, accumulate = false;
+  Epilogue epilogue = Epilogue::none;
+  double alpha = 1;
+  bool shared_b = false;         // one B for the whole batch
+  Fill fill = Fill::normal;
+  std::vector<Layout> layouts = {Layout::dense};
+  std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
+  bool bench = false;
+
+  std::string name() const {
+    std::string s = (batch > 1 ? std::to_string(batch) + "x" : "") + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
+    if (ta || tb) s += std::string("_") + (ta ? "t" : "n") + (tb ? "t" : "n");
+    if (bias) s += "_bias";
+    if (accumulate) s += "_acc";
+    if (epilogue == Epilogue::relu) s += "_relu";
+    if (epilogue == Epilogue::gelu) s += "_gelu";
+    if (alpha != 1) s += "_alpha";
+    if (shared_b) s += "_shared";
+    if (fill == Fill::denormal) s += "_denormal";
+    if (fill == Fill::large_offset) s += "_offset";
+    return s;
+  }
+};
+
+View swapped(View v) {
+  std::swap(v.shape[1], v.shape[2]);
+  std::swap(v.stride[1], v.stride[2]);
+  return v;
+}
+
+Case<MatmulArgs> make(const Shape& s) {
+  Case<MatmulArgs> c;
+  c.shape = s.name();
+  using Dims = std::vector<std::int64_t>;
+  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m} : Dims{s.batch, s.m, s.k}, .fill = s.fill},
+                {.name = "b", .shape = s.tb ? Dims{s.shared_b ? 1 : s.batch, s.n, s.k} : Dims{s.shared_b ? 1 : s.batch, s.k, s.n}, .fill = s.fill},
+                {.name = "c", .role = s.accumulate ? Role::inout : Role::out, .shape = {s.batch, s.m, s.n}},
+                {.name = "bias", .shape = {s.n}}};
+  c.bind = [s](const std::vector<View>& v) {
+    MatmulArgs a;
+    a.a = s.ta ? swapped(v[0]) : v[0];
+    a.b = s.tb ? swapped(v[1]) : v[1];
+    if (s.shared_b) {
+      a.b.shape[0] = s.batch;
+      a.b.stride[0] = 0;
+    }
+    a.c = v[2];
+    if (s.bias) a.bias = v[3];
+    a.alpha = s.alpha;
+    a.accumulate = s.accumulate;
+    a.epilogue = s.epilogue;
+    return a;
+  };
+  const double bmn = static_cast<double>(s.batch * s.m * s.n);
+  c.flops = 2 * bmn * static_cast<double>(s.k);
+  c.bytes_per_item = bmn + static_cast<double>(s.batch * s.m * s.k) + static_cast<double>((s.shared_b ? 1 : s.batch) * s.k * s.n);
+  c.roundings = 2 * (2.0 * static_cast<double>(s.k) + 4) + (s.epilogue == Epilogue::gelu ? 12 : 0);
+  c.dtypes = s.dtypes;
+  c.layouts = s.layouts;
+  c.bench = s.bench;
+  return c;
+}
+
+}  // namespace
+
+std::vector<Spec> matmul_specs() {
+  const std::vector<Layout> all = {Layout::dense, Layout::misaligned, Layout::sliced, Layout::transposed, Layout::stepped};
+  std::vector<Case<MatmulArgs>> cases;
+  for (const Shape& s : std::vector<Shape>{
+           {.batch = 1, .m = 17, .n = 19, .k = 23, .layouts = all},
+           {.batch = 2, .m = 13, .n = 40, .k = 9, .bias = true, .epilogue = Epilogue::relu, .layouts = all},
+           {.batch = 3, .m = 7, .n = 33, .k = 65, .ta = true, .accumulate = true, .layouts = {Layout::dense, Layout::sliced}},
+           {.batch = 1, .m = 66, .n = 48, .k = 100, .tb = true, .bias = true, .layouts = {Layout::dense, Layout::sliced}},
+           {.batch = 1, .m = 50, .n = 70, .k = 31, .ta = true, .tb = true, .alpha = 0.5},
+           {.batch = 1, .m = 30, .n = 20, .k = 900, .bias = true, .epilogue = Epilogue::gelu},          // several blocks of k
+           {.batch = 2, .m = 75, .n = 300, .k = 500, .accumulate = true, .epilogue = Epilogue::relu, .dtypes = {DType::f32, DType::bf16}},
+           {.batch = 5, .m = 8, .n = 9, .k = 70, .shared_b = true},
+           {.batch = 1, .m = 1, .n = 1, .k = 1},
+           {.batch = 1, .m = 1, .n = 64, .k = 64},
+           {.batch = 1, .m = 64, .n = 1, .k = 64},
+           {.batch = 1, .m = 3, .n = 5, .k = 0},                                                          // an empty sum is 0
+           {.batch = 1, .m = 3, .n = 5, .k = 0, .bias = true, .accumulate = true},
+           {.batch = 1, .m = 0, .n = 5, .k = 3},
+           {.batch = 0, .m = 4, .n = 5, .k = 3},
+           {.batch = 1, .m = 12, .n = 16, .k = 8, .fill = Fill::denormal, .dtypes = {DType::f32, DType::f64}},
+           {.batch = 1, .m = 12, .n = 16, .k = 40, .fill = Fill::large_offset, .dtypes = {DType::f32, DType::f64}},
+           {.batch = 1, .m = 20, .n = 4200, .k = 10, .dtypes = {DType::f32}},                            // more than one panel of columns
+       })
+    cases.push_back(make(s));
+  for (const auto& [m, n, k] : std::vector<std::array<std::int64_t, 3>>{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2304, 768}, {512, 768, 3072}})
+    for (int t = 0; t < 4; ++t) {
+      cases.push_back(make({.batch = 1, .m = m, .n = n, .k = k, .ta = t / 2 == 1, .tb = t % 2 == 1, .dtypes = {DType::f32}, .bench = true}));
+    }
+  return {make_spec(matmul_family(), std::move(cases))};
+}
+
+}  // namespace graft

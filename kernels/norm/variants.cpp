@@ -1,0 +1,70 @@
+#include "kernels/norm/rows.h"
+
+namespace graft {
+namespace {
+
+bool dense(const View& v) { return !v.data || v.shape[v.rank - 1] <= 1 || v.stride[v.rank - 1] == 1; }
+
+constexpr Limit<RowNormArgs> rows{"f32, last axis dense", [](const RowNormArgs& a) {
+  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
+  return dense(a.x) && dense(a.y) && dense(a.weight) && dense(a.bias) ? yes() : no("last axis is not dense");
+}};
+constexpr Limit<RowNormGradArgs> grad_rows{"f32, last axis dense", [](const RowNormGradArgs& a) {
+  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
+  return dense(a.x) && dense(a.dy) && dense(a.dx) && dense(a.weight) && dense(a.dweight) && dense(a.dbias) ? yes() : no("last axis is not dense");
+}};
+constexpr Limit<BatchNormArgs> planes{"f32, positions of a plane dense, at least 8 of them", [](const BatchNormArgs& a) {
+  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
+  if (a.x.shape[2] < 8) return no("a plane has " + std::to_string(a.x.shape[2]) + " positions");
+  return dense(a.x) && dense(a.y) ? yes() : no("positions are not dense");
+}};
+
+}  // namespace
+
+const Family<RowNormArgs>& row_norm_family() {
+  static const Family<RowNormArgs> family("row_norm", {
+      host("ref", row_norm_ref, any<RowNormArgs>, 0, "two visits, double sums"),
+      host("naive", row_norm_naive, any<RowNormArgs>, 1, "two visits, rows over threads"),
+      host("cpu.1_simd", row_norm_simd, rows, 10, "two visits, whole vectors"),
+  });
+  return family;
+}
+const Family<RowNormGradArgs>& row_norm_grad_family() {
+  static const Family<RowNormGradArgs> family("row_norm_grad", {
+      host("ref", row_norm_grad_ref, any<RowNormGradArgs>, 0, "plain loops, double sums"),
+      host("naive", row_norm_grad_naive, any<RowNormGradArgs>, 1, "rows for dx, columns for the parameters"),
+      host("cpu.1_simd", row_norm_grad_simd, grad_rows, 10, "rows for dx, vectors of columns for the parameters"),
+  });
+  return family;
+}
+const Family<GroupNormArgs>& group_norm_family() {
+  static const Family<GroupNormArgs> family("group_norm", {
+      host("ref", group_norm_ref, any<GroupNormArgs>, 0, "two visits, double sums"),
+      host("naive", group_norm_naive, any<GroupNormArgs>, 1, "two visits, groups over threads"),
+  });
+  return family;
+}
+const Family<GroupNormGradArgs>& group_norm_grad_family() {
+  static const Family<GroupNormGradArgs> family("group_norm_grad", {
+      host("ref", group_norm_grad_ref, any<GroupNormGradArgs>, 0, "plain loops, double sums"),
+      host("naive", group_norm_grad_naive, any<GroupNormGradArgs>, 1, "groups for dx, channels for the parameters"),
+  });
+  return family;
+}
+const Family<BatchNormArgs>& batch_norm_family() {
+  static const Family<BatchNormArgs> family("batch_norm", {
+      host("ref", batch_norm_ref, any<BatchNormArgs>, 0, "two visits, double sums"),
+      host("naive", batch_norm_naive, any<BatchNormArgs>, 1, "two visits, channels over threads"),
+      host("cpu.1_simd", batch_norm_simd, planes, 10, "two visits, whole vectors along a plane"),
+  });
+  return family;
+}
+const Family<BatchNormGradArgs>& batch_norm_grad_family() {
+  static const Family<BatchNormGradArgs> family("batch_norm_grad", {
+      host("ref", batch_norm_grad_ref, any<BatchNormGradArgs>, 0, "plain loops, double sums"),
+      host("naive", batch_norm_grad_naive, any<BatchNormGradArgs>, 1, "channels over threads"),
+  });
+  return family;
+}
+
+}  // namespace graft

@@ -1,0 +1,11 @@
+// The rows of the optim table; private to the family.
+#pragma once
+#include "kernels/optim/optim.h"
+
+namespace graft {
+
+void optim_ref(Queue& q, const OptimArgs& a);
+void optim_naive(Queue& q, const OptimArgs& a);
+void optim_simd(Queue& q, const OptimArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,23 @@
+// The rows of the four pool tables; private to the family. Each function's limits stand in variants.cpp.
+#pragma once
+#include "kernels/pool/pool.h"
+
+namespace graft {
+
+void max_pool_ref(Queue& q, const MaxPoolArgs& a);
+void max_pool_naive(Queue& q, const MaxPoolArgs& a);
+void max_pool_pairs(Queue& q, const MaxPoolArgs& a);
+void max_pool_channels(Queue& q, const MaxPoolArgs& a);
+
+void max_pool_grad_ref(Queue& q, const MaxPoolGradArgs& a);
+void max_pool_grad_naive(Queue& q, const MaxPoolGradArgs& a);
+void max_pool_grad_pairs(Queue& q, const MaxPoolGradArgs& a);
+void max_pool_grad_channels(Queue& q, const MaxPoolGradArgs& a);
+
+void avg_pool_ref(Queue& q, const AvgPoolArgs& a);
+void avg_pool_naive(Queue& q, const AvgPoolArgs& a);
+
+void avg_pool_grad_ref(Queue& q, const AvgPoolGradArgs& a);
+void avg_pool_grad_naive(Queue& q, const AvgPoolGradArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,20 @@
+// The rows of the reduce, cumsum and sort tables; private to the family.
+#pragma once
+#include "kernels/reduce/reduce.h"
+
+namespace graft {
+
+void reduce_ref(Queue& q, const ReduceArgs& a);
+void reduce_naive(Queue& q, const ReduceArgs& a);
+void reduce_blocks(Queue& q, const ReduceArgs& a);
+void reduce_simd(Queue& q, const ReduceArgs& a);
+std::size_t reduce_blocks_scratch(const ReduceArgs& a, int threads);
+
+void cumsum_ref(Queue& q, const CumsumArgs& a);
+void cumsum_naive(Queue& q, const CumsumArgs& a);
+
+void sort_ref(Queue& q, const SortArgs& a);
+void sort_naive(Queue& q, const SortArgs& a);
+void sort_partial(Queue& q, const SortArgs& a);
+
+}  // namespace graft

@@ -1,0 +1,103 @@
+// The inner tile of matrix products: kRows x (2 vectors) of C in registers, one rank-1 update per step of k (Goto and van de Geijn, Anatomy of
+// high-performance matrix multiplication, 2008; the register tile of BLIS). A comes packed as [k][kRows], B as [k][columns], so both are read
+// as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. Included once per Highway target.
+#if defined(GRAFT_SIMD_GEMM_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef GRAFT_SIMD_GEMM_INL_H
+#undef GRAFT_SIMD_GEMM_INL_H
+#else
+#define GRAFT_SIMD_GEMM_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// 16 vector registers hold 6 x 2 sums, two of B and one of A; 32 registers (AVX-512, NEON) hold 12 x 2.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+inline constexpr int kTileRows = 12;
+#else
+inline constexpr int kTileRows = 6;
+#endif
+template <class T>
+HWY_INLINE std::int64_t tile_columns() { return static_cast<std::int64_t>(2 * hn::Lanes(hn::ScalableTag<T>())); }
+
+template <class T>
+struct Tile {
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  V v[kTileRows][2];
+};
+
+// a: [k][kTileRows], b: [k][tile_columns]
+template <class T>
+HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, Tile<T>& out) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = hn::Lanes(d);
+  using V = hn::Vec<decltype(d)>;
+  V c[kTileRows][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileRows; ++r) c[r][0] = c[r][1] = hn::Zero(d);
+  for (std::int64_t i = 0; i < k; ++i) {
+    const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileRows; ++r) {
+      const V x = hn::Set(d, a[r]);
+      c[r][0] = hn::MulAdd(x, b0, c[r][0]);
+      c[r][1] = hn::MulAdd(x, b1, c[r][1]);
+    }
+    a += kTileRows;
+    b += 2 * lanes;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileRows; ++r) {
+    out.v[r][0] = c[r][0];
+    out.v[r][1] = c[r][1];
+  }
+}
+
+// A tile in memory, rows of tile_columns: what partial tiles and converting stores work on.
+template <class T>
+HWY_INLINE void spill_tile(const Tile<T>& t, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = hn::Lanes(d);
+  for (int r = 0; r < kTileRows; ++r) {
+    hn::StoreU(t.v[r][0], d, buffer + static_cast<std::size_t>(r) * 2 * lanes);
+    hn::StoreU(t.v[r][1], d, buffer + static_cast<std::size_t>(r) * 2 * lanes + lanes);
+  }
+}
+inline constexpr std::size_t kTileBuffer = kTileRows * 2 * (HWY_MAX_BYTES / 4);  // elements that hold any tile
+
+// dst[k][group] = src[g * step + k] for g < group: rows that are dense along k, laid side by side. group is a multiple of 2.
+// 4 x 4 blocks are transposed in registers; dst rows are `width` apart.
+inline void pack_transposed(const float* src, std::int64_t step, std::int64_t group, std::int64_t k, float* dst, std::int64_t width) {
+  std::int64_t g = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<float, 4> d;
+  for (; g + 4 <= group; g += 4) {
+    const float* s = src + g * step;
+    std::int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i), r3 = hn::LoadU(d, s + 3 * step + i);
+      const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
+      const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
+      hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + i * width + g);
+      hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + (i + 1) * width + g);
+      hn::StoreU(hn::InterleaveLower(d, e, f), d, dst + (i + 2) * width + g);
+      hn::StoreU(hn::InterleaveUpper(d, e, f), d, dst + (i + 3) * width + g);
+    }
+    for (; i < k; ++i)
+      for (std::int64_t l = 0; l < 4; ++l) dst[i * width + g + l] = s[l * step + i];
+  }
+#endif
+  for (; g < group; ++g)
+    for (std::int64_t i = 0; i < k; ++i) dst[i * width + g] = src[g * step + i];
+}
+
+}  // namespace graft::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,15 @@
+// The rows of the softmax tables; private to the family.
+#pragma once
+#include "kernels/softmax/softmax.h"
+
+namespace graft {
+
+void softmax_ref(Queue& q, const SoftmaxArgs& a);
+void softmax_naive(Queue& q, const SoftmaxArgs& a);
+void softmax_simd(Queue& q, const SoftmaxArgs& a);
+
+void softmax_grad_ref(Queue& q, const SoftmaxGradArgs& a);
+void softmax_grad_naive(Queue& q, const SoftmaxGradArgs& a);
+void softmax_grad_simd(Queue& q, const SoftmaxGradArgs& a);
+
+}  // namespace graft

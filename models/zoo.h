@@ -1,0 +1,17 @@
+// Models by name, built from a configuration's [model] section.
+#pragma once
+#include <string>
+
+#include "engine/nn/layers.h"
+#include "engine/train/config.h"
+
+namespace graft {
+
+struct Model {
+  std::shared_ptr<const Module> module;
+  std::string head;  // path of the layer whose size follows the classes
+};
+// `pixels`: elements of one input image. Asks `p` for every parameter, in a fixed order.
+Model make_model(const Config& config, const Params& p, std::int64_t pixels = 784);
+
+}  // namespace graft

@@ -1,0 +1,212 @@
+// A checkpoint of one or many safetensors files: which files belong to it, and that they agree with their index.
+#include <algorithm>
+#include <map>
+#include <set>
+#include <system_error>
+#include <unordered_map>
+
+#include "weights/formats/json_guard.h"
+#include "weights/formats/safetensors.h"
+
+namespace graft {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool ends_with(const std::string& s, std::string_view end) {
+  return s.size() >= end.size() && s.compare(s.size() - end.size(), end.size(), end) == 0;
+}
+bool is_index(const fs::path& p) { return ends_with(p.filename().string(), ".index.json"); }
+
+// "a", "b", "c" and 7 more
+std::string listing(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 8;
+  std::string s;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) s += (i ? ", " : "") + in_quotes(names[i]);
+  if (names.size() > kShown) s += " and " + std::to_string(names.size() - kShown) + " more";
+  return s;
+}
+
+struct Mapped {
+  std::string file;
+  std::uint64_t byte;  // of the tensor's key in the index
+};
+
+class IndexReader : public JsonEvents {
+ public:
+  IndexReader(const std::string& path, std::map<std::string, Mapped>& map) : path_(path), map_(map) {}
+  bool found() const { return found_; }
+
+  void key(const std::string& name, std::uint64_t byte) override {
+    (level_ == 1 ? section_ : name_) = name;
+    key_byte_ = byte;
+  }
+  bool begin(Kind kind, std::uint64_t byte) override {
+    if (level_ == 1 && section_ == "weight_map") {
+      if (kind != Kind::object) refuse("weight_map is not an object", byte);
+      found_ = true;
+    } else if (level_ == 1) {
+      return false;  // "metadata" and what else tools put beside it
+    } else if (level_ == 2) {
+      not_text(byte);
+    }
+    ++level_;
+    return true;
+  }
+  void end(std::uint64_t) override { --level_; }
+  void natural(std::uint64_t, std::uint64_t byte) override { scalar(byte); }
+  void other(Kind, std::uint64_t byte) override { scalar(byte); }
+  void text(const std::string& file, std::uint64_t byte) override {
+    if (level_ == 1) return scalar(byte);
+    if (file.empty() || file == "." || file.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos ||
+        file.find("..") != std::string::npos)
+      throw Error(Code::input,
+                  path_ + ": the index names the path " + in_quotes(file) + " at byte " + std::to_string(byte) + " (tensor " +
+                      in_quotes(name_) +
+                      "); a shard is a file name in the index's own folder, without separators and '..': have the index written anew");
+    map_[name_] = {file, key_byte_};
+  }
+
+ private:
+  void scalar(std::uint64_t byte) const {
+    if (level_ == 2) not_text(byte);
+    if (section_ == "weight_map") refuse("weight_map is not an object", byte);
+  }
+  [[noreturn]] void not_text(std::uint64_t byte) const { refuse("the file of tensor " + in_quotes(name_) + " is not a string", byte); }
+  [[noreturn]] void refuse(const std::string& what, std::uint64_t byte) const {
+    throw Error(Code::input, path_ + ": " + what + " at byte " + std::to_string(byte) +
+                                 "; weight_map maps tensor names to file names, have the index written anew");
+  }
+
+  const std::string& path_;
+  std::map<std::string, Mapped>& map_;
+  int level_ = 0;  // 1: in the index, 2: in weight_map
+  bool found_ = false;
+  std::string section_, name_;
+  std::uint64_t key_byte_ = 0;
+};
+
+// Moves the contents of one file into the checkpoint.
+void add(Checkpoint& to, SafetensorsFile&& file) {
+  for (auto& note : file.notes) to.notes.push_back(file.path + ": " + note);
+  for (auto& [key, value] : file.metadata) {
+    const auto [at, is_new] = to.metadata.emplace(key, value);
+    if (!is_new && at->second != value)
+      to.warnings.push_back(file.path + ": metadata " + in_quotes(key) + " differs from an earlier shard's; the earlier one is kept");
+  }
+  std::move(file.entries.begin(), file.entries.end(), std::back_inserter(to.tensors));
+}
+
+Checkpoint open_single(const fs::path& path) {
+  Checkpoint c;
+  c.path = path.string();
+  add(c, SafetensorsFile::open(path));
+  return c;
+}
+
+Checkpoint open_index(const fs::path& path) {
+  Checkpoint c;
+  c.path = path.string();
+  std::map<std::string, Mapped> map;
+  IndexReader reader(c.path, map);
+  parse_json(read_text(path, 100'000'000), c.path, "the index", 0, reader);
+  if (!reader.found())
+    throw Error(Code::input,
+                c.path + ": the index has no weight_map at byte 0; it maps tensor names to file names, have the index written anew");
+
+  std::set<std::string> shards;
+  for (const auto& [name, m] : map) shards.insert(m.file);
+  const fs::path folder = path.parent_path();
+  std::vector<std::string> missing;
+  for (const auto& shard : shards) {
+    std::error_code error;
+    if (!fs::exists(folder / shard, error)) missing.push_back(shard);
+  }
+  if (!missing.empty()) {
+    std::string all;  // every one: they are fetched in one go
+    for (const auto& m : missing) all += (all.empty() ? "" : ", ") + in_quotes(m);
+    throw Error(Code::input, c.path + ": " + std::to_string(missing.size()) + " of " + std::to_string(shards.size()) +
+                                 " shards are missing: " + all + "; get them into the same folder");
+  }
+
+  std::unordered_map<std::string, std::string> holder;  // tensor to the shard that has it
+  for (const auto& shard : shards) {
+    SafetensorsFile file = SafetensorsFile::open(folder / shard);
+    std::vector<std::string> unmapped;
+    for (const auto& e : file.entries) {
+      const auto [at, is_new] = holder.emplace(e.name, shard);
+      if (!is_new)
+        throw Error(Code::input, file.path + ": tensor " + in_quotes(e.name) + " at byte " + std::to_string(e.offset) +
+                                     " is in the shard " + in_quotes(at->second) +
+                                     " too; one name is one tensor, have the shards written anew");
+      if (!map.count(e.name)) unmapped.push_back(e.name);
+    }
+    if (!unmapped.empty())
+      c.warnings.push_back(file.path + ": holds " + std::to_string(unmapped.size()) +
+                           " tensors that the index leaves out: " + listing(unmapped) + "; they are read all the same");
+    add(c, std::move(file));
+  }
+  for (const auto& [name, m] : map) {
+    const auto at = holder.find(name);
+    if (at != holder.end() && at->second == m.file) continue;
+    throw Error(Code::input, c.path + ": tensor " + in_quotes(name) + " at byte " + std::to_string(m.byte) + " is not in its shard " +
+                                 in_quotes(m.file) + (at == holder.end() ? " or any other" : " but in " + in_quotes(at->second)) +
+                                 "; get the index and the shards from the same place");
+  }
+
+  std::vector<std::string> strangers;
+  std::error_code error;
+  for (const auto& f : fs::directory_iterator(folder.empty() ? fs::path(".") : folder, error)) {
+    const std::string name = f.path().filename().string();
+    if (ends_with(name, ".safetensors") && !shards.count(name)) strangers.push_back(name);
+  }
+  std::sort(strangers.begin(), strangers.end());
+  if (!strangers.empty())
+    c.warnings.push_back(c.path + ": does not name the files " + listing(strangers) + " beside it; they were not read");
+  return c;
+}
+
+Checkpoint open_folder(const fs::path& folder) {
+  const fs::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+  if (fs::exists(single)) {
+    Checkpoint c = open_single(single);
+    if (fs::exists(index)) c.warnings.push_back(folder.string() + ": holds model.safetensors and an index; the index was not read");
+    return c;
+  }
+  if (fs::exists(index)) return open_index(index);
+  std::vector<std::string> indexes, files;
+  for (const auto& f : fs::directory_iterator(folder)) {
+    const std::string name = f.path().filename().string();
+    if (ends_with(name, ".safetensors.index.json"))
+      indexes.push_back(name);
+    else if (ends_with(name, ".safetensors"))
+      files.push_back(name);
+  }
+  std::sort(indexes.begin(), indexes.end());
+  std::sort(files.begin(), files.end());
+  if (indexes.size() == 1) return open_index(folder / indexes[0]);
+  if (indexes.empty() && files.size() == 1) return open_single(folder / files[0]);
+  if (indexes.empty() && files.empty())
+    throw Error(Code::input,
+                folder.string() + ": holds no .safetensors file and no .safetensors.index.json; name the folder or file of the weights");
+  throw Error(Code::input,
+              folder.string() + ": holds several candidates: " + listing(indexes.empty() ? files : indexes) + "; name the one to read");
+}
+
+}  // namespace
+
+Checkpoint open_checkpoint(const fs::path& path) {
+  try {
+    if (fs::is_directory(path)) return open_folder(path);
+    return is_index(path) ? open_index(path) : open_single(path);
+  } catch (const fs::filesystem_error& e) { throw file_error(path, "open", e.code().value()); }
+}
+
+const SafetensorsEntry* Checkpoint::find(std::string_view name) const {
+  for (const auto& e : tensors)
+    if (e.name == name) return &e;
+  return nullptr;
+}
+
+}  // namespace graft
