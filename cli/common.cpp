@@ -46,7 +46,7 @@ Session::Session(const Common& c) {
 }
 Session::~Session() = default;
 
-Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted) {
+Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted, const std::string& from) {
   Config config;
   std::size_t i = 0;
   if (!words.empty() && words[0].find('=') == std::string::npos) {
@@ -59,6 +59,10 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
   for (const auto& f : c.files) config.merge_file(f);
   for (; i < words.size(); ++i) config.set(words[i]);
   if (c.seed) config.set("train.seed=" + std::to_string(*c.seed), Origin::flag("--seed"));
+  if (!from.empty()) config.set("init.from=" + from, Origin::flag("--from"));
+  if (const auto steps = config.get<std::int64_t>("train.steps"); steps > 0 && config.get<std::int64_t>("schedule.warmup") >= steps &&
+                                                                  config.origin("schedule.warmup").layer <= Layer::recipe)
+    config.set("schedule.warmup=" + std::to_string(steps / 10), {Layer::recipe, 1, "recipe, shortened with train.steps"});
   config.check();
   return config;
 }

@@ -41,7 +41,8 @@ class Session {
 };
 
 // `words`: an optional recipe or FILE.toml first, then key=value. Error(usage) otherwise.
-Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted);
+// `from`: init.from, as the flag --from.
+Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted, const std::string& from = {});
 
 struct Data {
   Dataset train, test;

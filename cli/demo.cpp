@@ -48,6 +48,8 @@ int demo_verb(const Common& c) {
       if (fs::create_directory(folder, ec)) break;
       if (ec) throw Error(Code::input, folder.string() + ": cannot make the folder: " + ec.message());
     }
+  fs::create_directories(folder, ec);
+  if (ec) throw Error(Code::input, folder.string() + ": cannot make the folder: " + ec.message());
   const std::string seed = std::to_string(c.seed.value_or(1)), checkpoint = (folder / "digits").string();
 
   Config digits = Config::recipe("digits-cnn");

@@ -28,7 +28,7 @@ int gradcheck_verb(const Common& c) {
           Run run{true, {seed, 12, 0}};
           return cross_entropy(model.module->forward(x, run), target);
         },
-        {p.tensor}, {.seed = seed, .jacobian_limit = 0, .directions = 3});
+        {p.tensor}, {.seed = seed, .jacobian_limit = 0, .directions = 3, .step = 1e-6});
     ok &= g.ok;
     if (c.json) rows.push_back({{"parameter", p.name}, {"ok", g.ok}, {"worst", g.worst}});
     else std::printf("%-4s %-16s %-16s worst error %.3g of its tolerance%s%s\n", g.ok ? "ok" : "NO", p.name.c_str(), p.tensor.str().c_str(), g.worst, g.ok ? "" : "  ", g.message.c_str());

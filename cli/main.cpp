@@ -21,11 +21,15 @@ int complain(const CLI::App& app, const CLI::ParseError& e, int argc, char** arg
   for (const CLI::Option* o : at->get_options())
     for (const auto& n : o->get_lnames()) names.push_back("--" + n);
   std::string hint;
+  bool first = true;
   for (int i = 1; i < argc && hint.empty(); ++i) {
     const std::string word(argv[i], std::strcspn(argv[i], "="));
     bool known = false;
     for (const auto& n : names) known |= n == word;
     if (known || word == at->get_name()) continue;
+    // CLI11 asks for the missing verb before it looks at the word that stands in its place
+    if (first && dynamic_cast<const CLI::RequiredError*>(&e) && !at->get_subcommands({}).empty()) text = "'" + word + "' is not known here";
+    first = false;
     std::vector<std::string_view> views(names.begin(), names.end());
     const std::string near = graft::nearest(word, views);
     if (!near.empty()) hint = "; did you mean " + near + "?";

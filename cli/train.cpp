@@ -55,11 +55,7 @@ std::string clock(double s) {
 int train_verb(const Common& c, const std::string& from, bool finetune, const std::string& max_time) {
   std::vector<std::string> words = c.words;
   if (finetune && from.empty()) throw Error(Code::usage, "finetune: --from CHECKPOINT is missing; to train from scratch use graft train");
-  Config config = make_config(c, words, true);
-  if (!from.empty()) {
-    config.set("init.from=" + from, Origin::flag("--from"));
-    config.check();
-  }
+  const Config config = make_config(c, words, true, from);
   const double limit = max_time.empty() ? 0 : parse_duration(max_time, "--max-time");
   Session session(c);
   const Data data = load_data(config);

@@ -56,7 +56,7 @@ Slope slope(const std::function<Tensor(const Tensors&)>& f, const Point& at, con
 
 GradCheckResult check_gradients(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs, const GradCheckOptions& options) {
   GradCheckResult result;
-  const double h = 1e-3;
+  const double h = options.step;
   for (const Tensor& t : inputs)
     if (t.dtype() != DType::f64 || !t.requires_grad() || !t.is_contiguous())
       throw Error(Code::usage, "check_gradients: inputs must be row-major f64 leaves that want a gradient, not " + t.str());

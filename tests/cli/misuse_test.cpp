@@ -1,0 +1,111 @@
+// Wrong calls: one clear line on stderr, the right exit code, nothing on stdout, nothing written. The corpus is a table: arguments, exit code, and a
+// text that the line must contain.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "process.h"
+
+namespace graft::test {
+namespace {
+
+struct Misuse {
+  const char* arguments;
+  int code;
+  const char* says;
+};
+const Misuse kCorpus[] = {
+    // verbs and options
+    {"", 2, "subcommand"}, {"trian", 2, "did you mean train"}, {"finetun", 2, "did you mean finetune"}, {"evall x", 2, "eval"}, {"--bogus", 2, "bogus"},
+    {"train", 2, "name a recipe"}, {"train mnist-cmn", 2, "mnist-cnn"}, {"train digits-cnn --sed 1", 2, "--seed"}, {"train digits-cnn --seed", 2, "seed"},
+    {"train digits-cnn --seed x", 2, "seed"}, {"train digits-cnn --threads -1", 2, "--threads"}, {"train digits-cnn --threads 99999", 2, "--threads"},
+    {"train digits-cnn --threads two", 2, "threads"}, {"train digits-cnn --device gpu", 2, "--device gpu"}, {"train digits-cnn --device cuda", 2, "cpu"},
+    {"train digits-cnn --memory lots", 2, "--memory"}, {"train digits-cnn --memory 5", 2, "--memory"}, {"train digits-cnn --max-time soon", 2, "--max-time"},
+    {"train digits-cnn --max-time 5", 2, "--max-time"}, {"train digits-cnn --kernel conv", 2, "FAMILY=VARIANT"}, {"train digits-cnn --kernel conf=naive", 2, "conf"},
+    {"train digits-cnn --kernel conv=fast", 2, "fast"}, {"finetune letters-cnn", 2, "--from"}, {"finetune", 2, "--from"}, {"doctor --all", 2, "all"}, {"demo --seed x", 2, "seed"},
+    {"demo --epochs 3", 2, "epochs"}, {"config", 2, "subcommand"}, {"config list", 2, "list"}, {"config show", 2, "name a recipe"}, {"config check nope", 2, "nope"},
+    {"kernels", 2, "subcommand"}, {"kernels lst", 2, "list"}, {"kernels list convv", 2, "did you mean conv"}, {"kernels check conv --variant fast", 2, "fast"},
+    {"kernels check nope", 2, "nope"}, {"kernels explain", 2, "family"}, {"kernels explain nope", 2, "nope"}, {"kernels bench conv --variant nope", 2, "nope"},
+    {"kernels bench conv --seconds -1", 2, "seconds"}, {"kernels bench conv --seconds x", 2, "seconds"}, {"gradcheck", 2, "name a model"}, {"gradcheck nope", 2, "nope"},
+    // keys
+    {"train digits-cnn lr=1", 2, "lr"}, {"train digits-cnn optim.lrr=1", 2, "optim.lr"}, {"train digits-cnn optm.lr=1", 2, "optim"}, {"train digits-cnn optim.lr", 2, "optim.lr"},
+    {"train digits-cnn optim.lr=", 2, "optim.lr"}, {"train digits-cnn optim.lr=fast", 2, "optim.lr"}, {"train digits-cnn optim.lr=-1", 2, "optim.lr"},
+    {"train digits-cnn optim.lr=nan", 2, "optim.lr"}, {"train digits-cnn optim.lr=inf", 2, "optim.lr"}, {"train digits-cnn train.epochs=0", 2, "train.epochs"},
+    {"train digits-cnn train.epochs=1.5", 2, "train.epochs"}, {"train digits-cnn train.epochs=5st", 2, "train.epochs"}, {"train digits-cnn train.batch=0", 2, "train.batch"},
+    {"train digits-cnn train.batch=-4", 2, "train.batch"}, {"train digits-cnn train.seed=-1", 2, "train.seed"}, {"train digits-cnn train.steps=-1", 2, "train.steps"},
+    {"train digits-cnn train.steps=10ep", 2, "train.steps"}, {"train digits-cnn train.dtype=f8", 2, "train.dtype"}, {"train digits-cnn train.ema=1", 2, "train.ema"},
+    {"train digits-cnn train.label_smoothing=1.5", 2, "label_smoothing"}, {"train digits-cnn train.clip_norm=-1", 2, "clip_norm"},
+    {"train digits-cnn train.log_every=0", 2, "log_every"}, {"train digits-cnn train.checkpoint_every=-5", 2, "checkpoint_every"},
+    {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=0", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
+    {"train digits-cnn model.dropout1=1", 2, "dropout1"}, {"train digits-cnn model.dropout2=-0.1", 2, "dropout2"}, {"train digits-cnn model.channels_last=maybe", 2, "channels_last"},
+    {"train digits-cnn model.hidden=64", 2, "model.hidden"}, {"train digits-cnn optim.name=adamm", 2, "optim.name"}, {"train digits-cnn optim.momentum=0.9", 2, "momentum"},
+    {"train digits-cnn optim.name=sgd optim.beta1=0.9", 2, "beta1"}, {"train digits-cnn optim.name=sgd optim.nesterov=true", 2, "nesterov"},
+    {"train digits-cnn optim.beta1=1", 2, "beta1"}, {"train digits-cnn schedule.name=cosin", 2, "schedule.name"}, {"train digits-cnn schedule.power=2", 2, "schedule.power"},
+    {"train digits-cnn schedule.gamma=0.5", 2, "schedule.gamma"}, {"train digits-cnn schedule.warmup=-1", 2, "warmup"},
+    {"train digits-cnn train.steps=5 schedule.warmup=5", 2, "warmup"}, {"train digits-cnn data.kind=cifar", 2, "data.kind"}, {"train digits-cnn data.path=.", 2, "data.path"},
+    {"train digits-cnn data.classes=[0,10]", 2, "data.classes"}, {"train digits-cnn data.classes=0,1", 2, "data.classes"}, {"train digits-cnn data.normalize=[0.5]", 2, "normalize"},
+    {"train digits-cnn data.normalize=[0.5,0]", 2, "normalize"}, {"train digits-cnn data.train_count=0", 2, "train_count"}, {"train digits-cnn data.per_class=-1", 2, "per_class"},
+    {"train digits-cnn data.train_count=20 data.test_count=10 data.per_class=50", 2, "class"}, {"train digits-cnn data.validation=99999", 2, "validation"},
+    {"train digits-cnn init.head=old", 2, "init.head"}, {"train digits-cnn init.freeze=[conv1.*]", 2, "init.freeze"}, {"train digits-cnn augment.shift=99", 2, "shift"},
+    {"train digits-cnn augment.scale=2", 2, "scale"}, {"train digits-cnn eval.every=0", 2, "eval.every"}, {"train digits-cnn train.epochs=1 train.epochs=2", 2, "train.epochs"},
+    {"train digits-cnn train.epochs=2 train.steps=5", 2, "train.epochs"},
+    // files
+    {"train missing.toml", 2, "missing.toml"}, {"train bad.toml", 2, "bad.toml:2"}, {"train unknown.toml", 2, "optim.lrr"}, {"train digits-cnn --config missing.toml", 2, "missing.toml"},
+    {"train mnist-cnn", 2, "data.path"}, {"train mnist-cnn data.path=nowhere", 3, "nowhere"}, {"train mnist-cnn data.path=.", 3, "train-images"},
+    {"train mnist-cnn data.path=broken", 3, "train-images"}, {"train mnist-cnn data.path=short", 3, "promises"},
+    {"finetune digits-cnn --from nowhere", 3, "nowhere"}, {"finetune digits-cnn --from empty.safetensors", 3, "empty.safetensors"},
+    {"finetune digits-cnn --from text.safetensors", 3, "text.safetensors"}, {"finetune digits-cnn --from other.safetensors", 3, "missing"},
+    {"eval", 2, "name a checkpoint"}, {"eval nowhere", 3, "nowhere"}, {"eval other.safetensors", 3, "configuration"}, {"eval text.safetensors", 3, "text.safetensors"},
+    {"predict", 2, "name a checkpoint"}, {"predict nowhere --index 1", 3, "nowhere"}, {"train digits-cnn --out taken", 2, "taken"},
+    {"train digits-cnn --memory 1MiB", 4, "memory"}, {"demo --out /proc/nothing/here", 3, "/proc/nothing"},
+};
+
+TEST(Misuse, HasAHundredCases) { EXPECT_GE(std::size(kCorpus), 100u); }
+
+TEST(Misuse, OneLineTheRightCodeAndNothingWritten) {
+  TempFolder t;
+  const auto put = [&](const std::string& name, const std::string& text) {
+    std::filesystem::create_directories((t.path / name).parent_path());
+    std::ofstream(t.path / name, std::ios::binary) << text;
+  };
+  put("bad.toml", "[optim]\nlr = = 1\n");
+  put("unknown.toml", "[optim]\nlrr = 1\n");
+  put("broken/train-images-idx3-ubyte", "not idx");
+  put("broken/train-labels-idx1-ubyte", "not idx");
+  put("short/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" "abc", 19));
+  put("short/train-labels-idx1-ubyte", std::string("\0\0\x08\x01\0\0\0\x02" "\1\2", 10));
+  put("empty.safetensors", "");
+  put("text.safetensors", "this is no checkpoint, whatever its name says");
+  const std::string header = R"({"conv1.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  std::string other(8, '\0');
+  other[0] = static_cast<char>(header.size());
+  put("other.safetensors", other + header + std::string(4, '\0'));
+  std::filesystem::create_directories(t.path / "taken");
+  const auto listing = [&] {
+    std::vector<std::string> names;
+    for (const auto& e : std::filesystem::recursive_directory_iterator(t.path)) names.push_back(e.path().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  run(t.path, "doctor");  // the streams' files are there from now on
+  const auto before = listing();
+  for (const Misuse& m : kCorpus) {
+    const Outcome o = run(t.path, m.arguments);
+    const std::string what = std::string("graft ") + m.arguments + "\n" + o.err;
+    EXPECT_EQ(o.code, m.code) << what;
+    EXPECT_NE(o.err.find(m.says), std::string::npos) << what << "must say: " << m.says;
+    EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << what;
+    EXPECT_EQ(o.err.rfind("graft: ", 0), 0u) << what;
+    EXPECT_TRUE(o.out.empty()) << what << o.out;
+    if (const auto now = listing(); now != before) {
+      for (const auto& n : now)
+        if (!std::binary_search(before.begin(), before.end(), n)) {
+          ADD_FAILURE() << what << "left " << n;
+          std::filesystem::remove_all(n);
+        }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::test

@@ -1,0 +1,127 @@
+// The main job from the command line, on drawn data: training, the checkpoint, fine-tuning, evaluation, the same bits for any number of threads.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "process.h"
+#include "weights/formats/safetensors.h"
+
+namespace graft::test {
+namespace {
+
+using Json = nlohmann::json;
+const std::string kSmall = "digits-cnn data.train_count=640 data.test_count=200 train.steps=8 ";
+
+TEST(Train, WritesItsRunFolderAndOneJsonDocument) {
+  TempFolder t;
+  const Outcome o = run(t.path, "train " + kSmall + "--json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out);
+  for (const char* key : {"test.accuracy", "train.loss", "steps", "seconds", "samples_per_second", "peak_rss_bytes", "weights_hash"}) EXPECT_TRUE(j.contains(key)) << key;
+  EXPECT_EQ(j["test"]["accuracy"], j["test.accuracy"]);
+  EXPECT_EQ(j["steps"], 8);
+  EXPECT_EQ(j["weights_hash"].get<std::string>().size(), 32u);
+  const auto folder = t.path / j["run"].get<std::string>();
+  for (const char* f : {"config.toml", "env.json", "log.jsonl", "metrics.csv", "report.json", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors"})
+    EXPECT_TRUE(std::filesystem::exists(folder / f)) << f;
+}
+
+TEST(Train, SameHashForAnyThreadsAndFromRunToRun) {
+  TempFolder t;
+  std::string hash;
+  for (const char* threads : {"1", "2", "3", "2"}) {
+    const Outcome o = run(t.path, "train " + kSmall + "--json -q --threads " + threads);
+    ASSERT_EQ(o.code, 0) << o.err;
+    const std::string h = Json::parse(o.out)["weights_hash"];
+    if (hash.empty()) hash = h;
+    EXPECT_EQ(h, hash) << threads << " threads";
+  }
+  const Outcome other = run(t.path, "train " + kSmall + "--json -q --seed 2");
+  EXPECT_NE(Json::parse(other.out)["weights_hash"], hash);
+}
+
+TEST(Train, ChannelsLastLearnsTheSame) {
+  TempFolder t;
+  const Outcome a = run(t.path, "train " + kSmall + "--json -q"), b = run(t.path, "train " + kSmall + "model.channels_last=true --json -q");
+  ASSERT_EQ(b.code, 0) << b.err;
+  EXPECT_NEAR(Json::parse(a.out)["train.loss"].get<double>(), Json::parse(b.out)["train.loss"].get<double>(), 2e-3);
+}
+
+TEST(Finetune, AccountsForEveryTensorAndEvalAgrees) {
+  TempFolder t;
+  const Outcome first = run(t.path, "train " + kSmall + "--out base --json");
+  ASSERT_EQ(first.code, 0) << first.err;
+  const Outcome o = run(t.path, "finetune letters-cnn --from base/checkpoints/best data.train_count=520 data.test_count=260 train.steps=6 --out tuned --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out);
+  ASSERT_EQ(j["import"].size(), 8u);
+  int drawn = 0;
+  for (const auto& line : j["import"]) drawn += line["how"].get<std::string>().find("new head") == 0;
+  EXPECT_EQ(drawn, 2);  // fc2.weight and fc2.bias: 26 classes in place of 10
+  const Outcome e = run(t.path, "eval tuned/checkpoints/last --json");
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_EQ(Json::parse(e.out)["weights_hash"], j["weights_hash"]);
+  EXPECT_DOUBLE_EQ(Json::parse(e.out)["test.accuracy"].get<double>(), j["test.accuracy"].get<double>());
+  const Outcome p = run(t.path, "predict tuned/checkpoints/last --index 0 --index 5 --json");
+  ASSERT_EQ(p.code, 0) << p.err;
+  EXPECT_EQ(Json::parse(p.out)["predictions"].size(), 2u);
+}
+
+TEST(Finetune, FrozenParametersStay) {
+  TempFolder t;
+  ASSERT_EQ(run(t.path, "train " + kSmall + "--out base -q").code, 0);
+  const Outcome o = run(t.path, "finetune " + kSmall + "--from base/checkpoints/best \"init.freeze=[conv*,fc1.*]\" --out tuned --json -q");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto before = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors"), after = SafetensorsFile::open(t.path / "tuned/checkpoints/best/model.safetensors");
+  ASSERT_EQ(before.entries.size(), 8u);
+  for (const auto& e : before.entries) {
+    const SafetensorsEntry* now = after.find(e.name);
+    ASSERT_NE(now, nullptr) << e.name;
+    const bool same = std::equal(e.bytes.begin(), e.bytes.end(), now->bytes.begin(), now->bytes.end());
+    EXPECT_EQ(same, e.name.rfind("fc2", 0) != 0) << e.name;
+  }
+}
+
+TEST(Train, LearnsDrawnDigits) {
+  TempFolder t;
+  const Outcome o = run(t.path, "train digits-cnn data.train_count=4000 data.test_count=500 train.epochs=2 --json -q");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_GT(Json::parse(o.out)["test.accuracy"].get<double>(), 0.8);
+}
+
+TEST(Train, RealMnistWhenItIsThere) {
+  const char* named = std::getenv("GRAFT_TEST_DATA");
+  const std::filesystem::path data = named ? std::filesystem::path(named) : std::filesystem::path(GRAFT_SOURCE_DIR) / "../shared/data";
+  if (!std::filesystem::exists(data / "mnist")) GTEST_SKIP() << "no MNIST at " << data << "; set GRAFT_TEST_DATA";
+  TempFolder t;
+  const Outcome o = run(t.path, "train mnist-cnn data.path='" + std::filesystem::canonical(data / "mnist").string() + "' train.steps=150 data.test_count=2000 --json -q");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_GT(Json::parse(o.out)["test.accuracy"].get<double>(), 0.9);
+}
+
+TEST(Kernels, ListAndBenchHaveTheirFormats) {
+  TempFolder t;
+  const Json list = Json::parse(run(t.path, "kernels list --json").out);
+  ASSERT_GT(list["variants"].size(), 60u);
+  for (const char* key : {"family", "variant", "rank", "limits", "doc"}) EXPECT_TRUE(list["variants"][0].contains(key)) << key;
+  const Outcome b = run(t.path, "kernels bench softmax --variant cpu.1_simd --seconds 0 --json");
+  ASSERT_EQ(b.code, 0) << b.err;
+  const Json bench = Json::parse(b.out);
+  ASSERT_FALSE(bench["rows"].empty());
+  for (const char* key : {"family", "variant", "shape", "dtype", "threads", "median_s", "spread", "gflops", "gbps", "of_roofline"})
+    EXPECT_TRUE(bench["rows"][0].contains(key)) << key;
+  EXPECT_EQ(run(t.path, "kernels check embed").code, 0);
+  EXPECT_EQ(run(t.path, "kernels explain conv").code, 0);
+}
+
+TEST(Verbs, DoctorConfigAndGradcheckAnswer) {
+  TempFolder t;
+  EXPECT_EQ(run(t.path, "doctor").code, 0);
+  EXPECT_EQ(run(t.path, "config ls").code, 0);
+  EXPECT_EQ(run(t.path, "config check mnist-cnn").code, 0);
+  const Outcome g = run(t.path, "gradcheck mnist-mlp model.hidden=16");
+  EXPECT_EQ(g.code, 0) << g.out;
+}
+
+}  // namespace
+}  // namespace graft::test

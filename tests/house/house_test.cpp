@@ -1,0 +1,179 @@
+// The house keeps itself: arrows between rooms, headers that compile alone, documents that tell the truth, text that stays in the house.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <sstream>
+
+#include "kernels/catalog.h"
+#include "kernels/specs.h"
+
+namespace graft {
+namespace {
+namespace fs = std::filesystem;
+
+const fs::path kRoot = GRAFT_SOURCE_DIR;
+std::string read(const fs::path& p) {
+  std::ifstream f(p);
+  std::ostringstream s;
+  s << f.rdbuf();
+  return s.str();
+}
+std::vector<fs::path> sources(const std::vector<std::string>& folders, const std::vector<std::string>& ends) {
+  std::vector<fs::path> all;
+  for (const auto& folder : folders)
+    for (const auto& e : fs::recursive_directory_iterator(kRoot / folder))
+      if (std::find(ends.begin(), ends.end(), e.path().extension().string()) != ends.end()) all.push_back(fs::relative(e.path(), kRoot));
+  std::sort(all.begin(), all.end());
+  return all;
+}
+bool starts(const std::string& s, const std::string& with) { return s.rfind(with, 0) == 0; }
+
+// The room of a path: "kernels/core", "kernels/simd", "kernels/softmax", "kernels" (the catalogs), "engine", "models", "weights", "cli".
+std::string room(const std::string& p) {
+  const auto slash = p.find('/');
+  const std::string top = p.substr(0, slash);
+  if (top != "kernels") return top;
+  const auto next = p.find('/', slash + 1);
+  return next == std::string::npos ? top : p.substr(0, next);
+}
+bool allowed(const std::string& from, const std::string& to) {
+  const std::string a = room(from), b = room(to);
+  if (a == b) return true;
+  const bool contract = fs::path(to).stem() == fs::path(to).parent_path().filename();  // kernels/softmax/softmax.h
+  const bool family = starts(b, "kernels/") && b != "kernels/core" && b != "kernels/simd";
+  if (a == "kernels/core") return false;
+  if (a == "kernels/simd") return b == "kernels/core";
+  if (a == "kernels") return b == "kernels/core" || (family && contract);
+  if (starts(a, "kernels/")) return b == "kernels/core" || b == "kernels/simd" || (fs::path(from).filename() == "spec.cpp" && to == "kernels/specs.h");
+  if (a == "engine") return b == "kernels/core" || (family && contract);
+  if (a == "models") return b == "engine" || b == "kernels/core";
+  if (a == "weights") return b == "engine" || b == "kernels/core";
+  return a == "cli";
+}
+
+TEST(House, IncludesFollowTheArrows) {
+  const std::regex include("^#include \"([^\"]+)\"");
+  int arrows = 0;
+  for (const auto& p : sources({"kernels", "engine", "models", "weights", "cli"}, {".h", ".cpp"})) {
+    std::istringstream text(read(kRoot / p));
+    for (std::string line; std::getline(text, line);) {
+      std::smatch m;
+      if (!std::regex_search(line, m, include)) continue;
+      ++arrows;
+      EXPECT_TRUE(fs::exists(kRoot / m[1].str())) << p << " includes " << m[1] << ", which is not a path from the root";
+      EXPECT_TRUE(allowed(p.string(), m[1].str())) << p << " includes " << m[1] << ": not an arrow of docs/architecture.md";
+    }
+  }
+  EXPECT_GT(arrows, 200);
+}
+TEST(House, TheArrowTestSeesAWrongArrow) {
+  EXPECT_FALSE(allowed("kernels/softmax/ref.cpp", "kernels/norm/norm.h"));
+  EXPECT_FALSE(allowed("kernels/core/view.h", "engine/tensor/tensor.h"));
+  EXPECT_FALSE(allowed("engine/ops/norm.cpp", "kernels/norm/loops.h"));
+  EXPECT_FALSE(allowed("weights/import.cpp", "models/zoo.h"));
+  EXPECT_FALSE(allowed("models/mlp.cpp", "kernels/matmul/matmul.h"));
+  EXPECT_TRUE(allowed("engine/ops/norm.cpp", "kernels/norm/norm.h"));
+}
+
+// Headers that are compiled once per vector target (-inl.h) or for a test program are not public.
+TEST(House, EveryPublicHeaderCompilesAlone) {
+  std::string all;
+  for (const auto& p : sources({"kernels", "engine", "models", "weights"}, {".h"})) {
+    if (p.string().find("-inl.h") != std::string::npos) continue;
+    all += "echo '#include \"" + p.string() + "\"' | ${CXX:-c++} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-function -I'" + kRoot.string() +
+           "' -x c++ - || { echo " + p.string() + "; exit 1; }\n";
+  }
+  const auto script = fs::temp_directory_path() / ("graft-headers-" + std::to_string(::getpid()) + ".sh");
+  std::ofstream(script) << all;
+  EXPECT_EQ(std::system(("sh " + script.string()).c_str()), 0);
+  fs::remove(script);
+}
+
+std::string kernels_page() {
+  std::ostringstream s;
+  s << "# Kernels\n\nGenerated from the variant tables (`kernels/*/variants.cpp`); a test compares this page with them. To write it anew: `GRAFT_WRITE_DOCS=1 build/test_house`.\n";
+  for (const auto* f : families()) {
+    s << "\n## " << f->name() << "\n\n| variant | rank | runs when | idea |\n|---|---|---|---|\n";
+    for (const auto& v : f->variants()) s << "| `" << v.name << "` | " << v.rank << " | " << v.limits << " | " << v.doc << " |\n";
+  }
+  return s.str();
+}
+TEST(House, KernelsPageIsTheTables) {
+  if (std::getenv("GRAFT_WRITE_DOCS")) std::ofstream(kRoot / "docs/kernels.md") << kernels_page();
+  EXPECT_EQ(read(kRoot / "docs/kernels.md"), kernels_page()) << "GRAFT_WRITE_DOCS=1 build/test_house writes it anew";
+}
+
+// Code blocks of the pages: ```cpp ones that begin with `// file` stand in that file word for word, and paths in backticks exist.
+TEST(House, PagesQuoteWhatIsThere) {
+  int quotes = 0, paths = 0;
+  for (const auto& page : sources({"docs"}, {".md"})) {
+    const std::string text = read(kRoot / page);
+    for (std::size_t at = 0; (at = text.find("```cpp\n// ", at)) != std::string::npos;) {
+      at += 10;
+      const std::size_t line = text.find('\n', at), end = text.find("```", line);
+      const std::string file = text.substr(at, line - at), body = text.substr(line + 1, end - line - 1);
+      ASSERT_TRUE(fs::exists(kRoot / file)) << page << " quotes " << file;
+      EXPECT_NE(read(kRoot / file).find(body), std::string::npos) << page << ": this is not in " << file << ":\n" << body;
+      ++quotes;
+      at = end;
+    }
+    const std::regex path("`((?:kernels|engine|models|weights|cli|bench|tests|docs)/[A-Za-z0-9_./-]+)`");
+    for (std::sregex_iterator i(text.begin(), text.end(), path), none; i != none; ++i, ++paths)
+      EXPECT_TRUE(fs::exists(kRoot / (*i)[1].str())) << page << " names " << (*i)[1];
+  }
+  EXPECT_GE(quotes, 3);
+  EXPECT_GT(paths, 20);
+}
+
+// Commands of the pages that need neither network nor data: lines of ```sh blocks that begin with build/graft.
+TEST(House, CommandsOfThePagesRun) {
+  std::vector<fs::path> pages = sources({"docs"}, {".md"});
+  pages.push_back("README.md");
+  int commands = 0;
+  const fs::path work = fs::temp_directory_path() / ("graft-docs-" + std::to_string(::getpid()));
+  fs::create_directories(work / "build");
+  fs::create_symlink(GRAFT_BINARY, work / "build/graft");
+  for (const auto& page : pages) {
+    const std::string text = read(kRoot / page);
+    for (std::size_t at = 0; (at = text.find("```sh\n", at)) != std::string::npos;) {
+      at += 6;
+      const std::size_t end = text.find("```", at);
+      std::istringstream block(text.substr(at, end - at));
+      at = end;
+      for (std::string line; std::getline(block, line);) {
+        line = line.substr(0, line.find("  #"));
+        if (!starts(line, "build/graft ") || line.find("shared/data") != std::string::npos) continue;
+        ++commands;
+        EXPECT_EQ(std::system(("cd " + work.string() + " && " + line + " >/dev/null 2>.err || { cat .err; exit 1; }").c_str()), 0) << page << ": " << line;
+      }
+    }
+  }
+  EXPECT_GE(commands, 5);
+  fs::remove_all(work);
+}
+
+TEST(House, EverySpecHasItsFamilyAndEveryFamilyASpec) {
+  std::vector<std::string> specs, tables;
+  for (const Spec& s : all_specs()) specs.emplace_back(s.family->name());
+  for (const auto* f : families()) tables.emplace_back(f->name());
+  std::sort(specs.begin(), specs.end());
+  std::sort(tables.begin(), tables.end());
+  EXPECT_EQ(specs, tables);
+}
+
+TEST(House, FilesStayReadable) {
+  for (const auto& p : sources({"kernels", "engine", "models", "weights", "cli"}, {".h", ".cpp"})) {
+    const std::string text = read(kRoot / p);
+    EXPECT_EQ(text.find("using namespace"), std::string::npos) << p;
+    EXPECT_EQ(text.find("TODO"), std::string::npos) << p;
+    EXPECT_EQ(text.find('\t'), std::string::npos) << p;
+  }
+}
+
+}  // namespace
+}  // namespace graft
