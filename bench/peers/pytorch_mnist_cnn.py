@@ -1,10 +1,14 @@
-"""The same training step in PyTorch: network, batch 64, AdamW, cross-entropy, dropout. Prints the median milliseconds of a step.
+"""A training step of mnist-cnn in graft beside the same step in PyTorch: network, batch, AdamW, cross-entropy, dropout.
 
-usage: python bench/peers/pytorch_mnist_cnn.py [--threads 2] [--channels-last] [--steps 60]
-Compare with `graft train mnist-cnn data.path=... train.steps=300` (images per second) on the same machine, one after the other, several times.
+usage: python bench/peers/pytorch_mnist_cnn.py [--graft build/graft] [--rounds 5] [--steps 100] [--threads 2] [--batch 64] [graft overrides, such as data.path=...]
+Rounds alternate PyTorch, PyTorch channels-last, graft, graft channels-last, so that a slow minute of the machine meets all of them; the medians of the rounds are printed
+with the ratios graft / PyTorch. PyTorch's step is timed alone (its input stays in memory); graft's rate is that of `graft train`, loader and progress included.
 """
 import argparse
+import json
 import statistics
+import subprocess
+import tempfile
 import time
 
 import torch
@@ -12,10 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--graft", default="build/graft")
+parser.add_argument("--rounds", type=int, default=5)
+parser.add_argument("--steps", type=int, default=100)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--channels-last", action="store_true")
-parser.add_argument("--steps", type=int, default=60)
 parser.add_argument("--batch", type=int, default=64)
+parser.add_argument("overrides", nargs="*")
 args = parser.parse_args()
 torch.set_num_threads(args.threads)
 torch.manual_seed(1)
@@ -34,18 +40,40 @@ class Net(nn.Module):
         return self.fc2(self.drop2(F.relu(self.fc1(x))))
 
 
-net = Net()
-x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
-if args.channels_last:
-    net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4)
-times = []
-for step in range(args.steps):
-    begin = time.perf_counter()
-    optimizer.zero_grad()
-    F.cross_entropy(net(x), y).backward()
-    optimizer.step()
-    times.append(time.perf_counter() - begin)
-median = statistics.median(times[5:])
-print(f"pytorch {torch.__version__}, {args.threads} threads, channels_last={args.channels_last}: "
-      f"{median * 1e3:.2f} ms a step, {args.batch / median:.0f} images/s")
+def pytorch(channels_last):
+    net = Net()
+    x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
+    if channels_last:
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4)
+    times = []
+    for _ in range(args.steps):
+        begin = time.perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        times.append(time.perf_counter() - begin)
+    return args.batch / statistics.median(times[5:])
+
+
+def graft(channels_last):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [args.graft, "train", "mnist-cnn", f"train.steps={args.steps}", f"train.batch={args.batch}", f"model.channels_last={str(channels_last).lower()}",
+                   "--threads", str(args.threads), "--out", folder + "/run", "--json", *args.overrides]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+        return json.loads(done.stdout)["samples_per_second"]
+
+
+sides = {"pytorch": lambda: pytorch(False), "pytorch channels-last": lambda: pytorch(True), "graft": lambda: graft(False), "graft channels-last": lambda: graft(True)}
+rates = {name: [] for name in sides}
+for _ in range(args.rounds):
+    for name, side in sides.items():
+        rates[name].append(side())
+print(f"pytorch {torch.__version__}, {args.threads} threads, batch {args.batch}, {args.rounds} rounds of {args.steps} steps; images/s: median (min to max)")
+for name, r in rates.items():
+    print(f"  {name:22} {statistics.median(r):7.0f} ({min(r):.0f} to {max(r):.0f})")
+best = max(statistics.median(rates["pytorch"]), statistics.median(rates["pytorch channels-last"]))
+for name in ("graft", "graft channels-last"):
+    print(f"  {name} / pytorch's better layout: {statistics.median(rates[name]) / best:.2f}")
