@@ -93,8 +93,13 @@ void pairs_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_t e
         hn::StoreInterleaved2(part(w), part(w + 1), d, r1 + 2 * q);
         base = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(2 * lanes)));
       }
-      for (; q < q_count; ++q)
-        for (int k = 0; k < 4; ++k) (k < 2 ? r0 : r1)[2 * q + k % 2] = where[q] == (2 * p + k / 2) * w + 2 * q + k % 2 ? dy[q] : 0.0f;
+      for (; q < q_count; ++q) {
+        const std::int64_t at = where[q] - (2 * p * w + 2 * q);  // 0 and 1 above, w and w + 1 below
+        r0[2 * q] = at == 0 ? dy[q] : 0.0f;
+        r0[2 * q + 1] = at == 1 ? dy[q] : 0.0f;
+        r1[2 * q] = at == w ? dy[q] : 0.0f;
+        r1[2 * q + 1] = at == w + 1 ? dy[q] : 0.0f;
+      }
       for (std::int64_t j = 2 * q_count; j < w; ++j) r0[j] = r1[j] = 0;
     }
     for (std::int64_t i = 2 * p_count; i < h; ++i) std::fill_n(plane + i * a.dx.stride[2], w, 0.0f);

@@ -85,7 +85,8 @@ TEST(Optim, EqualTorchOverAHundredSteps) {
 }
 
 TEST(Optim, SavedStateContinuesBitForBit) {
-  for (const auto& c : golden()["cases"]) {
+  const Json all = golden();
+  for (const auto& c : all["cases"]) {
     const Tensors p = start(), r = start();
     Optimizer one = make(p, options_of(c)), two = make(r, options_of(c));
     for (int step = 1; step <= 6; ++step) {
