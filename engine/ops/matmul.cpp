@@ -113,7 +113,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   raw::want_float("linear", "input", x);
   Shape out = x.shape();
   out[out.rank() - 1] = weight.size(0);
-  const Tensor flat = x.rank() == 2 ? x : reshape(x, {x.size(-1) ? x.numel() / x.size(-1) : 0, x.size(-1)});
+  std::int64_t rows = 1;  // not numel / in: an input of width 0 has rows too
+  for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
+  const Tensor flat = x.rank() == 2 ? x : reshape(x, {rows, x.size(-1)});
   const Tensor y = record1<Linear>({}, {flat, weight, bias});
   return x.rank() == 2 ? y : reshape(y, out);
 }
@@ -192,11 +194,9 @@ Tensor einsum(const std::string& equation, const Tensors& operands) {
   if (arrow != std::string::npos) {
     out = letters_of(text.substr(arrow + 2), text.find("...", arrow) != std::string::npos ? most : 0);
   } else {  // implicit: the letters that occur once, in alphabetical order, after those of "..."
-    std::map<char, int> times;
-    for (const std::string& t : letters)
-      for (char ch : t) ++times[ch];
-    for (auto [ch, n] : times)
-      if (ch < 32 || n == 1) out += ch;
+    // Counted in the text: a letter that one operand repeats ("ii") has already become one axis in `letters`.
+    for (auto [ch, extent] : size)
+      if (ch < 32 || std::count(text.begin(), text.end(), ch) == 1) out += ch;
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (!size.count(out[i])) throw bad(std::string("output letter '") + out[i] + "' is in no operand");

@@ -1,6 +1,7 @@
 // Operations that move the window rather than the data: results share storage wherever strides can say it. The adjoint of a window writes
 // into zeros (SliceAdjoint, DiagonalAdjoint), and its adjoint is the window again, so gradients of any order stay in this file.
 #include <algorithm>
+#include <numeric>
 
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
@@ -232,10 +233,11 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   return record1<Permute>({normal}, {x});
 }
 Tensor transpose(const Tensor& x, int a, int b) {
-  if (x.rank() < 2) throw Error(Code::usage, "transpose: " + x.str() + " has fewer than two axes");
+  const int from = normal_axis(a, x.rank(), "transpose"), to = normal_axis(b, x.rank(), "transpose");
+  if (from == to) return x;
   std::vector<int> axes(static_cast<std::size_t>(x.rank()));
-  for (int i = 0; i < x.rank(); ++i) axes[static_cast<std::size_t>(i)] = i;
-  std::swap(axes[static_cast<std::size_t>(normal_axis(a, x.rank(), "transpose"))], axes[static_cast<std::size_t>(normal_axis(b, x.rank(), "transpose"))]);
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<std::size_t>(from)], axes[static_cast<std::size_t>(to)]);
   return record1<Permute>({axes}, {x});
 }
 Tensor expand(const Tensor& x, const Shape& shape) { return x.shape() == shape ? x : record1<Expand>({shape}, {x}); }
