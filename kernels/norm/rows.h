@@ -13,13 +13,16 @@ void row_norm_grad_simd(Queue& q, const RowNormGradArgs& a);
 
 void group_norm_ref(Queue& q, const GroupNormArgs& a);
 void group_norm_naive(Queue& q, const GroupNormArgs& a);
+void group_norm_simd(Queue& q, const GroupNormArgs& a);
 void group_norm_grad_ref(Queue& q, const GroupNormGradArgs& a);
 void group_norm_grad_naive(Queue& q, const GroupNormGradArgs& a);
+void group_norm_grad_simd(Queue& q, const GroupNormGradArgs& a);
 
 void batch_norm_ref(Queue& q, const BatchNormArgs& a);
 void batch_norm_naive(Queue& q, const BatchNormArgs& a);
 void batch_norm_simd(Queue& q, const BatchNormArgs& a);
 void batch_norm_grad_ref(Queue& q, const BatchNormGradArgs& a);
 void batch_norm_grad_naive(Queue& q, const BatchNormGradArgs& a);
+void batch_norm_grad_simd(Queue& q, const BatchNormGradArgs& a);
 
 }  // namespace graft

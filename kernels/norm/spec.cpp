@@ -79,7 +79,8 @@ std::vector<Spec> norm_specs() {
   std::vector<Case<GroupNormGradArgs>> group_grad;
   for (const Shape& s : std::vector<Shape>{{.n = 2, .c = 6, .s = 15, .groups = 3, .layouts = kAll}, {.n = 3, .c = 4, .s = 9, .groups = 4}, {.n = 2, .c = 5, .s = 7},
                                            {.n = 2, .c = 8, .s = 33, .groups = 2, .affine = false}, {.n = 1, .c = 1, .s = 1}, {.n = 0, .c = 4, .s = 3, .groups = 2},
-                                           {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::large_offset}, {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::equal}}) {
+                                           {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::large_offset}, {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::equal},
+                                           {.n = 8, .c = 64, .s = 784, .groups = 8, .bench = true}}) {
     const double n = static_cast<double>(s.c / s.groups * s.s);
     Case<GroupNormArgs> f;
     f.operands = {{.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill}, {.name = "weight", .shape = {s.c}}, {.name = "bias", .shape = {s.c}},

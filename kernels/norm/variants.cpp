@@ -13,11 +13,19 @@ constexpr Limit<RowNormGradArgs> grad_rows{"f32, last axis dense", [](const RowN
   if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
   return dense(a.x) && dense(a.dy) && dense(a.dx) && dense(a.weight) && dense(a.dweight) && dense(a.dbias) ? yes() : no("last axis is not dense");
 }};
-constexpr Limit<BatchNormArgs> planes{"f32, positions of a plane dense, at least 8 of them", [](const BatchNormArgs& a) {
-  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
-  if (a.x.shape[2] < 8) return no("a plane has " + std::to_string(a.x.shape[2]) + " positions");
-  return dense(a.x) && dense(a.y) ? yes() : no("positions are not dense");
-}};
+// f32, s positions side by side, at least a vector of them
+Verdict whole_planes(const View& x, std::initializer_list<const View*> others) {
+  if (x.dtype != DType::f32) return no("x is " + std::string(name_of(x.dtype)));
+  if (x.shape[2] < 8) return no("a plane has " + std::to_string(x.shape[2]) + " positions");
+  for (const View* v : others)
+    if (!dense(*v)) return no("positions are not dense");
+  return dense(x) ? yes() : no("positions are not dense");
+}
+constexpr const char* kPlanes = "f32, positions of a plane dense, at least 8 of them";
+constexpr Limit<BatchNormArgs> planes{kPlanes, [](const BatchNormArgs& a) { return whole_planes(a.x, {&a.y}); }};
+constexpr Limit<BatchNormGradArgs> grad_planes{kPlanes, [](const BatchNormGradArgs& a) { return whole_planes(a.x, {&a.dy, &a.dx}); }};
+constexpr Limit<GroupNormArgs> group_planes{kPlanes, [](const GroupNormArgs& a) { return whole_planes(a.x, {&a.y}); }};
+constexpr Limit<GroupNormGradArgs> group_grad_planes{kPlanes, [](const GroupNormGradArgs& a) { return whole_planes(a.x, {&a.dy, &a.dx}); }};
 
 }  // namespace
 
@@ -41,6 +49,7 @@ const Family<GroupNormArgs>& group_norm_family() {
   static const Family<GroupNormArgs> family("group_norm", {
       host("ref", group_norm_ref, any<GroupNormArgs>, 0, "two visits, double sums"),
       host("naive", group_norm_naive, any<GroupNormArgs>, 1, "two visits, groups over threads"),
+      host("cpu.1_simd", group_norm_simd, group_planes, 10, "two visits, whole vectors along a plane"),
   });
   return family;
 }
@@ -48,6 +57,7 @@ const Family<GroupNormGradArgs>& group_norm_grad_family() {
   static const Family<GroupNormGradArgs> family("group_norm_grad", {
       host("ref", group_norm_grad_ref, any<GroupNormGradArgs>, 0, "plain loops, double sums"),
       host("naive", group_norm_grad_naive, any<GroupNormGradArgs>, 1, "groups for dx, channels for the parameters"),
+      host("cpu.1_simd", group_norm_grad_simd, group_grad_planes, 10, "groups for dx, channels for the parameters, whole vectors along a plane"),
   });
   return family;
 }
@@ -63,6 +73,7 @@ const Family<BatchNormGradArgs>& batch_norm_grad_family() {
   static const Family<BatchNormGradArgs> family("batch_norm_grad", {
       host("ref", batch_norm_grad_ref, any<BatchNormGradArgs>, 0, "plain loops, double sums"),
       host("naive", batch_norm_grad_naive, any<BatchNormGradArgs>, 1, "channels over threads"),
+      host("cpu.1_simd", batch_norm_grad_simd, grad_planes, 10, "channels over threads, whole vectors along a plane"),
   });
   return family;
 }

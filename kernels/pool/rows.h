@@ -16,8 +16,12 @@ void max_pool_grad_channels(Queue& q, const MaxPoolGradArgs& a);
 
 void avg_pool_ref(Queue& q, const AvgPoolArgs& a);
 void avg_pool_naive(Queue& q, const AvgPoolArgs& a);
+void avg_pool_pairs(Queue& q, const AvgPoolArgs& a);
+void avg_pool_channels(Queue& q, const AvgPoolArgs& a);
 
 void avg_pool_grad_ref(Queue& q, const AvgPoolGradArgs& a);
 void avg_pool_grad_naive(Queue& q, const AvgPoolGradArgs& a);
+void avg_pool_grad_pairs(Queue& q, const AvgPoolGradArgs& a);
+void avg_pool_grad_channels(Queue& q, const AvgPoolGradArgs& a);
 
 }  // namespace graft

@@ -30,6 +30,25 @@ constexpr Limit<MaxPoolGradArgs> grad_channels{"f32, channels last, no padding, 
   return channels_last(a.dx) && channels_last(a.dy) && channels_last(a.where) ? yes() : no("channels are not side by side");
 }};
 
+constexpr Limit<AvgPoolArgs> average_channels{"f32, channels last", [](const AvgPoolArgs& a) {
+  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
+  return channels_last(a.x) && channels_last(a.y) ? yes() : no("channels are not side by side");
+}};
+constexpr Limit<AvgPoolGradArgs> average_grad_channels{"f32, channels last", [](const AvgPoolGradArgs& a) {
+  if (a.dx.dtype != DType::f32) return no("dx is " + std::string(name_of(a.dx.dtype)));
+  return channels_last(a.dx) && channels_last(a.dy) ? yes() : no("channels are not side by side");
+}};
+constexpr Limit<AvgPoolArgs> average_pairs{"f32, 2 x 2 windows with stride 2, no padding, last axis dense", [](const AvgPoolArgs& a) {
+  if (a.x.dtype != DType::f32) return no("x is " + std::string(name_of(a.x.dtype)));
+  if (!inside(a.geometry) || !pair(a.geometry)) return no("not 2 x 2 windows with stride 2 inside the image");
+  return dense_last(a.x) && dense_last(a.y) ? yes() : no("last axis is not dense");
+}};
+constexpr Limit<AvgPoolGradArgs> average_grad_pairs{"f32, 2 x 2 windows with stride 2, no padding, last axis dense", [](const AvgPoolGradArgs& a) {
+  if (a.dx.dtype != DType::f32) return no("dx is " + std::string(name_of(a.dx.dtype)));
+  if (!inside(a.geometry) || !pair(a.geometry)) return no("not 2 x 2 windows with stride 2 inside the image");
+  return dense_last(a.dx) && dense_last(a.dy) ? yes() : no("last axis is not dense");
+}};
+
 }  // namespace
 
 const Family<MaxPoolArgs>& max_pool_family() {
@@ -56,6 +75,8 @@ const Family<AvgPoolArgs>& avg_pool_family() {
   static const Family<AvgPoolArgs> family("avg_pool", {
       host("ref", avg_pool_ref, any<AvgPoolArgs>, 0, "plain loops, double sums"),
       host("naive", avg_pool_naive, any<AvgPoolArgs>, 1, "plain loops, sums in the accumulation type"),
+      host("cpu.1_pairs", avg_pool_pairs, average_pairs, 10, "2 x 2 windows, even and odd columns parted on load"),
+      host("cpu.1_channels", avg_pool_channels, average_channels, 11, "channels last, a vector of channels per position"),
   });
   return family;
 }
@@ -64,6 +85,8 @@ const Family<AvgPoolGradArgs>& avg_pool_grad_family() {
   static const Family<AvgPoolGradArgs> family("avg_pool_grad", {
       host("ref", avg_pool_grad_ref, any<AvgPoolGradArgs>, 0, "gather per dx element, double sums"),
       host("naive", avg_pool_grad_naive, any<AvgPoolGradArgs>, 1, "gather per dx element, sums in the accumulation type"),
+      host("cpu.1_pairs", avg_pool_grad_pairs, average_grad_pairs, 10, "2 x 2 windows, a quarter of dy woven on store"),
+      host("cpu.1_channels", avg_pool_grad_channels, average_grad_channels, 11, "channels last, a vector of channels per position"),
   });
   return family;
 }

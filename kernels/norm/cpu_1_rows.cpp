@@ -1,8 +1,7 @@
-// LayerNorm and RMSNorm over dense rows, their gradient, and BatchNorm over dense planes, with vectors (Highway), f32. A row (or the planes of one
-// channel) is read twice for its statistics and once for the result, from L1 where it fits. dweight and dbias: columns in vectors, rows in
-// blocks of 64 whose sums are added in order.
+// LayerNorm and RMSNorm over dense rows and their gradient, with vectors (Highway), f32. A row is read twice for its statistics and once for the
+// result, from L1 where it fits. dweight and dbias: columns in vectors, rows in blocks of 64 whose sums are added in order.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/norm/cpu_1_simd.cpp"
+#define HWY_TARGET_INCLUDE "kernels/norm/cpu_1_rows.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -10,49 +9,10 @@
 #include <cmath>
 
 #include "kernels/norm/rows.h"
-#include "kernels/simd/rows-inl.h"
+#include "kernels/norm/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
-
-// sum over the row of e = (x - shift) - delta, or of its square; the mean as shift + delta, for the reason in loops.h
-HWY_INLINE float sum_row(F32 d, const float* x, std::int64_t n, float shift, float delta, bool squares) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto s = hn::Set(d, shift), t = hn::Set(d, delta);
-  F32Vec v[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-  const auto add = [&](F32Vec sum, F32Vec y) HWY_ATTR {
-    const auto e = hn::Sub(hn::Sub(y, s), t);
-    return squares ? hn::MulAdd(e, e, sum) : hn::Add(sum, e);
-  };
-  std::int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes)
-    for (int k = 0; k < 4; ++k) v[k] = add(v[k], hn::LoadU(d, x + i + k * lanes));
-  for (; i + lanes <= n; i += lanes) v[0] = add(v[0], hn::LoadU(d, x + i));
-  if (i < n) {  // lanes beyond the end must add 0
-    float part[HWY_MAX_BYTES / 4] = {};
-    for (std::int64_t k = 0; k < n - i; ++k) {
-      const float e = (x[i + k] - shift) - delta;
-      part[k] = squares ? e * e : e;
-    }
-    v[1] = hn::Add(v[1], hn::LoadU(d, part));
-  }
-  return sum_lanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])));
-}
-// f(vector index i, count of valid lanes or all)
-template <class F>
-HWY_INLINE void each_vector(F32 d, std::int64_t n, F&& f) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) f(i, lanes);
-  if (i < n) f(i, n - i);
-}
-HWY_INLINE F32Vec load_some(F32 d, const float* p, std::int64_t n) {
-  return n == static_cast<std::int64_t>(hn::Lanes(d)) ? hn::LoadU(d, p) : load_part(d, p, n, 0);
-}
-HWY_INLINE void store_some(F32 d, F32Vec v, float* p, std::int64_t n) {
-  if (n == static_cast<std::int64_t>(hn::Lanes(d))) hn::StoreU(v, d, p);
-  else store_part(d, v, p, n);
-}
 
 void row_forward(const RowNormArgs& a, std::int64_t begin, std::int64_t end) {
   const F32 d;
@@ -125,37 +85,6 @@ void row_parameters(const RowNormGradArgs& a, std::int64_t begin, std::int64_t e
   });
 }
 
-// channels [begin, end); planes of s dense elements
-void batch_forward(const BatchNormArgs& a, std::int64_t begin, std::int64_t end) {
-  const F32 d;
-  const std::int64_t images = a.x.shape[0], n = a.x.shape[2];
-  for (std::int64_t c = begin; c < end; ++c) {
-    const float* x = a.x.as<const float>() + c * a.x.stride[1];
-    float *mean_at = a.mean.as<float>() + c * a.mean.stride[0], *rstd_at = a.rstd.as<float>() + c * a.rstd.stride[0];
-    float shift = *mean_at, delta = 0;
-    if (a.training) {
-      const float count = static_cast<float>(images * n);
-      float sum = 0, squares = 0;
-      shift = images > 0 ? x[0] : 0.0f;
-      for (std::int64_t i = 0; i < images; ++i) sum += sum_row(d, x + i * a.x.stride[0], n, shift, 0, false);
-      delta = sum / count;
-      for (std::int64_t i = 0; i < images; ++i) squares += sum_row(d, x + i * a.x.stride[0], n, shift, delta, true);
-      *mean_at = shift + delta;
-      *rstd_at = 1 / std::sqrt(squares / count + static_cast<float>(a.eps));
-    }
-    const auto m = hn::Set(d, shift), e = hn::Set(d, delta), s = hn::Set(d, *rstd_at);
-    const auto w = hn::Set(d, a.weight.data ? a.weight.as<const float>()[c * a.weight.stride[0]] : 1.0f);
-    const auto b = hn::Set(d, a.bias.data ? a.bias.as<const float>()[c * a.bias.stride[0]] : 0.0f);
-    for (std::int64_t i = 0; i < images; ++i) {
-      const float* from = x + i * a.x.stride[0];
-      float* to = a.y.as<float>() + i * a.y.stride[0] + c * a.y.stride[1];
-      each_vector(d, n, [&](std::int64_t k, std::int64_t part) HWY_ATTR {
-        store_some(d, hn::MulAdd(hn::Mul(hn::Sub(hn::Sub(load_some(d, from + k, part), m), e), s), w, b), to + k, part);
-      });
-    }
-  }
-}
-
 }  // namespace graft::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -164,7 +93,6 @@ namespace graft {
 HWY_EXPORT(row_forward);
 HWY_EXPORT(row_backward);
 HWY_EXPORT(row_parameters);
-HWY_EXPORT(batch_forward);
 
 namespace {
 std::int64_t grain(std::int64_t cost) { return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cost)); }
@@ -179,10 +107,6 @@ void row_norm_grad_simd(Queue& q, const RowNormGradArgs& a) {
   const auto columns = HWY_DYNAMIC_DISPATCH(row_parameters);
   if (a.dx.data) parallel_ranges(q.pool(), a.x.shape[0], grain(a.x.shape[1]), [&](std::int64_t b, std::int64_t e) { rows(a, b, e); });
   if (a.dweight.data || a.dbias.data) parallel_ranges(q.pool(), a.x.shape[1], 64, [&](std::int64_t b, std::int64_t e) { columns(a, b, e); });
-}
-void batch_norm_simd(Queue& q, const BatchNormArgs& a) {
-  const auto f = HWY_DYNAMIC_DISPATCH(batch_forward);
-  parallel_ranges(q.pool(), a.x.shape[1], grain(a.x.shape[0] * a.x.shape[2]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 }  // namespace graft
 #endif
