@@ -1,10 +1,14 @@
 // matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums stay f32).
 // Per block of k: all threads pack A and B, then tasks of kRowBlock x kColumnBlock of C run through tiles. Any strides: packing absorbs them.
-// Bound: 2 m n k FLOPs at the FMA rate; packing moves (m k + k n) elements once per panel, under 2 % from 512^3 on.
+// Bound: 2 m n k FLOPs at the FMA rate. Packing moves 2 (m k + k n) elements: small beside the product, but a tenth of 2048^3 when each panel walks
+// the source alone (a new page per row), so the runs of a row are dealt out to several panels at once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+#include <cstring>
 
 #include "kernels/matmul/packing.h"
 #include "kernels/matmul/plain.h"
@@ -29,6 +33,27 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
     for (std::int64_t g = 0; g < group; ++g)
       for (std::int64_t i = 0; i < k; ++i) dst[i * width + g] = static_cast<T>(src[g * line + i * along]);
   }
+}
+
+// `panels` whole groups of W lines that lie side by side in memory: a row of the source is read in one run and dealt out to the panels, so that the
+// source is walked page by page. One panel at a time would touch a new page per row and wait for its translation.
+template <std::int64_t W, class T>
+void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t k, T* HWY_RESTRICT dst) {
+  for (std::int64_t i = 0; i < k; ++i)
+    for (std::int64_t p = 0; p < panels; ++p) std::memcpy(dst + (p * k + i) * W, src + i * along + p * W, W * sizeof(T));
+}
+
+// Lines [0, lines) in groups of `width`, each group a panel dst[k][width].
+template <class From, class T>
+void pack_lines(const From* src, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k, T* HWY_RESTRICT dst, std::int64_t width) {
+  std::int64_t done = 0;
+  if constexpr (std::is_same_v<From, T>) {
+    const std::int64_t whole = lines / width;
+    if (line == 1 && width == kTileRows) pack_side_by_side<kTileRows>(src, along, whole, k, dst), done = whole * width;
+    else if (line == 1 && width == 16) pack_side_by_side<16>(src, along, whole, k, dst), done = whole * width;
+    else if (line == 1 && width == 8) pack_side_by_side<8>(src, along, whole, k, dst), done = whole * width;
+  }
+  for (; done < lines; done += width) pack_group(src + done * line, line, along, std::min(width, lines - done), k, dst + done * k, width);
 }
 
 template <class From, class T>
@@ -92,32 +117,34 @@ struct PackedProduct {
       }
   }
 
+  // The tile's place in C is asked for before the product, which takes longer than memory does.
+  void fetch_rows(const From* c, std::int64_t rows) const {
+    for (std::int64_t r = 0; r < rows; ++r) hwy::Prefetch(c + r * a.c.stride[1]);
+  }
+
   void run(ThreadPool& pool, std::int64_t batch) const {
     const From* x = a.a.as<const From>() + batch * a.a.stride[0];
     const From* y = a.b.as<const From>() + batch * a.b.stride[0];
     From* c = a.c.as<From>() + batch * a.c.stride[0];
     const std::int64_t nr = tile_columns<T>();
     for (std::int64_t j0 = 0; j0 < p.n; j0 += kPanelColumns) {
-      const std::int64_t n = std::min(kPanelColumns, p.n - j0), column_tiles = (n + nr - 1) / nr;
+      const std::int64_t n = std::min(kPanelColumns, p.n - j0);
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {
         const std::int64_t depth = std::min(p.depth, p.k - l0);
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
         for (std::int64_t i0 = 0; i0 < p.m; i0 += kPanelRows) {
-          const std::int64_t m = std::min(kPanelRows, p.m - i0), row_tiles = (m + kTileRows - 1) / kTileRows;
-          // pack: some tiles' worth of lines per task; B only for the first rows
-          const std::int64_t b_tiles = i0 == 0 ? column_tiles : 0;
-          const std::int64_t group = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, depth * nr));
-          parallel_ranges(pool, b_tiles + row_tiles, group, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t t = begin; t < end; ++t) {
-              if (t < b_tiles) {
-                const std::int64_t j = t * nr;
-                pack_group(y + l0 * a.b.stride[1] + (j0 + j) * a.b.stride[2], a.b.stride[2], a.b.stride[1], std::min(nr, n - j), depth,
-                           packed_b + j * depth, nr);
-              } else {
-                const std::int64_t i = (t - b_tiles) * kTileRows;
-                pack_group(x + (i0 + i) * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2],
-                           std::min<std::int64_t>(kTileRows, m - i), depth, packed_a + i * depth, kTileRows);
-              }
+          const std::int64_t m = std::min(kPanelRows, p.m - i0);
+          // pack, kPackLines lines per task; B only for the first rows
+          const std::int64_t b_lines = kPackLines / nr * nr, a_lines = kPackLines / kTileRows * kTileRows;
+          const std::int64_t b_tasks = i0 == 0 ? (n + b_lines - 1) / b_lines : 0, a_tasks = (m + a_lines - 1) / a_lines;
+          parallel_ranges(pool, b_tasks + a_tasks, 1, [&](std::int64_t t, std::int64_t) {
+            if (t < b_tasks) {
+              const std::int64_t j = t * b_lines;
+              pack_lines(y + l0 * a.b.stride[1] + (j0 + j) * a.b.stride[2], a.b.stride[2], a.b.stride[1], std::min(b_lines, n - j), depth, packed_b + j * depth, nr);
+            } else {
+              const std::int64_t i = (t - b_tasks) * a_lines;
+              pack_lines(x + (i0 + i) * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], std::min(a_lines, m - i), depth, packed_a + i * depth,
+                         kTileRows);
             }
           });
           const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock, column_blocks = (n + kColumnBlock - 1) / kColumnBlock;
@@ -126,6 +153,7 @@ struct PackedProduct {
             for (std::int64_t j = jb; j < std::min(n, jb + kColumnBlock); j += nr)
               for (std::int64_t i = ib; i < std::min(m, ib + kRowBlock); i += kTileRows) {
                 Tile<T> tile;
+                fetch_rows(c + (i0 + i) * a.c.stride[1] + (j0 + j) * a.c.stride[2], std::min<std::int64_t>(kTileRows, m - i));
                 multiply_tile(depth, packed_a + i * depth, packed_b + j * depth, tile);
                 store(tile, c, i0 + i, j0 + j, std::min<std::int64_t>(kTileRows, m - i), std::min(nr, n - j), first, last);
               }

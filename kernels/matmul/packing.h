@@ -8,7 +8,7 @@
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 384, kRowBlock = 72, kColumnBlock = 256;
+inline constexpr std::int64_t kDepth = 384, kRowBlock = 72, kColumnBlock = 256, kPackLines = 96;
 inline constexpr std::int64_t kPanelRows = 4608, kPanelColumns = 4096;  // packed at once
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // padding that any target may want
 

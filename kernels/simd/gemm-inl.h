@@ -92,6 +92,24 @@ inline void pack_transposed(const float* src, std::int64_t step, std::int64_t gr
     for (; i < k; ++i)
       for (std::int64_t l = 0; l < 4; ++l) dst[i * width + g + l] = s[l * step + i];
   }
+  if (g + 2 <= group) {  // the last two of six
+    const hn::Half<decltype(d)> half;
+    const float *s = src + g * step, *t = s + step;
+    std::int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, t + i);
+      const auto a = hn::InterleaveLower(d, r0, r1), b = hn::InterleaveUpper(d, r0, r1);
+      hn::StoreU(hn::LowerHalf(half, a), half, dst + i * width + g);
+      hn::StoreU(hn::UpperHalf(half, a), half, dst + (i + 1) * width + g);
+      hn::StoreU(hn::LowerHalf(half, b), half, dst + (i + 2) * width + g);
+      hn::StoreU(hn::UpperHalf(half, b), half, dst + (i + 3) * width + g);
+    }
+    for (; i < k; ++i) {
+      dst[i * width + g] = s[i];
+      dst[i * width + g + 1] = t[i];
+    }
+    g += 2;
+  }
 #endif
   for (; g < group; ++g)
     for (std::int64_t i = 0; i < k; ++i) dst[i * width + g] = src[g * step + i];
