@@ -1,5 +1,5 @@
-// How the packed product is cut. k in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 16-24 KiB) stays in L1 while it meets a block of A
-// rows in L2. m and n are cut into tasks of kRowBlock x kColumnBlock; sizes alone decide, so the bits do not depend on threads.
+// How the packed product is cut. k in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB) stays near the core while it meets a block
+// of A rows in L2 (48 x 512 f32, 96 KiB). m and n are cut into tasks of kRowBlock x kColumnBlock; sizes alone decide, so the bits do not depend on threads.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 384, kRowBlock = 72, kColumnBlock = 256, kPackLines = 96;
+inline constexpr std::int64_t kDepth = 512, kRowBlock = 48, kColumnBlock = 64, kPackLines = 48;
 inline constexpr std::int64_t kPanelRows = 4608, kPanelColumns = 4096;  // packed at once
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // padding that any target may want
 
