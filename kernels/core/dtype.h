@@ -13,22 +13,22 @@ namespace graft {
 
 struct bf16 {
   std::uint16_t bits = 0;
-  bf16() = default;
-  bf16(float f) {
+  constexpr bf16() = default;
+  constexpr bf16(float f) {
     const auto u = std::bit_cast<std::uint32_t>(f);
     if ((u & 0x7fffffffu) > 0x7f800000u) bits = static_cast<std::uint16_t>((u >> 16) | 0x40u);  // NaN stays a quiet NaN
     else bits = static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+  constexpr operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };
 
 struct f16 {
   std::uint16_t bits = 0;
-  f16() = default;
-  f16(float f) : bits(from_float(f)) {}
-  operator float() const { return to_float(bits); }
+  constexpr f16() = default;
+  constexpr f16(float f) : bits(from_float(f)) {}
+  constexpr operator float() const { return to_float(bits); }
 
-  static std::uint16_t from_float(float f) {
+  static constexpr std::uint16_t from_float(float f) {
     const auto u = std::bit_cast<std::uint32_t>(f);
     const std::uint32_t sign = (u >> 16) & 0x8000u, mag = u & 0x7fffffffu;
     if (mag > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u | ((mag >> 13) & 0x3ffu));
@@ -40,7 +40,7 @@ struct f16 {
     const std::uint32_t r = mag + 0xfffu + ((mag >> 13) & 1u) - 0x38000000u;
     return static_cast<std::uint16_t>(sign | (r >> 13));
   }
-  static float to_float(std::uint16_t h) {
+  static constexpr float to_float(std::uint16_t h) {
     const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16, mag = h & 0x7fffu;
     if (mag >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | ((mag & 0x3ffu) << 13));
     if (mag < 0x400u) {

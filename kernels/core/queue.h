@@ -18,6 +18,9 @@ struct Device {
 };
 std::string name_of(Device d);  // "cpu", "emu", "cuda:0"
 
+// In which order the emulator runs the threads of a block. A kernel whose result depends on it has a race or lacks a barrier.
+enum class LaneOrder { up, down, seeded };
+
 class Queue {
  public:
   explicit Queue(int threads, Device device = {});
@@ -28,6 +31,9 @@ class Queue {
   Device device() const { return device_; }
   ThreadPool& pool() { return pool_; }
   int threads() const { return pool_.threads(); }
+  LaneOrder lane_order() const { return order_; }
+  void set_lane_order(LaneOrder order) { order_ = order; }
+  void* stream() const { return stream_; }  // a cudaStream_t; nullptr is the default stream and what the host has
 
   // At least `bytes` of 64-byte aligned scratch, valid until the next call: what a variant asked for in its table row.
   std::byte* scratch(std::size_t bytes);
@@ -36,6 +42,8 @@ class Queue {
  private:
   Device device_;
   ThreadPool pool_;
+  LaneOrder order_ = LaneOrder::up;
+  void* stream_ = nullptr;
   std::byte* scratch_ = nullptr;
   std::size_t capacity_ = 0;
 };

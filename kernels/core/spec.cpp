@@ -92,6 +92,29 @@ std::vector<double> values(const View& v) {
 }
 bool written(const Operand& o) { return o.role != Role::in; }
 
+// A kernel under the emulator once more, its threads run in other orders: any bit that differs is a race or a missing barrier.
+std::string other_orders(const ErasedCase& c, int row, Queue& q, DType t, Layout layout, std::uint64_t seed, const Operands& first) {
+  for (const LaneOrder order : {LaneOrder::down, LaneOrder::seeded}) {
+    Operands again(c, t, layout, seed);
+    q.set_lane_order(order);
+    struct Restore { Queue& q; ~Restore() { q.set_lane_order(LaneOrder::up); } } restore{q};
+    c.run(q, row, again.views());
+    for (std::size_t k = 0; k < c.operands.size(); ++k) {
+      if (!written(c.operands[k])) continue;
+      const View &a = first.views()[k], &b = again.views()[k];
+      std::int64_t where = -1;
+      each(a, [&](std::int64_t i, std::int64_t o) {
+        const std::size_t size = size_of(a.dtype), at = static_cast<std::size_t>(o) * size;
+        if (where < 0 && std::memcmp(a.as<const std::byte>() + at, b.as<const std::byte>() + at, size) != 0) where = i;
+      });
+      if (where >= 0)
+        return "'" + c.operands[k].name + "' " + coordinates(a, where) + " depends on the order in which threads run (" + (order == LaneOrder::down ? "down" : "seeded") +
+               "): a race or a missing barrier";
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view name_of(Layout l) {
@@ -243,6 +266,9 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
             if (wanted) report.failures.push_back(where + ": " + what + " (seed " + std::to_string(options.seed) + ")");
           };
           if (const std::string d = ops.damage(); !d.empty()) fail(d);
+          if (spec.rows[r].backend == Backend::emu && !spec.rows[r].order_dependent) {
+            if (const std::string o = other_orders(c, r, q, t, layout, seed, ops); !o.empty()) fail(o);
+          }
           for (std::size_t k = 0; k < c.operands.size(); ++k) {
             if (!written(c.operands[k])) continue;
             const View& out = ops.views()[k];

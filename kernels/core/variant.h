@@ -31,28 +31,60 @@ inline constexpr Limit<Args> any{"any", nullptr};
 
 template <class Args>
 struct Row {
-  std::string_view name;  // "ref", "naive", "cpu.1_rows", "cuda.2_warp_row"
+  std::string name;       // "ref", "naive", "cpu.1_rows", "cuda.2_warp_row"
   Backend backend;
   void (*run)(Queue&, const Args&);
   Limit<Args> limit;
   int rank;               // selection takes the highest rank whose verdict is ok
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;  // bytes the variant finds at q.scratch(0)
+  bool order_dependent = false;  // results may differ by rounding from run to run (float atomics); never chosen unless named
   Verdict allowed(const Args& a) const { return limit.check ? limit.check(a) : yes(); }
 };
 
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
 template <class Args>
-constexpr Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
+Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
                          std::size_t (*scratch)(const Args&, int) = nullptr) {
-  return {name, name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
+  return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
 }
+
+// A kernel in CUDA's words is one row of the table and two variants: cuda.NAME, compiled by nvcc, and emu.NAME, the same source run by the emulator.
+// A build without one of the two has a nullptr there and lacks that variant.
+template <class Args>
+struct SimtRow {
+  std::string_view name;  // "2_warp_row"
+  void (*emu)(Queue&, const Args&);
+  void (*cuda)(Queue&, const Args&);
+  Limit<Args> limit;
+  int rank;
+  std::string_view doc;
+  std::size_t (*scratch)(const Args&, int threads) = nullptr;
+  bool order_dependent = false;
+};
+#ifdef GRAFT_HAVE_EMU
+#define GRAFT_EMU_BODY(function) &emu::function
+#else
+#define GRAFT_EMU_BODY(function) nullptr
+#endif
+#ifdef GRAFT_HAVE_CUDA
+#define GRAFT_CUDA_BODY(function) &cuda::function
+#else
+#define GRAFT_CUDA_BODY(function) nullptr
+#endif
+#define GRAFT_BODIES(function) GRAFT_EMU_BODY(function), GRAFT_CUDA_BODY(function)
+// Declares graft::emu::function and graft::cuda::function, which kernels/<family>/cuda_*.cu defines.
+#define GRAFT_SIMT_ROW(function, Args)                    \
+  namespace emu { void function(Queue& q, const Args& a); } \
+  namespace cuda { void function(Queue& q, const Args& a); } \
+  static_assert(true)
 
 struct VariantInfo {
   std::string_view name;
   Backend backend;
   int rank;
   std::string_view limits, doc;
+  bool order_dependent = false;
 };
 
 // What the catalog sees of a family, whatever its argument type.
@@ -94,7 +126,12 @@ RunListener*& run_listener();
 template <class Args>
 class Family : public FamilyBase {
  public:
-  Family(std::string_view name, std::vector<Row<Args>> rows) : FamilyBase(name), rows_(std::move(rows)) {}
+  Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}) : FamilyBase(name), rows_(std::move(rows)) {
+    for (const auto& r : simt) {
+      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
+      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
+    }
+  }
 
   const std::vector<Row<Args>>& rows() const { return rows_; }
   const Row<Args>* find(std::string_view variant) const {
@@ -104,7 +141,7 @@ class Family : public FamilyBase {
   }
   std::vector<VariantInfo> variants() const override {
     std::vector<VariantInfo> out;
-    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc});
+    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc, r.order_dependent});
     return out;
   }
 
@@ -121,7 +158,7 @@ class Family : public FamilyBase {
     }
     const Row<Args>* best = nullptr;
     for (const auto& r : rows_)
-      if (serves(r.backend, q.device().kind) && (!best || r.rank > best->rank) && r.allowed(a)) best = &r;
+      if (serves(r.backend, q.device().kind) && !r.order_dependent && (!best || r.rank > best->rank) && r.allowed(a)) best = &r;
     if (!best) throw Error(Code::bug, std::string(name()) + ": no variant can run these arguments on " + name_of(q.device()) + why_not(q, a));
     return *best;
   }

@@ -19,15 +19,15 @@ struct View {
   std::array<std::int64_t, kMaxRank> shape{};   // elements along each axis
   std::array<std::int64_t, kMaxRank> stride{};  // elements, may be 0 (broadcast) or negative
 
-  template <class T> T* as() const { return static_cast<T*>(data); }
-  std::int64_t numel() const {
+  template <class T> constexpr T* as() const { return static_cast<T*>(data); }
+  constexpr std::int64_t numel() const {
     std::int64_t n = 1;
     for (int i = 0; i < rank; ++i) n *= shape[i];
     return n;
   }
   // Size and stride counted from the last axis: size(-1) is the last.
-  std::int64_t size(int axis) const { return shape[axis < 0 ? axis + rank : axis]; }
-  std::int64_t step(int axis) const { return stride[axis < 0 ? axis + rank : axis]; }
+  constexpr std::int64_t size(int axis) const { return shape[axis < 0 ? axis + rank : axis]; }
+  constexpr std::int64_t step(int axis) const { return stride[axis < 0 ? axis + rank : axis]; }
 };
 
 // Row-major view of `shape` over `data`.

@@ -15,6 +15,11 @@ constexpr Limit<SoftmaxGradArgs> grad_vectors{"f32, bf16, f16; last axis dense",
   return dense_last(a.y) && dense_last(a.dy) && dense_last(a.dx) ? yes() : no("last axis is not dense");
 }};
 
+// A warp has enough to do with shorter rows.
+Verdict is_long(const View& x) { return x.shape[1] >= 1024 ? yes() : no("rows of " + std::to_string(x.shape[1]) + ": a warp does"); }
+constexpr Limit<SoftmaxArgs> long_row{"at least 1024 columns", [](const SoftmaxArgs& a) { return is_long(a.x); }};
+constexpr Limit<SoftmaxGradArgs> grad_long_row{"at least 1024 columns", [](const SoftmaxGradArgs& a) { return is_long(a.y); }};
+
 }  // namespace
 
 const Family<SoftmaxArgs>& softmax_family() {
@@ -22,6 +27,10 @@ const Family<SoftmaxArgs>& softmax_family() {
       host("ref", softmax_ref, any<SoftmaxArgs>, 0, "plain loops, double sums"),
       host("naive", softmax_naive, any<SoftmaxArgs>, 1, "three visits per row"),
       host("cpu.1_simd", softmax_simd, vectors, 10, "three visits per row, whole vectors"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(softmax_thread_row), any<SoftmaxArgs>, 1, "one thread per row, three visits"},
+      {"1_warp_row", GRAFT_BODIES(softmax_warp_row), any<SoftmaxArgs>, 10, "one warp per row, one visit for maximum and sum"},
+      {"2_block_row", GRAFT_BODIES(softmax_block_row), long_row, 20, "one block per row, warps meet in shared memory"},
   });
   return family;
 }
@@ -31,6 +40,10 @@ const Family<SoftmaxGradArgs>& softmax_grad_family() {
       host("ref", softmax_grad_ref, any<SoftmaxGradArgs>, 0, "plain loops, double sums"),
       host("naive", softmax_grad_naive, any<SoftmaxGradArgs>, 1, "two visits per row"),
       host("cpu.1_simd", softmax_grad_simd, grad_vectors, 10, "two visits per row, whole vectors"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(softmax_grad_thread_row), any<SoftmaxGradArgs>, 1, "one thread per row, two visits"},
+      {"1_warp_row", GRAFT_BODIES(softmax_grad_warp_row), any<SoftmaxGradArgs>, 10, "one warp per row, two visits"},
+      {"2_block_row", GRAFT_BODIES(softmax_grad_block_row), grad_long_row, 20, "one block per row, warps meet in shared memory"},
   });
   return family;
 }
