@@ -12,4 +12,7 @@ void cross_entropy_grad_ref(Queue& q, const CrossEntropyGradArgs& a);
 void cross_entropy_grad_naive(Queue& q, const CrossEntropyGradArgs& a);
 void cross_entropy_grad_simd(Queue& q, const CrossEntropyGradArgs& a);
 
+GRAFT_SIMT_ROW(cross_entropy_thread_row, CrossEntropyArgs);
+GRAFT_SIMT_ROW(cross_entropy_grad_thread_row, CrossEntropyGradArgs);
+
 }  // namespace graft

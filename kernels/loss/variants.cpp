@@ -24,6 +24,8 @@ const Family<CrossEntropyArgs>& cross_entropy_family() {
       host("ref", cross_entropy_ref, any<CrossEntropyArgs>, 0, "plain loops, double sums"),
       host("naive", cross_entropy_naive, any<CrossEntropyArgs>, 1, "plain loops"),
       host("cpu.1_simd", cross_entropy_simd, vectors, 10, "whole vectors along a row"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(cross_entropy_thread_row), any<CrossEntropyArgs>, 1, "one thread per row, two visits"},
   });
   return family;
 }
@@ -33,6 +35,8 @@ const Family<CrossEntropyGradArgs>& cross_entropy_grad_family() {
       host("ref", cross_entropy_grad_ref, any<CrossEntropyGradArgs>, 0, "plain loops, in double"),
       host("naive", cross_entropy_grad_naive, any<CrossEntropyGradArgs>, 1, "plain loops"),
       host("cpu.1_simd", cross_entropy_grad_simd, grad_vectors, 10, "whole vectors along a row"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(cross_entropy_grad_thread_row), any<CrossEntropyGradArgs>, 1, "one thread per row"},
   });
   return family;
 }

@@ -25,4 +25,11 @@ void batch_norm_grad_ref(Queue& q, const BatchNormGradArgs& a);
 void batch_norm_grad_naive(Queue& q, const BatchNormGradArgs& a);
 void batch_norm_grad_simd(Queue& q, const BatchNormGradArgs& a);
 
+GRAFT_SIMT_ROW(row_norm_thread_row, RowNormArgs);
+GRAFT_SIMT_ROW(row_norm_grad_thread_row, RowNormGradArgs);
+GRAFT_SIMT_ROW(group_norm_thread_group, GroupNormArgs);
+GRAFT_SIMT_ROW(group_norm_grad_thread_group, GroupNormGradArgs);
+GRAFT_SIMT_ROW(batch_norm_thread_channel, BatchNormArgs);
+GRAFT_SIMT_ROW(batch_norm_grad_thread_channel, BatchNormGradArgs);
+
 }  // namespace graft

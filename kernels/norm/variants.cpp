@@ -34,6 +34,8 @@ const Family<RowNormArgs>& row_norm_family() {
       host("ref", row_norm_ref, any<RowNormArgs>, 0, "two visits, double sums"),
       host("naive", row_norm_naive, any<RowNormArgs>, 1, "two visits, rows over threads"),
       host("cpu.1_simd", row_norm_simd, rows, 10, "two visits, whole vectors"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(row_norm_thread_row), any<RowNormArgs>, 1, "one thread per row, three visits"},
   });
   return family;
 }
@@ -42,6 +44,8 @@ const Family<RowNormGradArgs>& row_norm_grad_family() {
       host("ref", row_norm_grad_ref, any<RowNormGradArgs>, 0, "plain loops, double sums"),
       host("naive", row_norm_grad_naive, any<RowNormGradArgs>, 1, "rows for dx, columns for the parameters"),
       host("cpu.1_simd", row_norm_grad_simd, grad_rows, 10, "rows for dx, vectors of columns for the parameters"),
+  }, {
+      {"0_thread_row", GRAFT_BODIES(row_norm_grad_thread_row), any<RowNormGradArgs>, 1, "one thread per row for dx, one per column for the parameters"},
   });
   return family;
 }
@@ -50,6 +54,8 @@ const Family<GroupNormArgs>& group_norm_family() {
       host("ref", group_norm_ref, any<GroupNormArgs>, 0, "two visits, double sums"),
       host("naive", group_norm_naive, any<GroupNormArgs>, 1, "two visits, groups over threads"),
       host("cpu.1_simd", group_norm_simd, group_planes, 10, "two visits, whole vectors along a plane"),
+  }, {
+      {"0_thread_group", GRAFT_BODIES(group_norm_thread_group), any<GroupNormArgs>, 1, "one thread per group, three visits"},
   });
   return family;
 }
@@ -58,6 +64,8 @@ const Family<GroupNormGradArgs>& group_norm_grad_family() {
       host("ref", group_norm_grad_ref, any<GroupNormGradArgs>, 0, "plain loops, double sums"),
       host("naive", group_norm_grad_naive, any<GroupNormGradArgs>, 1, "groups for dx, channels for the parameters"),
       host("cpu.1_simd", group_norm_grad_simd, group_grad_planes, 10, "groups for dx, channels for the parameters, whole vectors along a plane"),
+  }, {
+      {"0_thread_group", GRAFT_BODIES(group_norm_grad_thread_group), any<GroupNormGradArgs>, 1, "one thread per group for dx, one per channel for the parameters"},
   });
   return family;
 }
@@ -66,6 +74,8 @@ const Family<BatchNormArgs>& batch_norm_family() {
       host("ref", batch_norm_ref, any<BatchNormArgs>, 0, "two visits, double sums"),
       host("naive", batch_norm_naive, any<BatchNormArgs>, 1, "two visits, channels over threads"),
       host("cpu.1_simd", batch_norm_simd, planes, 10, "two visits, whole vectors along a plane"),
+  }, {
+      {"0_thread_channel", GRAFT_BODIES(batch_norm_thread_channel), any<BatchNormArgs>, 1, "one thread per channel, three visits"},
   });
   return family;
 }
@@ -74,6 +84,8 @@ const Family<BatchNormGradArgs>& batch_norm_grad_family() {
       host("ref", batch_norm_grad_ref, any<BatchNormGradArgs>, 0, "plain loops, double sums"),
       host("naive", batch_norm_grad_naive, any<BatchNormGradArgs>, 1, "channels over threads"),
       host("cpu.1_simd", batch_norm_grad_simd, grad_planes, 10, "channels over threads, whole vectors along a plane"),
+  }, {
+      {"0_thread_channel", GRAFT_BODIES(batch_norm_grad_thread_channel), any<BatchNormGradArgs>, 1, "one thread per channel, for dx and for the parameters"},
   });
   return family;
 }
