@@ -4,44 +4,56 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <boost/context/fiber.hpp>
-#include <boost/context/preallocated.hpp>
+#include <bit>
+#include <boost/context/detail/fcontext.hpp>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include "kernels/core/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#elif defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace graft::simt {
 
-thread_local Lane* self = nullptr;
+constinit thread_local Lane* self = nullptr;
 
 namespace {
 
-namespace ctx = boost::context;
+namespace ctx = boost::context::detail;
 std::atomic<std::int64_t> early{0};
 
 #if defined(__SANITIZE_ADDRESS__)
+constexpr bool kAsan = true;
 constexpr std::size_t kStackBytes = 512 * 1024;  // instrumented frames are larger
 #else
+constexpr bool kAsan = false;
 constexpr std::size_t kStackBytes = 128 * 1024;
 #endif
 constexpr std::size_t kGuardBytes = 256;
-constexpr std::byte kNan{0xff};
+constexpr std::size_t kArenaBytes = kSharedLimit + 65536;  // with guards
+constexpr std::size_t kLanes = 1024;  // of a block, at most
+constexpr std::array<unsigned char, kGuardBytes> kUntouched = [] {
+  std::array<unsigned char, kGuardBytes> a{};
+  a.fill(0xff);
+  return a;
+}();
 
 // A stack with a page below it that may not be touched: an overflow stops there instead of in somebody else's data.
 struct Stack {
   explicit Stack(std::size_t bytes) : size(bytes), page(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
     base = mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) throw Error(Code::memory, "emu: no memory for the stack of a CUDA thread; use smaller blocks");
-    mprotect(base, page, PROT_NONE);
+    mprotect(base, page, PROT_NONE);  // may fail beyond vm.max_map_count mappings: then this stack has no guard, which is better than no run
   }
   ~Stack() { munmap(base, size + page); }
   Stack(const Stack&) = delete;
@@ -50,23 +62,32 @@ struct Stack {
   void* base;
   std::size_t size, page;
 };
-struct Borrowed {  // Boost frees through this; the stack belongs to the Fiber
-  void deallocate(ctx::stack_context&) {}
-};
 
 std::string text(const uint3& v) { return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")"; }
 std::string text(const Where& w) {
   std::string file = w.file_name();
-  if (const auto at = file.rfind("kernels/"); at != std::string::npos) file = file.substr(at);
+  for (const char* top : {"kernels/", "tests/"})
+    if (const auto at = file.rfind(top); at != std::string::npos) {
+      file = file.substr(at);
+      break;
+    }
   return file + ":" + std::to_string(w.line());
 }
+bool same(const Where& a, const Where& b) { return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0; }
 
 }  // namespace
 
-// A fiber runs one lane after the other; while a lane waits, the fiber is bound to it.
-struct Fiber {
+// Where execution stands while it is suspended, and what the sanitizers want to know about its stack.
+struct Context {
+  ctx::fcontext_t at = nullptr;
+  const void* low = nullptr;
+  std::size_t size = 0;
+  void* fake_stack = nullptr;
+  void* tsan = nullptr;
+};
+// Runs one lane after the other; while a lane waits, the fiber is bound to it. A fiber lives as long as its OS thread.
+struct Fiber : Context {
   Stack stack{kStackBytes};
-  ctx::fiber other;  // the fiber when it is suspended; the scheduler while it runs
   Lane* lane = nullptr;
 };
 
@@ -75,9 +96,12 @@ namespace {
 struct Meeting {
   const char* kind;
   std::uint32_t mask;
-  int warp;
   std::uint32_t arrived = 0;
   void* args[kWarp] = {};
+};
+struct Warp {
+  std::uint32_t present = 0, exited = 0;  // lanes
+  std::vector<Meeting> open;
 };
 struct GroupMeeting {
   const char* kind;
@@ -87,76 +111,121 @@ struct GroupMeeting {
 };
 struct Named { int lanes = 0; std::vector<Lane*> waiting; };
 struct Polling { Lane* lane; bool (*ready)(void*); void* what; };
-struct Site { const void* key; std::size_t begin, bytes; };
+struct Site { const void* key; std::size_t begin, bytes; Where at; };
+struct Unwind {};  // thrown into suspended lanes when their block has failed
 
-}  // namespace
+// Lanes that may run. Each is in it at most once.
+class Ring {
+ public:
+  bool empty() const { return count_ == 0; }
+  void clear() { count_ = 0; }
+  void push_back(Lane* l) { slots_[(first_ + count_++) % kLanes] = l; }
+  void push_front(Lane* l) { first_ = (first_ + kLanes - 1) % kLanes, ++count_, slots_[first_] = l; }
+  Lane* pop() {
+    Lane* l = slots_[first_];
+    first_ = (first_ + 1) % kLanes, --count_;
+    return l;
+  }
 
-struct Block {
-  uint3 index{};
-  Geometry geometry;
+ private:
+  std::size_t first_ = 0, count_ = 0;
+  Lane* slots_[kLanes];
+};
+
+struct Block : Place {
   std::vector<Lane> lanes;
+  Warp warps[kLanes / kWarp];
   int live = 0;
+  bool exits = false;
   // barrier
   std::vector<Lane*> at_barrier;
   int barrier_sum = 0, barrier_result = 0;
-  bool exits = false;
-  std::vector<Meeting> meetings;
   std::vector<GroupMeeting> groups;
   Named named[16];
   std::vector<Polling> polling;
   // shared memory: [guard][dynamic][guard] then [site][guard] ...
-  std::size_t dynamic_begin = 0, dynamic_bytes = 0, arena_end = 0, declared = 0;
+  std::size_t dynamic_begin = 1024, dynamic_bytes = 0, arena_end = 0, declared = 0;
   std::vector<Site> sites;
 };
 
-namespace {
+enum class Side { front, back };
 
 // One OS thread's emulator: fibers, the arena of shared memory, the block it runs.
 struct Machine {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Fiber*> idle;
-  std::deque<Lane*> ready;
-  std::vector<std::byte> arena = std::vector<std::byte>(kSharedLimit + 65536 + 1024);
+  Context scheduler;
+  Context* running = &scheduler;
+  Context* last = nullptr;  // the one that jumped to `running`
+  Ring ready;
+  std::vector<std::byte> arena = std::vector<std::byte>(kArenaBytes + 1024);
   std::byte* shared = nullptr;  // aligned to 1024
   Block block;
   const std::function<void()>* body = nullptr;
   std::exception_ptr error;
+  bool unwinding = false;
   LaneOrder order = LaneOrder::up;
   std::uint64_t shuffle = 0;
+  unsigned turns = 0;
+  std::vector<Lane*> some;  // for release
 
-#if defined(__SANITIZE_ADDRESS__)
-  const void* main_low = nullptr;
-  std::size_t main_size = 0;
+  Machine() {
+    shared = arena.data() + (1024 - reinterpret_cast<std::uintptr_t>(arena.data()) % 1024);
+#if defined(__SANITIZE_THREAD__)
+    scheduler.tsan = __tsan_get_current_fiber();
 #endif
-
-  Machine() { shared = arena.data() + (1024 - reinterpret_cast<std::uintptr_t>(arena.data()) % 1024); }
+  }
+  ~Machine() {
+    poison(0, block.arena_end, false);
+#if defined(__SANITIZE_THREAD__)
+    for (const auto& f : fibers) __tsan_destroy_fiber(f->tsan);
+#endif
+  }
 
   std::uint64_t random() {
     shuffle = shuffle * 6364136223846793005ull + 1442695040888963407ull;
     return shuffle >> 33;
   }
-  // Lanes that may run, in the order that is asked for.
-  void release(std::vector<Lane*> lanes) {
-    std::sort(lanes.begin(), lanes.end(), [](const Lane* a, const Lane* b) { return a->index < b->index; });
+  // Lanes, given by index, may run, in the order that is asked for.
+  void release(std::span<Lane*> lanes, Side side) {
     if (order == LaneOrder::down) std::reverse(lanes.begin(), lanes.end());
     if (order == LaneOrder::seeded)
       for (std::size_t i = lanes.size(); i > 1; --i) std::swap(lanes[i - 1], lanes[random() % i]);
-    for (Lane* l : lanes) {
-      l->waits = nullptr;
-      ready.push_back(l);
-    }
+    for (Lane* l : lanes) l->waits = nullptr;
+    if (side == Side::back)
+      for (Lane* l : lanes) ready.push_back(l);
+    else
+      for (std::size_t i = lanes.size(); i > 0; --i) ready.push_front(lanes[i - 1]);
+  }
+  void release_sorted(std::vector<Lane*>& lanes) {
+    std::sort(lanes.begin(), lanes.end(), [](const Lane* a, const Lane* b) { return a->index < b->index; });
+    release(lanes, Side::back);
+    lanes.clear();
+  }
+  // A warp that has met goes on before others begin: its stacks are in the cache, and it runs as far ahead of the others as it may, which shows missing
+  // barriers. Now and then, and at random when the order is, it goes to the back: a warp that loops until another has done something must not starve it.
+  void release_warp(std::size_t begin, std::uint32_t mask) {
+    some.clear();
+    for (; mask; mask &= mask - 1) some.push_back(&block.lanes[begin + static_cast<std::size_t>(std::countr_zero(mask))]);
+    const bool back = ++turns % 64 == 0 || (order == LaneOrder::seeded && random() % 2);
+    release(some, back ? Side::back : Side::front);
   }
 
   void lane_main(Lane* l) {
     self = l;
     (*body)();
     l->exited = true;
-    after_exit();
-  }
-  void after_exit() {
     Block& b = block;
     --b.live;
     b.exits = true;
+    Warp& w = b.warps[l->index / kWarp];
+    const std::uint32_t bit = 1u << l->index % kWarp;
+    w.exited |= bit;
+    for (const Meeting& m : w.open)
+      if (m.mask & bit) {
+        const Lane& other = b.lanes[l->index / kWarp * kWarp + static_cast<unsigned>(std::countr_zero(m.arrived))];
+        fault(other.at, std::string(m.kind) + ": thread " + text(other.thread) + " waits here for lane " + std::to_string(l->index % kWarp) + ", which has returned");
+      }
     if (!b.at_barrier.empty() && static_cast<int>(b.at_barrier.size()) == b.live) open_barrier();
   }
   void open_barrier() {
@@ -164,159 +233,175 @@ struct Machine {
     if (b.exits) early.fetch_add(1, std::memory_order_relaxed);
     b.barrier_result = b.barrier_sum;
     b.barrier_sum = 0;
-    std::vector<Lane*> all;
-    all.swap(b.at_barrier);
-    release(std::move(all));
+    check_guards("at the latest by the barrier at ", b.at_barrier.front()->at);
+    release_sorted(b.at_barrier);
   }
 
-  // From inside a fiber: suspend the running lane and go back to the scheduler.
-  void wait(const char* what, const Where& at) {
-    Lane* l = self;
-    l->waits = what;
-    l->at = at;
-    Fiber* f = l->fiber;
-    leave(f);
-    self = l;
-    l->waits = nullptr;
-  }
-  void leave(Fiber* f) {
+  // ---- switching ----
+  // Suspends what runs and continues `to`, which comes back here by another jump.
+  void jump(Context& to) {
+    Context& from = *running;
+    last = &from;
+    running = &to;
 #if defined(__SANITIZE_ADDRESS__)
-    void* fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, main_low, main_size);
+    __sanitizer_start_switch_fiber(&from.fake_stack, to.low, to.size);
+#elif defined(__SANITIZE_THREAD__)
+    __tsan_switch_to_fiber(to.tsan, 0);
 #endif
-    f->other = std::move(f->other).resume();
+    const ctx::transfer_t t = ctx::jump_fcontext(to.at, this);
+    last->at = t.fctx;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(fake, &main_low, &main_size);
+    __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif
   }
-  void enter(Fiber* f) {
+  static void fiber_main(ctx::transfer_t t) {
+    Machine& m = *static_cast<Machine*>(t.data);
+    m.last->at = t.fctx;
 #if defined(__SANITIZE_ADDRESS__)
-    void* fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, f->stack.low(), f->stack.size);
+    __sanitizer_finish_switch_fiber(nullptr, &m.last->low, &m.last->size);  // tells the bounds of the scheduler's stack, where we come from first
 #endif
-    f->other = std::move(f->other).resume();
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#endif
-  }
-
-  Fiber* make_fiber() {
-    fibers.push_back(std::make_unique<Fiber>());
-    Fiber* f = fibers.back().get();
-    ctx::stack_context sc;
-    sc.size = f->stack.size;
-    sc.sp = f->stack.low() + f->stack.size;
-    f->other = ctx::fiber(std::allocator_arg, ctx::preallocated(sc.sp, sc.size, sc), Borrowed{}, [this, f](ctx::fiber&& scheduler) {
-      f->other = std::move(scheduler);
-#if defined(__SANITIZE_ADDRESS__)
-      __sanitizer_finish_switch_fiber(nullptr, &main_low, &main_size);
-#endif
-      for (;;) {
-        while (f->lane) {
-          try {
-            lane_main(f->lane);
-          } catch (const ctx::detail::forced_unwind&) {
-            throw;
-          } catch (...) {
-            error = std::current_exception();
-          }
-          f->lane = nullptr;
-          // The next lane that has not begun runs here: kernels that never wait need one fiber.
-          if (!error && !ready.empty() && !ready.front()->fiber) {
-            f->lane = ready.front();
-            f->lane->fiber = f;
-            ready.pop_front();
-          }
-        }
-        idle.push_back(f);
-        leave(f);
+    Fiber& f = static_cast<Fiber&>(*m.running);
+    for (;;) {
+      try {
+        m.lane_main(f.lane);
+      } catch (const Unwind&) {
+      } catch (...) {
+        m.fail();
       }
-      return std::move(f->other);
-    });
-    return f;
-  }
-
-  bool poll() {
-    std::vector<Lane*> now;
-    auto& p = block.polling;
-    for (std::size_t i = 0; i < p.size();) {
-      if (p[i].ready(p[i].what)) {
-        now.push_back(p[i].lane);
-        p.erase(p.begin() + static_cast<std::ptrdiff_t>(i));
-      } else {
-        ++i;
-      }
+      f.lane = nullptr;
+      m.idle.push_back(&f);
+      Context& to = m.next();  // a lane that begins gets the fiber that was idle last, this one: a kernel that never waits needs one fiber and no switch
+      if (&to != &f) m.jump(to);
     }
-    release(now);
-    return !now.empty();
   }
-
-  void run_block(const uint3& index, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& f, LaneOrder wanted, const Where& at) {
-    Block& b = block;
-    const auto threads = static_cast<int>(g.block.x * g.block.y * g.block.z);
-    b.index = index;
-    b.geometry = g;
-    b.live = threads;
-    b.exits = false;
-    b.barrier_sum = 0;
-    b.at_barrier.clear();
-    b.meetings.clear();
-    b.groups.clear();
-    b.polling.clear();
-    for (auto& n : b.named) n = {};
-    b.sites.clear();
-    b.declared = dynamic_bytes;
-    b.dynamic_begin = 1024;
-    b.dynamic_bytes = dynamic_bytes;
-    b.arena_end = 0;
-    unpoison();
-    std::memset(shared, 0xff, 1024 + dynamic_bytes + kGuardBytes);
-    b.arena_end = 1024 + dynamic_bytes + kGuardBytes;
-    poison_guards();
-    b.lanes.resize(static_cast<std::size_t>(threads));
-    body = &f;
-    error = nullptr;
-    order = wanted;
-    shuffle = 0x9e3779b97f4a7c15ull ^ (static_cast<std::uint64_t>(index.z) << 42) ^ (static_cast<std::uint64_t>(index.y) << 21) ^ index.x;
-    ready.clear();
-    std::vector<Lane*> all;
-    for (int i = 0; i < threads; ++i) {
-      const auto u = static_cast<unsigned>(i);
-      Lane& l = b.lanes[u];
-      l = Lane{};
-      l.thread = {u % g.block.x, u / g.block.x % g.block.y, u / (g.block.x * g.block.y)};
-      l.index = u;
-      l.block = &b;
-      all.push_back(&l);
-    }
-    release(std::move(all));
-
-    while (b.live > 0 && !error) {
-      if (!b.polling.empty()) poll();
-      if (ready.empty()) {
-        error = std::make_exception_ptr(Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(b.index) + ": deadlock: " + who_waits()));
-        break;
-      }
-      Lane* l = ready.front();
-      ready.pop_front();
+  void fail() {
+    if (!error) error = std::current_exception();
+  }
+  // Who runs next: the scheduler when the block has failed or no lane can run.
+  Context& next() {
+    if (error) return scheduler;
+    try {
+      if (!block.polling.empty() && (ready.empty() || ++turns % 64 == 0)) poll();
+      if (ready.empty()) return scheduler;
+      Lane* l = ready.pop();
       if (!l->fiber) {
-        if (idle.empty()) make_fiber(), idle.push_back(fibers.back().get());
+        if (idle.empty()) make_fiber();
         l->fiber = idle.back();
         idle.pop_back();
         l->fiber->lane = l;
       }
-      enter(l->fiber);
-      self = nullptr;
+      return *l->fiber;
+    } catch (...) {
+      fail();
+      return scheduler;
     }
-    if (error) {  // suspended lanes are unwound, their fibers with them
-      idle.clear();
-      fibers.clear();
-      self = nullptr;
-      unpoison();
-      std::rethrow_exception(error);
+  }
+  void make_fiber() {
+    fibers.push_back(std::make_unique<Fiber>());
+    Fiber& f = *fibers.back();
+    f.low = f.stack.low();
+    f.size = f.stack.size;
+    // Stacks lie a multiple of 4 KiB apart; without the shift their hot ends would share a few sets of the cache.
+    const std::size_t shift = fibers.size() % 32 * 128;
+    f.at = ctx::make_fcontext(f.stack.low() + f.stack.size - shift, f.stack.size - shift, &Machine::fiber_main);
+#if defined(__SANITIZE_THREAD__)
+    f.tsan = __tsan_create_fiber(0);
+#endif
+    idle.push_back(&f);
+  }
+  // The running lane stops here until it is released.
+  void wait(const char* what, const Where& at) {
+    Lane* l = self;
+    l->waits = what;
+    l->at = at;
+    Context& to = next();
+    if (&to != running) jump(to);
+    self = l;
+    if (unwinding) throw Unwind{};
+    l->waits = nullptr;
+  }
+  void poll() {
+    Lane* const caller = self;
+    std::vector<Lane*> now;
+    std::erase_if(block.polling, [&](const Polling& p) {
+      self = p.lane;
+      if (!p.ready(p.what)) return false;
+      now.push_back(p.lane);
+      return true;
+    });
+    self = caller;
+    release_sorted(now);
+  }
+
+  // ---- a block ----
+  void run_block(const uint3& index, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& f, LaneOrder wanted, const Where& at) {
+    Block& b = block;
+    const std::size_t threads = std::size_t{g.block.x} * g.block.y * g.block.z;
+    b.index = index;
+    b.geometry = g;
+    b.live = static_cast<int>(threads);
+    b.exits = false;
+    b.barrier_sum = 0;
+    b.at_barrier.clear();
+    b.groups.clear();
+    b.polling.clear();
+    for (auto& n : b.named) n.waiting.clear();
+    for (std::size_t w = 0; w * kWarp < threads; ++w) {
+      b.warps[w].present = threads - w * kWarp >= kWarp ? ~0u : (1u << (threads - w * kWarp)) - 1;
+      b.warps[w].exited = 0;
+      b.warps[w].open.clear();
     }
-    check_guards(at);
-    unpoison();
+    b.sites.clear();
+    b.declared = b.dynamic_bytes = dynamic_bytes;
+    poison(0, b.arena_end, false);
+    b.arena_end = b.dynamic_begin + dynamic_bytes + kGuardBytes;
+    poison(0, b.arena_end, false);
+    std::memset(shared, 0xff, b.arena_end);
+    poison(0, b.dynamic_begin, true);
+    poison(b.dynamic_begin + dynamic_bytes, kGuardBytes, true);
+    body = &f;
+    error = nullptr;
+    order = wanted;
+    shuffle = 0x9e3779b97f4a7c15ull ^ (static_cast<std::uint64_t>(index.z) << 42) ^ (static_cast<std::uint64_t>(index.y) << 21) ^ index.x;
+    turns = 0;
+    ready.clear();
+    b.lanes.assign(threads, Lane{});
+    some.clear();
+    uint3 t{0, 0, 0};
+    for (std::size_t i = 0; i < threads; ++i) {
+      Lane& l = b.lanes[i];
+      l.thread = t;
+      l.index = static_cast<unsigned>(i);
+      l.block = &b;
+      some.push_back(&l);
+      if (++t.x < g.block.x) continue;
+      t.x = 0;
+      if (++t.y < g.block.y) continue;
+      t.y = 0;
+      ++t.z;
+    }
+    release(some, Side::back);
+
+    Context& to = next();
+    if (&to != &scheduler) jump(to);
+    self = nullptr;
+    try {
+      if (error) std::rethrow_exception(error);
+      if (b.live > 0) throw Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(b.index) + ": deadlock: " + who_waits());
+      check_guards("kernel launched at ", at);
+    } catch (...) {
+      fail();
+      unwind();
+      std::rethrow_exception(std::exchange(error, nullptr));
+    }
+  }
+  // Destructors of suspended lanes run; their fibers are idle again.
+  void unwind() {
+    unwinding = true;
+    for (Lane& l : block.lanes)
+      if (l.fiber && l.fiber->lane == &l) jump(*l.fiber);
+    unwinding = false;
+    self = nullptr;
   }
 
   std::string who_waits() const {
@@ -346,33 +431,30 @@ struct Machine {
     return s + (gone ? "; " + std::to_string(gone) + " lanes have returned" : "");
   }
 
-  // Guard bytes: [1024 - 256, 1024) before dynamic memory, kGuardBytes after it and after each site.
-  template <class F>
-  void each_guard(F&& f) {
+  // Guard bytes: [1024 - 256, 1024) before dynamic memory, kGuardBytes after it and after each array. AddressSanitizer sees the access itself.
+  void check_guards(const char* when, const Where& at) {
+    if (kAsan) return;
     const Block& b = block;
-    f(b.dynamic_begin - kGuardBytes, "dynamic shared memory");
-    f(b.dynamic_begin + b.dynamic_bytes, "dynamic shared memory");
-    for (const Site& s : b.sites) f(s.begin + s.bytes, "a shared array");
+    check_guard(b.dynamic_begin - kGuardBytes, b.dynamic_begin, "dynamic shared memory", when, at);
+    check_guard(b.dynamic_begin + b.dynamic_bytes, b.dynamic_begin + b.dynamic_bytes, "dynamic shared memory", when, at);
+    for (const Site& s : b.sites)
+      if (std::memcmp(shared + s.begin + s.bytes, kUntouched.data(), kGuardBytes) != 0)
+        check_guard(s.begin + s.bytes, s.begin + s.bytes, "the shared array declared at " + text(s.at), when, at);
   }
-  void check_guards(const Where& at) {
-    unpoison();
-    each_guard([&](std::size_t begin, const char* what) {
-      for (std::size_t i = begin; i < begin + kGuardBytes; ++i)
-        if (shared[i] != kNan)
-          throw Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(block.index) + ": wrote outside of " + what);
-    });
+  void check_guard(std::size_t begin, std::size_t edge, const std::string& of, const char* when, const Where& at) {
+    if (std::memcmp(shared + begin, kUntouched.data(), kGuardBytes) == 0) return;
+    std::size_t i = begin;
+    while (shared[i] == std::byte{0xff}) ++i;
+    const std::string where = i < edge ? std::to_string(edge - i) + " bytes before" : std::to_string(i - edge) + " bytes past the end";
+    throw Error(Code::bug, "emu: block " + text(block.index) + ", " + when + text(at) + ": wrote outside of " + of + ", " + where);
   }
 #if defined(__SANITIZE_ADDRESS__)
-  void unpoison() { ASAN_UNPOISON_MEMORY_REGION(arena.data(), arena.size()); }
-  void poison_guards() {
-    each_guard([&](std::size_t begin, const char*) {
-      const std::size_t from = (begin + 7) / 8 * 8;
-      ASAN_POISON_MEMORY_REGION(shared + from, kGuardBytes - (from - begin));
-    });
+  void poison(std::size_t begin, std::size_t bytes, bool yes) {
+    if (yes) ASAN_POISON_MEMORY_REGION(shared + begin, bytes);
+    else ASAN_UNPOISON_MEMORY_REGION(shared + begin, bytes);
   }
 #else
-  void unpoison() {}
-  void poison_guards() {}
+  void poison(std::size_t, std::size_t, bool) {}
 #endif
 };
 
@@ -380,7 +462,6 @@ Machine& machine() {
   thread_local Machine m;
   return m;
 }
-Block& block() { return machine().block; }
 
 }  // namespace
 
@@ -390,16 +471,12 @@ void fault(const Where& at, const std::string& what) {
   throw Error(Code::bug, "emu: " + text(at) + who + ": " + what);
 }
 
-unsigned lane_of_warp() { return self->index % kWarp; }
-const uint3& block_index() { return block().index; }
-const Geometry& geometry() { return block().geometry; }
-
 int sync_block(int predicate, const Where& at) {
   Machine& m = machine();
   Block& b = m.block;
   if (!b.at_barrier.empty()) {
     const Lane* first = b.at_barrier.front();
-    if (first->at.line() != at.line() || std::strcmp(first->at.file_name(), at.file_name()) != 0)
+    if (!same(first->at, at))
       fault(at, "divergent barrier: thread " + text(first->thread) + " waits in __syncthreads at " + text(first->at) + ", this one at " + text(at));
   }
   b.barrier_sum += predicate != 0;
@@ -420,9 +497,7 @@ void sync_named(int id, int lanes, const Where& at) {
   n.lanes = lanes;
   n.waiting.push_back(self);
   if (static_cast<int>(n.waiting.size()) == lanes) {
-    std::vector<Lane*> all;
-    all.swap(n.waiting);
-    m.release(std::move(all));
+    m.release_sorted(n.waiting);
   }
   m.wait("bar.sync", at);
 }
@@ -430,42 +505,33 @@ void sync_named(int id, int lanes, const Where& at) {
 void meet_warp(const char* kind, std::uint32_t mask, void* arg, Combine combine, const Where& at) {
   Machine& m = machine();
   Block& b = m.block;
-  const int warp = static_cast<int>(self->index / kWarp);
+  const std::size_t warp = self->index / kWarp, begin = warp * kWarp;
+  Warp& w = b.warps[warp];
   const unsigned lane = self->index % kWarp;
   if (!(mask >> lane & 1)) fault(at, std::string(kind) + ": the mask does not name the calling lane " + std::to_string(lane));
-  const std::size_t begin = static_cast<std::size_t>(warp) * kWarp;
-  for (unsigned i = 0; i < kWarp; ++i)
-    if (mask >> i & 1) {
-      if (begin + i >= b.lanes.size()) fault(at, std::string(kind) + ": the mask names lane " + std::to_string(i) + ", which the block does not have");
-      if (b.lanes[begin + i].exited) fault(at, std::string(kind) + ": the mask names lane " + std::to_string(i) + ", which has returned");
-    }
+  if (const std::uint32_t wrong = mask & ~(w.present & ~w.exited); wrong) {
+    const int i = std::countr_zero(wrong);
+    fault(at, std::string(kind) + ": the mask names lane " + std::to_string(i) + (w.present >> i & 1 ? ", which has returned" : ", which the block does not have"));
+  }
   Meeting* found = nullptr;
-  for (Meeting& o : b.meetings) {
-    if (o.warp != warp || !(o.mask & mask)) continue;
+  for (Meeting& o : w.open) {
+    if (!(o.mask & mask)) continue;
     if (o.mask != mask || std::strcmp(o.kind, kind) != 0) {
-      unsigned other = 0;
-      while (!(o.arrived >> other & 1)) ++other;
-      const Lane& l = b.lanes[begin + other];
-      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " + std::to_string(other) + ", which waits in " + o.kind + " at " + text(l.at));
+      const int other = std::countr_zero(o.arrived);
+      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " + std::to_string(other) + ", which waits in " + o.kind + " at " +
+                    text(b.lanes[begin + static_cast<unsigned>(other)].at));
     }
     found = &o;
   }
-  if (!found) {
-    b.meetings.push_back({kind, mask, warp});
-    found = &b.meetings.back();
-  }
+  if (!found) found = &w.open.emplace_back(Meeting{kind, mask});
   found->args[lane] = arg;
   found->arrived |= 1u << lane;
-  self->at = at;
   if (found->arrived == mask) {
-    const Meeting done = *found;
-    b.meetings.erase(b.meetings.begin() + (found - b.meetings.data()));
-    combine(done.args, mask);
+    combine(found->args, mask);
+    if (found != &w.open.back()) *found = w.open.back();
+    w.open.pop_back();
     if ((mask & (mask - 1)) == 0) return;
-    std::vector<Lane*> all;
-    for (unsigned i = 0; i < kWarp; ++i)
-      if (mask >> i & 1) all.push_back(&b.lanes[begin + i]);
-    m.release(std::move(all));
+    m.release_warp(begin, mask);
   }
   m.wait(kind, at);
 }
@@ -491,7 +557,7 @@ void meet_warp_group(const char* kind, void* arg, void (*combine)(void* const*),
     combine(done.args);
     std::vector<Lane*> all;
     for (std::size_t i = 0; i < 128; ++i) all.push_back(&b.lanes[begin + i]);
-    m.release(std::move(all));
+    m.release(all, Side::back);
   }
   m.wait(kind, at);
 }
@@ -504,10 +570,11 @@ void wait_until(const char* kind, bool (*ready)(void*), void* what, const Where&
 }
 
 void* shared_dynamic(const Where& at) {
-  if (!block().dynamic_bytes) fault(at, "the kernel uses dynamic shared memory but was launched with 0 bytes of it");
-  return machine().shared + block().dynamic_begin;
+  Machine& m = machine();
+  if (!m.block.dynamic_bytes) fault(at, "the kernel uses dynamic shared memory but was launched with 0 bytes of it");
+  return m.shared + m.block.dynamic_begin;
 }
-std::size_t shared_dynamic_bytes() { return block().dynamic_bytes; }
+std::size_t shared_dynamic_bytes() { return machine().block.dynamic_bytes; }
 
 void* shared_site(const void* site, std::size_t bytes, const Where& at) {
   Machine& m = machine();
@@ -521,11 +588,13 @@ void* shared_site(const void* site, std::size_t bytes, const Where& at) {
     fault(at, "shared memory of " + std::to_string(b.declared + bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
   b.declared += bytes;
   const std::size_t begin = (b.arena_end + 127) / 128 * 128;
-  m.unpoison();
+  if (begin + bytes + kGuardBytes > kArenaBytes) fault(at, "more shared arrays than the emulator has room for");
+  m.poison(b.arena_end, begin - b.arena_end + bytes + kGuardBytes, false);
   std::memset(m.shared + b.arena_end, 0xff, begin - b.arena_end + bytes + kGuardBytes);
-  b.sites.push_back({site, begin, bytes});
+  m.poison(b.arena_end, begin - b.arena_end, true);
+  m.poison(begin + bytes, kGuardBytes, true);
+  b.sites.push_back({site, begin, bytes, at});
   b.arena_end = begin + bytes + kGuardBytes;
-  m.poison_guards();
   return m.shared + begin;
 }
 

@@ -1,4 +1,4 @@
-// The emulator: runs a CUDA kernel on the host, one fiber per CUDA thread (DESIGN: docs/emulator.md). This header is its machine side, without
+// The emulator: runs a CUDA kernel on the host, one fiber per CUDA thread (docs/emulator.md). This header is its machine side, without
 // CUDA's words (those are in host_words.h). Blocks are tasks of the pool; inside a block one OS thread runs the lanes in turn, switching only where
 // a kernel waits (__syncthreads, warp operations), so a kernel without barriers costs one fiber and no switch.
 // Rules it keeps: a lane that returned is never entered again; a barrier waits for every lane that has not exited and refuses to be met at two places;
@@ -28,19 +28,23 @@ inline constexpr std::size_t kSharedLimit = 232448;  // bytes a block may have i
 inline constexpr std::size_t kStaticLimit = 49152;   // of which declared in the kernel
 using Where = std::source_location;
 
+struct Geometry { dim3 grid, block; };
+struct Place {  // of the block that runs: what blockIdx, blockDim and gridDim say
+  uint3 index{};
+  Geometry geometry;
+};
 struct Fiber;
-struct Block;
 
 struct Lane {
   uint3 thread{};           // threadIdx
   unsigned index = 0;       // linear in the block
-  Block* block = nullptr;
+  const Place* block = nullptr;
   bool exited = false;
   const char* waits = nullptr;  // what it waits in, for the deadlock report
   Where at{};
   Fiber* fiber = nullptr;       // where it is suspended
 };
-extern thread_local Lane* self;  // the lane that runs now
+extern constinit thread_local Lane* self;  // the lane that runs now
 
 // What a family of lanes does together. `args[i]` is what lane i (of the group) brought, nullptr when the mask does not name it; it lives on that
 // lane's stack. Called once, when the last one has come; results are written through the pointers.
@@ -54,7 +58,7 @@ void meet_warp_group(const char* kind, void* arg, void (*combine)(void* const* a
 int sync_block(int predicate, const Where& at);
 // bar.sync id, lanes: the lanes that name barrier `id` wait until `lanes` of them are there.
 void sync_named(int id, int lanes, const Where& at);
-// Waits until ready() says yes; ready is asked again each time another lane has run. For mbarriers.
+// Waits until ready() says yes; ready is asked again, as this lane, whenever no other lane can run, and now and then. For mbarriers.
 void wait_until(const char* kind, bool (*ready)(void*), void* what, const Where& at);
 
 // Shared memory of this block for one declaration (`site` is an address that only it has): the same bytes for every lane.
@@ -68,10 +72,7 @@ void check_shared(const void* p, std::size_t bytes, std::size_t align, const cha
 
 [[noreturn]] void fault(const Where& at, const std::string& what);  // names block and lane
 
-unsigned lane_of_warp();
-struct Geometry { dim3 grid, block; };
-const uint3& block_index();
-const Geometry& geometry();
+inline unsigned lane_of_warp() { return self->index % kWarp; }
 
 // Runs `body` for every thread of the grid. Throws Error(usage) for a geometry or shared-memory size that no device takes.
 void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at);

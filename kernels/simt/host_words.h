@@ -20,9 +20,9 @@
 #endif
 
 #define threadIdx (::graft::simt::self->thread)
-#define blockIdx (::graft::simt::block_index())
-#define blockDim (::graft::simt::geometry().block)
-#define gridDim (::graft::simt::geometry().grid)
+#define blockIdx (::graft::simt::self->block->index)
+#define blockDim (::graft::simt::self->block->geometry.block)
+#define gridDim (::graft::simt::self->block->geometry.grid)
 inline constexpr int warpSize = 32;
 
 #define GRAFT_SHARED(type, name, dims) \
@@ -55,7 +55,14 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, const graft::simt::Where& at
   char nothing = 0;
   graft::simt::meet_warp("__syncwarp", mask, &nothing, [](void* const*, std::uint32_t) {}, at);
 }
-inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+inline void __threadfence() {
+#if defined(__SANITIZE_THREAD__)  // which does not know fences
+  static std::atomic<int> all{0};
+  all.fetch_add(1);
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
 inline void __threadfence_block() {}
 
 // ---- warp operations ----
@@ -83,10 +90,14 @@ T shuffle(const char* kind, unsigned mask, T value, unsigned source, const Where
   }, at);
   return mine.result;
 }
+inline unsigned shuffle_width(int width, const Where& at) {
+  if (width < 1 || width > kWarp || (width & (width - 1))) fault(at, "a shuffle of width " + std::to_string(width) + ": wants a power of 2, at most 32");
+  return static_cast<unsigned>(width);
+}
 struct Vote { bool predicate; unsigned ballot; };
-inline unsigned ballot(unsigned mask, bool predicate, const Where& at) {
+inline unsigned ballot(const char* kind, unsigned mask, bool predicate, const Where& at) {
   Vote mine{predicate, 0};
-  meet_warp("vote", mask, &mine, [](void* const* args, std::uint32_t m) {
+  meet_warp(kind, mask, &mine, [](void* const* args, std::uint32_t m) {
     unsigned bits = 0;
     for (unsigned i = 0; i < kWarp; ++i)
       if ((m >> i & 1) && static_cast<Vote*>(args[i])->predicate) bits |= 1u << i;
@@ -98,29 +109,30 @@ inline unsigned ballot(unsigned mask, bool predicate, const Where& at) {
 
 }  // namespace graft::simt
 
+// The hardware looks at the low five bits of a lane number or distance, and a group's edge gives the lane its own value.
 template <class T>
 T __shfl_sync(unsigned mask, T v, int source, int width = 32, const graft::simt::Where& at = graft::simt::Where::current()) {
-  const unsigned lane = graft::simt::lane_of_warp(), first = lane / static_cast<unsigned>(width) * static_cast<unsigned>(width);
-  return graft::simt::shuffle("__shfl_sync", mask, v, first + static_cast<unsigned>(source) % static_cast<unsigned>(width), at);
+  const unsigned w = graft::simt::shuffle_width(width, at), lane = graft::simt::lane_of_warp();
+  return graft::simt::shuffle("__shfl_sync", mask, v, (lane & ~(w - 1)) + (static_cast<unsigned>(source) & (w - 1)), at);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T v, int lanes, int width = 32, const graft::simt::Where& at = graft::simt::Where::current()) {
-  const unsigned lane = graft::simt::lane_of_warp(), w = static_cast<unsigned>(width), other = lane ^ static_cast<unsigned>(lanes);
+  const unsigned w = graft::simt::shuffle_width(width, at), lane = graft::simt::lane_of_warp(), other = lane ^ (static_cast<unsigned>(lanes) & 31);
   return graft::simt::shuffle("__shfl_xor_sync", mask, v, other / w > lane / w ? lane : other, at);
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T v, unsigned by, int width = 32, const graft::simt::Where& at = graft::simt::Where::current()) {
-  const unsigned lane = graft::simt::lane_of_warp(), w = static_cast<unsigned>(width);
-  return graft::simt::shuffle("__shfl_down_sync", mask, v, lane % w + by < w ? lane + by : lane, at);
+  const unsigned w = graft::simt::shuffle_width(width, at), lane = graft::simt::lane_of_warp(), d = by & 31;
+  return graft::simt::shuffle("__shfl_down_sync", mask, v, lane % w + d < w ? lane + d : lane, at);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32, const graft::simt::Where& at = graft::simt::Where::current()) {
-  const unsigned lane = graft::simt::lane_of_warp(), w = static_cast<unsigned>(width);
-  return graft::simt::shuffle("__shfl_up_sync", mask, v, lane % w >= by ? lane - by : lane, at);
+  const unsigned w = graft::simt::shuffle_width(width, at), lane = graft::simt::lane_of_warp(), d = by & 31;
+  return graft::simt::shuffle("__shfl_up_sync", mask, v, lane % w >= d ? lane - d : lane, at);
 }
-inline unsigned __ballot_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot(mask, p != 0, at); }
-inline int __any_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot(mask, p != 0, at) != 0; }
-inline int __all_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot(mask, p != 0, at) == mask; }
+inline unsigned __ballot_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__ballot_sync", mask, p != 0, at); }
+inline int __any_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__any_sync", mask, p != 0, at) != 0; }
+inline int __all_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__all_sync", mask, p != 0, at) == mask; }
 
 // ---- atomics: return the value before ----
 template <class T>
