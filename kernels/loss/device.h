@@ -19,13 +19,47 @@ __device__ __forceinline__ Row<T> row(const View& v, std::int64_t r) { return {v
 template <class T>
 __device__ __forceinline__ Accum<T> class_weight(const View& w, std::int64_t c) { return w.data ? static_cast<Accum<T>>(w.as<const T>()[c * w.stride[0]]) : Accum<T>(1); }
 
+// The largest value seen, and the sum of exp(value - top).
+template <class A>
+struct Running {
+  A top, sum;
+};
+template <class A>
+__device__ __forceinline__ Running<A> fold(Running<A> a, Running<A> b) {
+  const A top = max_or_nan(a.top, b.top);
+  // -inf - -inf would be NaN where one side has seen nothing but -inf
+  const A sa = a.top == top ? a.sum : a.sum * std::exp(a.top - top), sb = b.top == top ? b.sum : b.sum * std::exp(b.top - top);
+  return {top, sa + sb};
+}
+template <class A>
+__device__ __forceinline__ Running<A> fold_warp(Running<A> v) {
+  for (int o = 16; o > 0; o /= 2) v = fold(v, Running<A>{__shfl_xor_sync(0xffffffffu, v.top, o), __shfl_xor_sync(0xffffffffu, v.sum, o)});
+  return v;
+}
+// warps: shared, 32 elements
+template <class A>
+__device__ __forceinline__ Running<A> fold_block(Running<A> v, Running<A>* warps) {
+  const unsigned lane = threadIdx.x % 32;
+  v = fold_warp(v);
+  if (lane == 0) warps[threadIdx.x / 32] = v;
+  __syncthreads();
+  return fold_warp(lane < blockDim.x / 32 ? warps[lane] : Running<A>{-INFINITY, 0});
+}
+template <class T>
+__device__ __forceinline__ Running<Accum<T>> visit_row(const Row<const T>& x, std::int64_t first, std::int64_t step) {
+  Running<Accum<T>> v{-INFINITY, 0};
+  for (std::int64_t c = first; c < x.n; c += step) v = fold(v, Running<Accum<T>>{static_cast<Accum<T>>(x[c]), 1});
+  return v;
+}
+
 // x: [classes], top and sum known to every thread of the row. Loss and lse are written by the thread whose first column is 0.
 template <class T, class Sum>
 __device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> top, Accum<T> sum, std::int64_t first, std::int64_t step,
                                        Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
-  const A log_sum = std::log(sum), smoothing = static_cast<A>(a.smoothing);
+  // a row of -inf has counted its elements instead of exp(-inf - -inf): NaN, as the mathematics
+  const A log_sum = top == -INFINITY ? A(NAN) : std::log(sum), smoothing = static_cast<A>(a.smoothing);
   A spread = 0;
   if (smoothing != 0) {  // the same for every thread of the row: all of them meet in over_row
     for (std::int64_t c = first; c < x.n; c += step) spread += class_weight<T>(a.class_weight, c) * (log_sum - (static_cast<A>(x[c]) - top));

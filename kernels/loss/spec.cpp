@@ -43,7 +43,9 @@ std::vector<Spec> loss_specs() {
   for (const Shape& s : std::vector<Shape>{
            {.rows = 9, .classes = 10, .layouts = all}, {.rows = 7, .classes = 37, .weighted = true, .layouts = all},
            {.rows = 7, .classes = 37, .smoothing = 0.1}, {.rows = 7, .classes = 37, .weighted = true, .smoothing = 0.2, .ignore = 3},
-           {.rows = 40, .classes = 5, .ignore = 2}, {.rows = 1, .classes = 1}, {.rows = 0, .classes = 4}, {.rows = 3, .classes = 1003},
+           {.rows = 40, .classes = 5, .ignore = 2}, {.rows = 1, .classes = 1}, {.rows = 0, .classes = 4}, {.rows = 3, .classes = 1003}, {.rows = 3, .classes = 1031},
+           {.rows = 5, .classes = 2056, .weighted = true, .smoothing = 0.1, .ignore = 3}, {.rows = 2, .classes = 5000}, {.rows = 3, .classes = 1032, .fill = Fill::large_offset},
+          
            {.rows = 9, .classes = 11, .fill = Fill::extreme}, {.rows = 9, .classes = 11, .fill = Fill::large_offset},
            {.rows = 9, .classes = 11, .fill = Fill::equal}, {.rows = 1024, .classes = 1000, .bench = true}}) {
     const double n = static_cast<double>(s.rows * s.classes);

@@ -17,6 +17,27 @@ constexpr Limit<CrossEntropyGradArgs> grad_vectors{"f32, bf16, f16; rows dense; 
   return dense_last(a.logits) && dense_last(a.dlogits) ? yes() : no("rows are not dense");
 }};
 
+// ---- device rows ----
+// A warp has enough to do with shorter rows.
+Verdict is_long(const View& x) { return x.shape[1] >= 1024 ? yes() : no("rows of " + std::to_string(x.shape[1]) + ": a warp does"); }
+constexpr const char* kLong = "at least 1024 classes";
+constexpr Limit<CrossEntropyArgs> long_row{kLong, [](const CrossEntropyArgs& a) { return is_long(a.logits); }};
+constexpr Limit<CrossEntropyGradArgs> grad_long_row{kLong, [](const CrossEntropyGradArgs& a) { return is_long(a.logits); }};
+
+Verdict long_pieces(const View& x) {
+  const std::int64_t piece = 16 / static_cast<std::int64_t>(size_of(x.dtype));
+  if (const Verdict v = is_long(x); !v) return v;
+  if (!dense_last(x)) return no("rows are not dense");
+  if (x.shape[1] % piece != 0) return no("rows of " + std::to_string(x.shape[1]) + " are not whole 16-byte pieces");
+  return reinterpret_cast<std::uintptr_t>(x.data) % 16 == 0 && (x.shape[0] <= 1 || x.stride[0] % piece == 0) ? yes() : no("a row does not begin on a 16-byte boundary");
+}
+constexpr const char* kPieces = "at least 1024 classes; rows dense, in whole 16-byte pieces";
+constexpr Limit<CrossEntropyArgs> pieces{kPieces, [](const CrossEntropyArgs& a) { return long_pieces(a.logits); }};
+constexpr Limit<CrossEntropyGradArgs> grad_pieces{kPieces, [](const CrossEntropyGradArgs& a) {
+  const Verdict v = long_pieces(a.logits);
+  return v ? long_pieces(a.dlogits) : v;
+}};
+
 }  // namespace
 
 const Family<CrossEntropyArgs>& cross_entropy_family() {
@@ -26,6 +47,9 @@ const Family<CrossEntropyArgs>& cross_entropy_family() {
       host("cpu.1_simd", cross_entropy_simd, vectors, 10, "whole vectors along a row"),
   }, {
       {"0_thread_row", GRAFT_BODIES(cross_entropy_thread_row), any<CrossEntropyArgs>, 1, "one thread per row, two visits"},
+      {"1_warp_row", GRAFT_BODIES(cross_entropy_warp_row), any<CrossEntropyArgs>, 10, "one warp per row, one visit for maximum and sum"},
+      {"2_block_row", GRAFT_BODIES(cross_entropy_block_row), long_row, 20, "one block per row, warps meet in shared memory"},
+      {"3_pieces", GRAFT_BODIES(cross_entropy_pieces), pieces, 30, "one block per row, 16-byte loads, one rescale per load"},
   });
   return family;
 }
@@ -37,6 +61,9 @@ const Family<CrossEntropyGradArgs>& cross_entropy_grad_family() {
       host("cpu.1_simd", cross_entropy_grad_simd, grad_vectors, 10, "whole vectors along a row"),
   }, {
       {"0_thread_row", GRAFT_BODIES(cross_entropy_grad_thread_row), any<CrossEntropyGradArgs>, 1, "one thread per row"},
+      {"1_warp_row", GRAFT_BODIES(cross_entropy_grad_warp_row), any<CrossEntropyGradArgs>, 10, "one warp per row, one visit"},
+      {"2_block_row", GRAFT_BODIES(cross_entropy_grad_block_row), grad_long_row, 20, "one block per row, one visit"},
+      {"3_pieces", GRAFT_BODIES(cross_entropy_grad_pieces), grad_pieces, 30, "one block per row, 16-byte loads and stores"},
   });
   return family;
 }

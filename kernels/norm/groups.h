@@ -229,6 +229,34 @@ __device__ __forceinline__ void set_parameters(const Parameters& p, std::int64_t
   if (p.dweight.data) p.dweight.as<T>()[c * p.dweight.stride[0]] = static_cast<T>(dw);
   if (p.dbias.data) p.dbias.as<T>()[c * p.dbias.stride[0]] = static_cast<T>(db);
 }
+// Sums over the rows of a block of 32 columns x 32 rows of threads (a warp is 32 neighbouring columns), a fixed tree; every thread gets the sum of its column.
+template <class A>
+__device__ __forceinline__ A column_sum(A v, A (&tile)[32][33]) {
+  __syncthreads();  // an earlier sum may still be reading the tile
+  tile[threadIdx.y][threadIdx.x] = v;
+  __syncthreads();
+  // transposed: warp y folds column y, then hands it to column y of every warp through the tile
+  A sum = warp_sum(tile[threadIdx.x][threadIdx.y]);
+  __syncthreads();
+  if (threadIdx.x == 0) tile[0][threadIdx.y] = sum;
+  __syncthreads();
+  return tile[0][threadIdx.x];
+}
+// parts: [count, 2, cols], dweight's and dbias's partial sums. Block 32 x 32.
+template <class T>
+__global__ void fold_parts(Parameters p, const Accum<T>* parts, std::int64_t count) {
+  using A = Accum<T>;
+  GRAFT_SHARED(A, tile, [32][33]);
+  const std::int64_t c = std::int64_t{blockIdx.x} * 32 + threadIdx.x;
+  A dw = 0, db = 0;
+  for (std::int64_t k = threadIdx.y; k < count && c < p.c; k += 32) {
+    dw += parts[2 * k * p.c + c];
+    db += parts[(2 * k + 1) * p.c + c];
+  }
+  dw = column_sum(dw, tile);
+  db = column_sum(db, tile);
+  if (threadIdx.y == 0 && c < p.c) set_parameters<T>(p, c, dw, db);
+}
 inline bool wanted(const Parameters& p) { return (p.dweight.data || p.dbias.data) && p.c > 0; }
 
 }  // namespace norm

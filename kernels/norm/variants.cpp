@@ -27,6 +27,64 @@ constexpr Limit<BatchNormGradArgs> grad_planes{kPlanes, [](const BatchNormGradAr
 constexpr Limit<GroupNormArgs> group_planes{kPlanes, [](const GroupNormArgs& a) { return whole_planes(a.x, {&a.y}); }};
 constexpr Limit<GroupNormGradArgs> group_grad_planes{kPlanes, [](const GroupNormGradArgs& a) { return whole_planes(a.x, {&a.dy, &a.dx}); }};
 
+// ---- device rows ----
+// A warp has enough to do with shorter rows.
+Verdict is_long(const View& x) { return x.shape[1] >= 1024 ? yes() : no("rows of " + std::to_string(x.shape[1]) + ": a warp does"); }
+constexpr const char* kLong = "at least 1024 columns";
+constexpr Limit<RowNormArgs> long_row{kLong, [](const RowNormArgs& a) { return is_long(a.x); }};
+constexpr Limit<RowNormGradArgs> grad_long_row{kLong, [](const RowNormGradArgs& a) { return is_long(a.x); }};
+
+// Every row of every view on a 16-byte boundary and not longer than the registers hold.
+Verdict held(const View& x, std::int64_t most, std::initializer_list<const View*> others) {
+  const std::int64_t piece = piece_of(x.dtype), cols = x.shape[1];
+  if (cols == 0) return no("no columns");
+  if (cols > most) return no("rows of " + std::to_string(cols) + ": registers hold " + std::to_string(most));
+  if (cols % piece != 0) return no("rows of " + std::to_string(cols) + " are not whole 16-byte pieces");
+  const auto aligned = [&](const View& v) {
+    return !v.data || (reinterpret_cast<std::uintptr_t>(v.data) % 16 == 0 && (v.rank < 2 || v.shape[0] <= 1 || v.stride[0] % piece == 0));
+  };
+  for (const View* v : others) {
+    if (!dense(*v)) return no("last axis is not dense");
+    if (!aligned(*v)) return no("a row does not begin on a 16-byte boundary");
+  }
+  return dense(x) && aligned(x) ? yes() : no(dense(x) ? "a row does not begin on a 16-byte boundary" : "last axis is not dense");
+}
+std::int64_t held_by_block(DType t) { return 8 * held_by_warp(t); }
+constexpr Limit<RowNormArgs> held_row{"16-byte rows, at most 8192 columns (f64: 4096)", [](const RowNormArgs& a) {
+  return held(a.x, held_by_block(a.x.dtype), {&a.y, &a.weight, &a.bias});
+}};
+constexpr Limit<RowNormGradArgs> held_row_grad{"16-byte rows, at most 4096 columns (f64: 2048)", [](const RowNormGradArgs& a) {
+  return held(a.x, held_by_block(a.x.dtype) / 2, {&a.dy, &a.dx, &a.weight});
+}};
+std::size_t sums(std::int64_t n, DType t) { return 2 * static_cast<std::size_t>(n) * (t == DType::f64 ? 8 : 4); }
+std::size_t row_sums(const RowNormGradArgs& a, int) { return sums(cut_rows(a.x.shape[0]).parts * a.x.shape[1], a.x.dtype); }
+std::size_t held_sums(const RowNormGradArgs& a, int) { return sums(cut_held(a.x).parts * a.x.shape[1], a.x.dtype); }
+
+// Several blocks per group pay where one per group leaves the device idle.
+Verdict few_groups(std::int64_t groups, std::int64_t count) {
+  if (groups > 256) return no(std::to_string(groups) + " groups: a block each does");
+  return count >= 4096 ? yes() : no("groups of " + std::to_string(count) + " elements: a block does");
+}
+constexpr const char* kFew = "at most 256 groups of at least 4096 elements";
+std::int64_t group_count(const GroupNormArgs& a) { return a.x.shape[1] / a.groups * a.x.shape[2]; }
+constexpr Limit<GroupNormArgs> few_long_groups{kFew, [](const GroupNormArgs& a) { return few_groups(a.x.shape[0] * a.groups, group_count(a)); }};
+constexpr Limit<BatchNormArgs> few_channels{kFew, [](const BatchNormArgs& a) { return few_groups(a.x.shape[1], a.x.shape[0] * a.x.shape[2]); }};
+constexpr Limit<BatchNormGradArgs> few_grad_channels{kFew, [](const BatchNormGradArgs& a) { return few_groups(a.x.shape[1], a.x.shape[0] * a.x.shape[2]); }};
+std::size_t group_sums(std::int64_t groups, std::int64_t count, DType t) { return sums(groups * cut_group(groups, count).parts, t); }
+std::size_t group_split(const GroupNormArgs& a, int) { return group_sums(a.x.shape[0] * a.groups, group_count(a), a.x.dtype); }
+std::size_t batch_split(const BatchNormArgs& a, int) { return group_sums(a.x.shape[1], a.x.shape[0] * a.x.shape[2], a.x.dtype); }
+std::size_t batch_grad_split(const BatchNormGradArgs& a, int) { return group_sums(a.x.shape[1], a.x.shape[0] * a.x.shape[2], a.x.dtype); }
+std::size_t plane_sums(const GroupNormGradArgs& a, int) { return sums(a.x.shape[0] * a.x.shape[1], a.x.dtype); }
+
+Verdict side_by_side(const View& x) {
+  if (x.numel() == 0) return no("nothing to normalise");
+  if (x.stride[1] != 1 || (x.shape[2] > 1 && x.stride[2] == 1)) return no("channels do not lie side by side");
+  return few_groups(x.shape[1], x.shape[0] * x.shape[2]) ? no("few channels of many elements: one block per 32 of them idles the device") : yes();
+}
+constexpr const char* kColumns = "channels of x side by side; over 256 of them or under 4096 elements each";
+constexpr Limit<BatchNormArgs> columns{kColumns, [](const BatchNormArgs& a) { return side_by_side(a.x); }};
+constexpr Limit<BatchNormGradArgs> grad_columns{kColumns, [](const BatchNormGradArgs& a) { return side_by_side(a.x); }};
+
 }  // namespace
 
 const Family<RowNormArgs>& row_norm_family() {
@@ -36,6 +94,9 @@ const Family<RowNormArgs>& row_norm_family() {
       host("cpu.1_simd", row_norm_simd, rows, 10, "two visits, whole vectors"),
   }, {
       {"0_thread_row", GRAFT_BODIES(row_norm_thread_row), any<RowNormArgs>, 1, "one thread per row, three visits"},
+      {"1_warp_row", GRAFT_BODIES(row_norm_warp_row), any<RowNormArgs>, 10, "one warp per row, three visits"},
+      {"2_block_row", GRAFT_BODIES(row_norm_block_row), long_row, 20, "one block per row, three visits"},
+      {"3_held_row", GRAFT_BODIES(row_norm_held_row), held_row, 30, "the row in registers, 16-byte loads: one visit"},
   });
   return family;
 }
@@ -46,6 +107,9 @@ const Family<RowNormGradArgs>& row_norm_grad_family() {
       host("cpu.1_simd", row_norm_grad_simd, grad_rows, 10, "rows for dx, vectors of columns for the parameters"),
   }, {
       {"0_thread_row", GRAFT_BODIES(row_norm_grad_thread_row), any<RowNormGradArgs>, 1, "one thread per row for dx, one per column for the parameters"},
+      {"1_warp_row", GRAFT_BODIES(row_norm_grad_warp_row), any<RowNormGradArgs>, 10, "one warp per row; parameters by blocks of rows, folded in a tree", row_sums},
+      {"2_block_row", GRAFT_BODIES(row_norm_grad_block_row), grad_long_row, 20, "one block per row; parameters by blocks of rows, folded in a tree", row_sums},
+      {"3_held_row", GRAFT_BODIES(row_norm_grad_held_row), held_row_grad, 30, "rows in registers, dx and the parameters in one visit, 16-byte loads", held_sums},
   });
   return family;
 }
@@ -56,6 +120,8 @@ const Family<GroupNormArgs>& group_norm_family() {
       host("cpu.1_simd", group_norm_simd, group_planes, 10, "two visits, whole vectors along a plane"),
   }, {
       {"0_thread_group", GRAFT_BODIES(group_norm_thread_group), any<GroupNormArgs>, 1, "one thread per group, three visits"},
+      {"1_block_group", GRAFT_BODIES(group_norm_block_group), any<GroupNormArgs>, 10, "one block per group, three visits"},
+      {"2_split_group", GRAFT_BODIES(group_norm_split_group), few_long_groups, 20, "several blocks per group, three launches", group_split},
   });
   return family;
 }
@@ -66,6 +132,8 @@ const Family<GroupNormGradArgs>& group_norm_grad_family() {
       host("cpu.1_simd", group_norm_grad_simd, group_grad_planes, 10, "groups for dx, channels for the parameters, whole vectors along a plane"),
   }, {
       {"0_thread_group", GRAFT_BODIES(group_norm_grad_thread_group), any<GroupNormGradArgs>, 1, "one thread per group for dx, one per channel for the parameters"},
+      {"1_block_group", GRAFT_BODIES(group_norm_grad_block_group), any<GroupNormGradArgs>, 10, "one block per group for dx, one per channel for the parameters"},
+      {"2_planes", GRAFT_BODIES(group_norm_grad_planes), any<GroupNormGradArgs>, 20, "sums per plane, from them dx and the parameters", plane_sums},
   });
   return family;
 }
@@ -76,6 +144,9 @@ const Family<BatchNormArgs>& batch_norm_family() {
       host("cpu.1_simd", batch_norm_simd, planes, 10, "two visits, whole vectors along a plane"),
   }, {
       {"0_thread_channel", GRAFT_BODIES(batch_norm_thread_channel), any<BatchNormArgs>, 1, "one thread per channel, three visits"},
+      {"1_block_channel", GRAFT_BODIES(batch_norm_block_channel), any<BatchNormArgs>, 10, "one block per channel, three visits"},
+      {"2_split_channel", GRAFT_BODIES(batch_norm_split_channel), few_channels, 20, "several blocks per channel, three launches", batch_split},
+      {"3_columns", GRAFT_BODIES(batch_norm_columns), columns, 30, "32 channels per block, lanes on neighbouring channels"},
   });
   return family;
 }
@@ -86,6 +157,9 @@ const Family<BatchNormGradArgs>& batch_norm_grad_family() {
       host("cpu.1_simd", batch_norm_grad_simd, grad_planes, 10, "channels over threads, whole vectors along a plane"),
   }, {
       {"0_thread_channel", GRAFT_BODIES(batch_norm_grad_thread_channel), any<BatchNormGradArgs>, 1, "one thread per channel, for dx and for the parameters"},
+      {"1_block_channel", GRAFT_BODIES(batch_norm_grad_block_channel), any<BatchNormGradArgs>, 10, "one block per channel, for dx and for the parameters"},
+      {"2_split_channel", GRAFT_BODIES(batch_norm_grad_split_channel), few_grad_channels, 20, "several blocks per channel; the sums for the parameters serve dx", batch_grad_split},
+      {"3_columns", GRAFT_BODIES(batch_norm_grad_columns), grad_columns, 30, "32 channels per block, lanes on neighbouring channels"},
   });
   return family;
 }
