@@ -48,14 +48,20 @@ constexpr std::array<unsigned char, kGuardBytes> kUntouched = [] {
   return a;
 }();
 
-// A stack with a page below it that may not be touched: an overflow stops there instead of in somebody else's data.
+// A stack with a page below it that may not be touched: an overflow stops there instead of in somebody else's data. A guarded stack is two mappings, of
+// which Linux gives a process 65530 (vm.max_map_count); pools of many threads with blocks of 1024 would want more, so beyond a number stacks have no guard.
+constexpr int kGuarded = 16384;
+std::atomic<int> stacks{0};
 struct Stack {
   explicit Stack(std::size_t bytes) : size(bytes), page(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
     base = mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) throw Error(Code::memory, "emu: no memory for the stack of a CUDA thread; use smaller blocks");
-    mprotect(base, page, PROT_NONE);  // may fail beyond vm.max_map_count mappings: then this stack has no guard, which is better than no run
+    if (stacks.fetch_add(1) < kGuarded) mprotect(base, page, PROT_NONE);
   }
-  ~Stack() { munmap(base, size + page); }
+  ~Stack() {
+    munmap(base, size + page);
+    --stacks;
+  }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   std::byte* low() const { return static_cast<std::byte*>(base) + page; }
@@ -64,6 +70,7 @@ struct Stack {
 };
 
 std::string text(const uint3& v) { return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")"; }
+std::string text(const dim3& v) { return std::to_string(v.x) + "x" + std::to_string(v.y) + "x" + std::to_string(v.z); }
 std::string text(const Where& w) {
   std::string file = w.file_name();
   for (const char* top : {"kernels/", "tests/"})
@@ -224,7 +231,8 @@ struct Machine {
     for (const Meeting& m : w.open)
       if (m.mask & bit) {
         const Lane& other = b.lanes[l->index / kWarp * kWarp + static_cast<unsigned>(std::countr_zero(m.arrived))];
-        fault(other.at, std::string(m.kind) + ": thread " + text(other.thread) + " waits here for lane " + std::to_string(l->index % kWarp) + ", which has returned");
+        fault(other.at, std::string(m.kind) + ": thread " + text(other.thread) + " waits here for lane " + std::to_string(l->index % kWarp) +
+                            ", which has returned");
       }
     if (!b.at_barrier.empty() && static_cast<int>(b.at_barrier.size()) == b.live) open_barrier();
   }
@@ -493,7 +501,8 @@ void sync_named(int id, int lanes, const Where& at) {
   if (id < 0 || id > 15) fault(at, "barrier " + std::to_string(id) + " does not exist: they are 0 to 15");
   if (lanes <= 0 || lanes % kWarp) fault(at, "a barrier of " + std::to_string(lanes) + " lanes: wants a multiple of 32");
   Named& n = m.block.named[id];
-  if (!n.waiting.empty() && n.lanes != lanes) fault(at, "barrier " + std::to_string(id) + " is met with " + std::to_string(lanes) + " and " + std::to_string(n.lanes) + " lanes");
+  if (!n.waiting.empty() && n.lanes != lanes)
+    fault(at, "barrier " + std::to_string(id) + " is met with " + std::to_string(lanes) + " and " + std::to_string(n.lanes) + " lanes");
   n.lanes = lanes;
   n.waiting.push_back(self);
   if (static_cast<int>(n.waiting.size()) == lanes) {
@@ -511,15 +520,16 @@ void meet_warp(const char* kind, std::uint32_t mask, void* arg, Combine combine,
   if (!(mask >> lane & 1)) fault(at, std::string(kind) + ": the mask does not name the calling lane " + std::to_string(lane));
   if (const std::uint32_t wrong = mask & ~(w.present & ~w.exited); wrong) {
     const int i = std::countr_zero(wrong);
-    fault(at, std::string(kind) + ": the mask names lane " + std::to_string(i) + (w.present >> i & 1 ? ", which has returned" : ", which the block does not have"));
+    fault(at, std::string(kind) + ": the mask names lane " + std::to_string(i) +
+                  (w.present >> i & 1 ? ", which has returned" : ", which the block does not have"));
   }
   Meeting* found = nullptr;
   for (Meeting& o : w.open) {
     if (!(o.mask & mask)) continue;
     if (o.mask != mask || std::strcmp(o.kind, kind) != 0) {
       const int other = std::countr_zero(o.arrived);
-      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " + std::to_string(other) + ", which waits in " + o.kind + " at " +
-                    text(b.lanes[begin + static_cast<unsigned>(other)].at));
+      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " +
+                    std::to_string(other) + ", which waits in " + o.kind + " at " + text(b.lanes[begin + static_cast<unsigned>(other)].at));
     }
     found = &o;
   }
@@ -583,7 +593,8 @@ void* shared_site(const void* site, std::size_t bytes, const Where& at) {
     if (s.key == site) return m.shared + s.begin;
   std::size_t fixed = bytes;
   for (const Site& s : b.sites) fixed += s.bytes;
-  if (fixed > kStaticLimit) fault(at, "shared arrays of " + std::to_string(fixed) + " bytes: a block may declare " + std::to_string(kStaticLimit) + "; use dynamic shared memory");
+  if (fixed > kStaticLimit)
+    fault(at, "shared arrays of " + std::to_string(fixed) + " bytes: a block may declare " + std::to_string(kStaticLimit) + "; use dynamic shared memory");
   if (b.declared + bytes > kSharedLimit)
     fault(at, "shared memory of " + std::to_string(b.declared + bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
   b.declared += bytes;
@@ -617,10 +628,11 @@ void* shared_pointer(std::uint32_t address) { return machine().shared + address;
 void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at) {
   const auto refuse = [&](const std::string& what) { throw Error(Code::usage, "kernel launched at " + text(at) + ": " + what); };
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64) refuse("a block of " + std::to_string(block.x) + "x" + std::to_string(block.y) + "x" + std::to_string(block.z) + " threads: 1 to 1024, z at most 64");
+  if (threads == 0 || threads > 1024 || block.z > 64) refuse("a block of " + text(block) + " threads: 1 to 1024, z at most 64");
   if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
-    refuse("a grid of " + std::to_string(grid.x) + "x" + std::to_string(grid.y) + "x" + std::to_string(grid.z) + " blocks: at least 1, at most 2147483647 x 65535 x 65535");
-  if (dynamic_bytes > kSharedLimit) refuse("dynamic shared memory of " + std::to_string(dynamic_bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
+    refuse("a grid of " + text(grid) + " blocks: at least 1, at most 2147483647 x 65535 x 65535");
+  if (dynamic_bytes > kSharedLimit)
+    refuse("dynamic shared memory of " + std::to_string(dynamic_bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
   const Geometry g{grid, block};
   const std::int64_t blocks = std::int64_t{grid.x} * grid.y * grid.z;
   const LaneOrder order = q.lane_order();

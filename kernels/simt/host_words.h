@@ -84,7 +84,8 @@ T shuffle(const char* kind, unsigned mask, T value, unsigned source, const Where
     for (unsigned i = 0; i < kWarp; ++i) {
       if (!(m >> i & 1)) continue;
       auto& s = *static_cast<Shuffle<T>*>(args[i]);
-      if (!(m >> s.source & 1)) fault(s.at, "shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(s.source) + ", which the mask does not name");
+      if (!(m >> s.source & 1))
+        fault(s.at, "shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(s.source) + ", which the mask does not name");
       s.result = static_cast<const Shuffle<T>*>(args[s.source])->value;
     }
   }, at);
@@ -130,9 +131,15 @@ T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32, const graft::s
   const unsigned w = graft::simt::shuffle_width(width, at), lane = graft::simt::lane_of_warp(), d = by & 31;
   return graft::simt::shuffle("__shfl_up_sync", mask, v, lane % w >= d ? lane - d : lane, at);
 }
-inline unsigned __ballot_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__ballot_sync", mask, p != 0, at); }
-inline int __any_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__any_sync", mask, p != 0, at) != 0; }
-inline int __all_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) { return graft::simt::ballot("__all_sync", mask, p != 0, at) == mask; }
+inline unsigned __ballot_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) {
+  return graft::simt::ballot("__ballot_sync", mask, p != 0, at);
+}
+inline int __any_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) {
+  return graft::simt::ballot("__any_sync", mask, p != 0, at) != 0;
+}
+inline int __all_sync(unsigned mask, int p, const graft::simt::Where& at = graft::simt::Where::current()) {
+  return graft::simt::ballot("__all_sync", mask, p != 0, at) == mask;
+}
 
 // ---- atomics: return the value before ----
 template <class T>

@@ -1,4 +1,5 @@
-// The emulator: kernels that are broken on purpose and must be caught, each with the words it is reported in; and what every CUDA word means, with known answers.
+// The emulator: kernels that are broken on purpose and must be caught, each with the words it is reported in; and what every CUDA word means, with
+// known answers.
 #include <gtest/gtest.h>
 #include <regex.h>
 
@@ -113,7 +114,8 @@ __global__ void divergent(int*) {
 }
 TEST(Broken, DivergentBarrier) {
   const std::string places = "(" + at_line(kDivergent) + "|" + at_line(kDivergent + 1) + ")";
-  expect_error(Code::bug, "^emu: " + places + ", " + block_of(0) + ", thread \\([0-9]+,0,0\\): divergent barrier: thread \\([0-9]+,0,0\\) waits in __syncthreads at " + places,
+  expect_error(Code::bug, "^emu: " + places + ", " + block_of(0) + ", thread \\([0-9]+,0,0\\): divergent barrier: "
+               "thread \\([0-9]+,0,0\\) waits in __syncthreads at " + places,
                [] { launch(queue(), divergent, 1, 64, 0, nullptr); });
 }
 __global__ void divergent_on_a_line(int*) {
@@ -130,8 +132,9 @@ __global__ void barrier_missed(int*) {
   else __shfl_sync(~0u, 1, 0);
 }
 TEST(Broken, BarrierThatSomeLanesMissIsADeadlock) {
-  const int launched = __LINE__ + 2;
-  expect_error(Code::bug, "^emu: kernel launched at " + at_line(launched) + ", " + block_of(0) + ": deadlock: lanes 0-63,66 in __syncthreads at " + at_line(kStuck) +
+  const int launched = __LINE__ + 3;
+  expect_error(Code::bug, "^emu: kernel launched at " + at_line(launched) + ", " + block_of(0) + ": deadlock: "
+               "lanes 0-63,66 in __syncthreads at " + at_line(kStuck) +
                "; lanes 64-65,67-95 in __shfl_sync at " + at_line(kStuck + 1) + "$", [] { launch(queue(), barrier_missed, 1, 96, 0, nullptr); });
 }
 constexpr int kNamed = __LINE__ + 3;
@@ -142,7 +145,8 @@ __global__ void named_too_few(int*) {
 __global__ void named_two_counts(int*) { simt::sync_named(1, threadIdx.x < 32 ? 32 : 64, simt::Where::current()); }
 __global__ void named_bad(int*, int id, int lanes) { simt::sync_named(id, lanes, simt::Where::current()); }
 TEST(Broken, NamedBarriers) {
-  expect_error(Code::bug, "deadlock: lanes 0-63 in bar.sync at " + at_line(kNamed) + "; 32 lanes have returned$", [] { launch(queue(), named_too_few, 1, 96, 0, nullptr); });
+  expect_error(Code::bug, "deadlock: lanes 0-63 in bar.sync at " + at_line(kNamed) + "; 32 lanes have returned$",
+               [] { launch(queue(), named_too_few, 1, 96, 0, nullptr); });
   {
     Ordered seeded(LaneOrder::seeded);  // in the others one warp has left the barrier before the other comes
     EXPECT_THROW(launch(queue(), named_two_counts, 1, 64, 0, nullptr), Error);
@@ -165,7 +169,8 @@ __global__ void two_masks(int*) {
   __ballot_sync(threadIdx.x < 16 ? 0x0001ffffu : 0xffff8000u, 1);  // each names a lane of the other
 }
 TEST(Broken, TwoMasksThatOverlap) {
-  expect_error(Code::bug, "^emu: " + at_line(kTwoMasks) + ", " + block_of(0) + ", thread \\([0-9]+,0,0\\): lane [0-9]+ calls __ballot_sync with another mask or operation than lane [0-9]+, " +
+  expect_error(Code::bug, "^emu: " + at_line(kTwoMasks) + ", " + block_of(0) + ", thread \\([0-9]+,0,0\\): "
+               "lane [0-9]+ calls __ballot_sync with another mask or operation than lane [0-9]+, " +
                "which waits in __ballot_sync at " + at_line(kTwoMasks), [] { launch(queue(), two_masks, 1, 32, 0, nullptr); });
 }
 __global__ void two_operations(int*) {
@@ -173,7 +178,8 @@ __global__ void two_operations(int*) {
   else __all_sync(~0u, 1);
 }
 TEST(Broken, TwoOperations) {
-  expect_error(Code::bug, "calls __a(ny|ll)_sync with another mask or operation than lane [0-9]+, which waits in __a(ll|ny)_sync", [] { launch(queue(), two_operations, 1, 32, 0, nullptr); });
+  expect_error(Code::bug, "calls __a(ny|ll)_sync with another mask or operation than lane [0-9]+, which waits in __a(ll|ny)_sync",
+               [] { launch(queue(), two_operations, 1, 32, 0, nullptr); });
 }
 constexpr int kReturned = __LINE__ + 3;
 __global__ void mask_of_a_returned_lane(int*) {
@@ -227,13 +233,16 @@ __global__ void shared_read_out(float* out, int i) {
 }
 TEST(Broken, WriteOutsideOfSharedMemoryIsSeenByTheGuards) {
   if (kAsan) GTEST_SKIP() << "AddressSanitizer stops at the access: see the next test";
-  const int launched = __LINE__ + 2;
-  expect_error(Code::bug, "^emu: " + block_of(0) + ", kernel launched at " + at_line(launched) + ": wrote outside of the shared array declared at " + at_line(kArray) + ", 0 bytes past the end$",
+  const int launched = __LINE__ + 3;
+  expect_error(Code::bug, "^emu: " + block_of(0) + ", kernel launched at " + at_line(launched) + ": "
+               "wrote outside of the shared array declared at " + at_line(kArray) + ", 0 bytes past the end$",
                [] { launch(queue(), shared_write_out, 1, 32, 0, nullptr, hidden(33), false); });
   expect_error(Code::bug, ", at the latest by the barrier at " + at_line(kArray + 3) + ": wrote outside of .*, 4 bytes past the end$",
                [] { launch(queue(), shared_write_out, 1, 32, 0, nullptr, hidden(34), true); });
-  expect_error(Code::bug, "wrote outside of dynamic shared memory, 0 bytes past the end$", [] { launch(queue(), dynamic_write_out, 1, 32, 40, nullptr, hidden(10)); });
-  expect_error(Code::bug, "wrote outside of dynamic shared memory, 4 bytes before$", [] { launch(queue(), dynamic_write_out, 1, 32, 40, nullptr, hidden(-1)); });
+  expect_error(Code::bug, "wrote outside of dynamic shared memory, 0 bytes past the end$",
+               [] { launch(queue(), dynamic_write_out, 1, 32, 40, nullptr, hidden(10)); });
+  expect_error(Code::bug, "wrote outside of dynamic shared memory, 4 bytes before$",
+               [] { launch(queue(), dynamic_write_out, 1, 32, 40, nullptr, hidden(-1)); });
 }
 TEST(BrokenDeathTest, AccessOutsideOfSharedMemoryIsSeenByAddressSanitizer) {
   if (!kAsan) GTEST_SKIP() << "built without AddressSanitizer";
@@ -300,7 +309,8 @@ __global__ void uses_dynamic(int* out) {
 }
 TEST(Broken, OversizeSharedMemory) {
   int out = 0;
-  expect_error(Code::bug, "^emu: " + at_line(kBig) + ", " + block_of(0) + ", thread .*: shared arrays of 49153 bytes: a block may declare 49152; use dynamic shared memory$",
+  expect_error(Code::bug, "^emu: " + at_line(kBig) + ", " + block_of(0) + ", thread .*: "
+               "shared arrays of 49153 bytes: a block may declare 49152; use dynamic shared memory$",
                [] { launch(queue(), static_too_big, 1, 1, 0, nullptr); });
   expect_error(Code::bug, "shared arrays of 50000 bytes", [] { launch(queue(), static_two, 1, 1, 0, nullptr); });
   launch(queue(), static_most, 1, 1, 232448 - 49152, &out);
@@ -308,7 +318,8 @@ TEST(Broken, OversizeSharedMemory) {
   expect_error(Code::bug, "shared memory of 232449 bytes: a block may have 232448$", [&] { launch(queue(), static_most, 1, 1, 232449 - 49152, &out); });
   launch(queue(), uses_dynamic, 1, 1, 232448, &out);
   EXPECT_EQ(out, 5);
-  expect_error(Code::usage, "^kernel launched at .*dynamic shared memory of 232449 bytes: a block may have 232448$", [&] { launch(queue(), uses_dynamic, 1, 1, 232449, &out); });
+  expect_error(Code::usage, "^kernel launched at .*dynamic shared memory of 232449 bytes: a block may have 232448$",
+               [&] { launch(queue(), uses_dynamic, 1, 1, 232449, &out); });
   expect_error(Code::bug, "uses dynamic shared memory but was launched with 0 bytes", [&] { launch(queue(), uses_dynamic, 1, 1, 0, &out); });
 }
 
@@ -403,7 +414,8 @@ TEST(Exceptions, NameTheBlockThatFails) {
 __global__ void indices(int* out) {
   const unsigned bx = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z), tx = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-  out[bx * threads + tx] += static_cast<int>(1 + blockIdx.x + 10 * blockIdx.y + 100 * blockIdx.z + 1000 * threadIdx.x + 10000 * threadIdx.y + 100000 * threadIdx.z);
+  out[bx * threads + tx] += static_cast<int>(1 + blockIdx.x + 10 * blockIdx.y + 100 * blockIdx.z +
+                                               1000 * threadIdx.x + 10000 * threadIdx.y + 100000 * threadIdx.z);
   __syncthreads();
 }
 TEST(Good, IndicesInOneTwoAndThreeDimensions) {
@@ -730,7 +742,8 @@ TEST(Words, Arithmetic) {
   EXPECT_EQ(i.x + 10 * i.y + 100 * i.z + 1000 * i.w, 4321);
   EXPECT_EQ(make_float2(1, 2).y + make_double2(1, 2).x, 3);
   EXPECT_EQ(make_int2(1, 2).y + static_cast<int>(make_uint2(1, 2).x), 3);
-  EXPECT_EQ(sizeof(float4) + alignof(float4) + sizeof(float2) + alignof(float2) + alignof(double2) + alignof(int4) + alignof(uint4) + alignof(int2) + alignof(uint2), 112u);
+  EXPECT_EQ(sizeof(float4) + alignof(float4) + sizeof(float2) + alignof(float2) + alignof(double2) +
+                alignof(int4) + alignof(uint4) + alignof(int2) + alignof(uint2), 112u);
 }
 
 __global__ void helpers(float* out) {
