@@ -1,5 +1,5 @@
-// cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and the running sum rescaled
-// once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write, each a whole piece.
+// cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and the running sum
+// rescaled once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write.
 // Limits: rows dense, on 16-byte boundaries, a whole number of pieces; at least 1024 classes.
 #include <cstring>
 

@@ -17,7 +17,9 @@ template <class T>
 __device__ __forceinline__ Row<T> row(const View& v, std::int64_t r) { return {v.as<T>() + r * v.stride[0], v.stride[1], v.shape[1]}; }
 
 template <class T>
-__device__ __forceinline__ Accum<T> class_weight(const View& w, std::int64_t c) { return w.data ? static_cast<Accum<T>>(w.as<const T>()[c * w.stride[0]]) : Accum<T>(1); }
+__device__ __forceinline__ Accum<T> class_weight(const View& w, std::int64_t c) {
+  return w.data ? static_cast<Accum<T>>(w.as<const T>()[c * w.stride[0]]) : Accum<T>(1);
+}
 
 // The largest value seen, and the sum of exp(value - top).
 template <class A>
@@ -54,8 +56,8 @@ __device__ __forceinline__ Running<Accum<T>> visit_row(const Row<const T>& x, st
 
 // x: [classes], top and sum known to every thread of the row. Loss and lse are written by the thread whose first column is 0.
 template <class T, class Sum>
-__device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> top, Accum<T> sum, std::int64_t first, std::int64_t step,
-                                       Sum&& over_row) {
+__device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> top, Accum<T> sum, std::int64_t first,
+                                       std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
   // a row of -inf has counted its elements instead of exp(-inf - -inf): NaN, as the mathematics
@@ -68,7 +70,8 @@ __device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r
   if (first != 0) return;
   A loss = NAN;
   if (target == a.ignore_index) loss = 0;
-  else if (target >= 0 && target < x.n) loss = (1 - smoothing) * class_weight<T>(a.class_weight, target) * (log_sum - (static_cast<A>(x[target]) - top)) + spread;
+  else if (target >= 0 && target < x.n)
+    loss = (1 - smoothing) * class_weight<T>(a.class_weight, target) * (log_sum - (static_cast<A>(x[target]) - top)) + spread;
   a.lse.as<A>()[r * a.lse.stride[0]] = top + log_sum;
   a.loss.as<A>()[r * a.loss.stride[0]] = loss;
 }

@@ -29,7 +29,8 @@ __global__ void parameters_block(Parameters p) {
   A dw = 0, db = 0;
   if (threadIdx.x < count) {
     PlaneCursor k(threadIdx.x, blockDim.x, p.s);
-    for (std::int64_t e = threadIdx.x; e < count; e += blockDim.x, k.next()) add_parameters<T>(p, k.o, c, k.i, mean_of<A>(p, k.o, c), rstd_of<A>(p, k.o, c), dw, db);
+    for (std::int64_t e = threadIdx.x; e < count; e += blockDim.x, k.next())
+      add_parameters<T>(p, k.o, c, k.i, mean_of<A>(p, k.o, c), rstd_of<A>(p, k.o, c), dw, db);
   }
   dw = block_sum(dw, l);
   db = block_sum(db, l);

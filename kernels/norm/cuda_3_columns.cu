@@ -45,7 +45,9 @@ void batch_norm_columns(Queue& q, const BatchNormArgs& a) {
 }
 void batch_norm_grad_columns(Queue& q, const BatchNormGradArgs& a) {
   if (a.x.numel() == 0) return;
-  visit_float(a.x.dtype, [&]<class T>() { launch(q, backward_columns<T>, blocks_for(a.x.shape[1], 32, 1 << 30), dim3(32, 32), 0, backward_of(a), parameters_of(a)); });
+  visit_float(a.x.dtype, [&]<class T>() {
+    launch(q, backward_columns<T>, blocks_for(a.x.shape[1], 32, 1 << 30), dim3(32, 32), 0, backward_of(a), parameters_of(a));
+  });
 }
 
 }  // namespace graft::GRAFT_SIMT

@@ -1,6 +1,6 @@
-// Gradient of row_norm in one visit: a team (a warp up to 512 columns of f32, a block of 256 above) walks through its rows, holds dy and xhat of a row in registers,
-// writes dx and adds to dweight and dbias of its own columns; the teams' sums meet in a second launch in a fixed tree. Bytes: 2 reads and 1 write per element
-// instead of 6 and 1 (as in Apex's layer norm, without its atomics). Limits: rows on 16-byte boundaries, at most 16 elements per thread (4096 columns; f64: 2048).
+// Gradient of row_norm in one visit: a team (a warp up to 512 columns of f32, a block of 256 above) walks through its rows, holds dy and xhat of a row in
+// registers, writes dx and adds to dweight and dbias of its own columns; the teams' sums meet in a second launch in a fixed tree. Bytes: 2 reads and 1 write
+// per element instead of 6 and 1. Limits: rows on 16-byte boundaries, at most 16 elements per thread (4096 columns; f64: 2048).
 #include "kernels/norm/held.h"
 
 namespace graft::GRAFT_SIMT {
@@ -75,7 +75,8 @@ void row_norm_grad_held_row(Queue& q, const RowNormGradArgs& a) {
     if (rows > 0)
       visit_held<T, std::min(4, 16 / kPiece<T>)>(cols, [&]<int kThreads, int kPieces>() {
         using Team = RowTeam<kThreads, A>;
-        launch(q, held_row_grad<T, kThreads, kPieces>, blocks_for(teams.parts, Team::kTeams, 1 << 30), Team::kBlock, 0, backward_of(a), parts, teams.parts, teams.length);
+        const unsigned blocks = blocks_for(teams.parts, Team::kTeams, 1 << 30);
+        launch(q, held_row_grad<T, kThreads, kPieces>, blocks, Team::kBlock, 0, backward_of(a), parts, teams.parts, teams.length);
       });
     if (parts) launch(q, fold_parts<T>, blocks_for(cols, 32, 1 << 30), dim3(32, 32), 0, p, static_cast<const A*>(parts), teams.parts);
   });

@@ -85,10 +85,14 @@ struct Parameters {
 };
 
 inline Forward<RowKind> forward_of(const RowNormArgs& a) { return {RowKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, a.rms, false}; }
-inline Forward<GroupKind> forward_of(const GroupNormArgs& a) { return {GroupKind(a.x, a.groups), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, false}; }
+inline Forward<GroupKind> forward_of(const GroupNormArgs& a) {
+  return {GroupKind(a.x, a.groups), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, false};
+}
 inline Forward<BatchKind> forward_of(const BatchNormArgs& a) { return {BatchKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, !a.training}; }
 inline Backward<RowKind> backward_of(const RowNormGradArgs& a) { return {RowKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, a.rms, false}; }
-inline Backward<GroupKind> backward_of(const GroupNormGradArgs& a) { return {GroupKind(a.x, a.groups), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, false}; }
+inline Backward<GroupKind> backward_of(const GroupNormGradArgs& a) {
+  return {GroupKind(a.x, a.groups), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, false};
+}
 inline Backward<BatchKind> backward_of(const BatchNormGradArgs& a) { return {BatchKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, !a.training}; }
 inline Parameters parameters_of(const RowNormGradArgs& a) {
   return {a.dy, a.x, a.mean, a.rstd, a.dweight, a.dbias, a.x.shape[0], a.x.shape[1], 1, a.x.shape[1] + 1, a.rms, true, false};

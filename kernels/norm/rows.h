@@ -61,7 +61,9 @@ inline Cut cut(std::int64_t n, std::int64_t least, std::int64_t most_parts) {
 }
 inline Cut cut_rows(std::int64_t rows) { return cut(rows, 64, 256); }
 // A group over several blocks of at least 1024 elements, so many that 512 blocks or so are at work.
-inline Cut cut_group(std::int64_t groups, std::int64_t count) { return cut(count, 1024, std::clamp<std::int64_t>(512 / std::max<std::int64_t>(1, groups), 1, 128)); }
+inline Cut cut_group(std::int64_t groups, std::int64_t count) {
+  return cut(count, 1024, std::clamp<std::int64_t>(512 / std::max<std::int64_t>(1, groups), 1, 128));
+}
 // Rows held in registers: 16-byte pieces, up to held_pieces per thread. Gradients hold dy, x and two sums: half as many.
 constexpr std::int64_t piece_of(DType t) { return 16 / static_cast<std::int64_t>(size_of(t)); }
 constexpr std::int64_t held_pieces(DType t) { return t == DType::bf16 || t == DType::f16 ? 4 : 8; }

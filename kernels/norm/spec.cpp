@@ -56,7 +56,7 @@ std::vector<Spec> norm_specs() {
                                            {.n = 4, .c = 33, .s = 1, .fill = Fill::large_offset}, {.n = 4, .c = 33, .s = 1, .fill = Fill::denormal},
                                            // rows of the device rungs: by a warp and by a block in registers, with a tail of pieces and without, several blocks of rows
                                            {.n = 150, .c = 40, .s = 1}, {.n = 12, .c = 264, .s = 1}, {.n = 6, .c = 1040, .s = 1}, {.n = 1, .c = 4104, .s = 1, .rms = true},
-                                           {.n = 3, .c = 2500, .s = 1}, {.n = 2, .c = 1300, .s = 1, .fill = Fill::large_offset},
+                                           {.n = 2, .c = 2500, .s = 1}, {.n = 2, .c = 1300, .s = 1, .fill = Fill::large_offset},
                                            {.n = 2, .c = 64, .s = 1, .fill = Fill::large_offset}, {.n = 4096, .c = 1024, .s = 1, .bench = true}}) {
     Case<RowNormArgs> f;
     f.operands = {{.name = "x", .shape = {s.n, s.c}, .fill = s.fill}, {.name = "weight", .shape = {s.c}}, {.name = "bias", .shape = {s.c}},
@@ -83,7 +83,7 @@ std::vector<Spec> norm_specs() {
   for (const Shape& s : std::vector<Shape>{{.n = 2, .c = 6, .s = 15, .groups = 3, .layouts = kAll}, {.n = 3, .c = 4, .s = 9, .groups = 4}, {.n = 2, .c = 5, .s = 7},
                                            {.n = 2, .c = 8, .s = 33, .groups = 2, .affine = false}, {.n = 1, .c = 1, .s = 1}, {.n = 0, .c = 4, .s = 3, .groups = 2},
                                            {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::large_offset}, {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::equal},
-                                           {.n = 1, .c = 6, .s = 1500, .groups = 2}, {.n = 1, .c = 1, .s = 5000, .fill = Fill::large_offset},
+                                           {.n = 1, .c = 6, .s = 1400, .groups = 2}, {.n = 1, .c = 1, .s = 4200, .fill = Fill::large_offset},
                                            {.n = 8, .c = 64, .s = 784, .groups = 8, .bench = true}}) {
     const double n = static_cast<double>(s.c / s.groups * s.s);
     Case<GroupNormArgs> f;
@@ -108,9 +108,9 @@ std::vector<Spec> norm_specs() {
   std::vector<Case<BatchNormGradArgs>> batch_grad;
   for (const Shape& s : std::vector<Shape>{{.n = 4, .c = 3, .s = 35, .layouts = kAll}, {.n = 4, .c = 3, .s = 35, .training = false, .layouts = kAll},
                                            {.n = 9, .c = 5, .s = 1}, {.n = 5, .c = 4, .s = 100, .affine = false}, {.n = 2, .c = 2, .s = 20, .fill = Fill::large_offset},
-                                           {.n = 2, .c = 2, .s = 20, .fill = Fill::equal}, {.n = 3, .c = 2, .s = 1500},
-                                           {.n = 3, .c = 1, .s = 1500, .training = false}, {.n = 2, .c = 1, .s = 2500, .fill = Fill::large_offset},
-                                           {.n = 70, .c = 37, .s = 1}, {.n = 40, .c = 33, .s = 1, .fill = Fill::large_offset}, {.n = 32, .c = 64, .s = 784, .bench = true}}) {
+                                           {.n = 2, .c = 2, .s = 20, .fill = Fill::equal}, {.n = 3, .c = 2, .s = 1400},
+                                           {.n = 3, .c = 1, .s = 1400, .training = false}, {.n = 2, .c = 1, .s = 2100, .fill = Fill::large_offset},
+                                           {.n = 70, .c = 37, .s = 1}, {.n = 32, .c = 64, .s = 784, .bench = true}}) {
     const double n = static_cast<double>(s.n * s.s);
     const Role stat = s.training ? Role::out : Role::in;
     Case<BatchNormArgs> f;
