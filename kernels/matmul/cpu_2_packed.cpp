@@ -1,7 +1,8 @@
 // matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums stay f32).
-// Per block of k: all threads pack A and B, then tasks of kRowBlock x kColumnBlock of C run through tiles. Any strides: packing absorbs them.
-// Bound: 2 m n k FLOPs at the FMA rate. Packing moves 2 (m k + k n) elements: small beside the product, but a tenth of 2048^3 when each panel walks
-// the source alone (a new page per row), so the runs of a row are dealt out to several panels at once.
+// Per block of k: all threads pack B, then tasks of kRowBlock rows x one panel of columns of C run through tiles. The rows of A are packed by the thread
+// that works on them into a block of its own, which stays in its L2 from task to task. Any strides: packing absorbs them.
+// Bound: 2 m n k FLOPs at the FMA rate. Packing moves 2 (m k + k n) elements, a tenth of the time of 512^3 unless the source is read as a stream
+// and asked for ahead.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
 #include <hwy/foreach_target.h>
@@ -9,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <cstring>
+#include <vector>
 
 #include "kernels/matmul/packing.h"
 #include "kernels/matmul/plain.h"
@@ -35,26 +37,50 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
   }
 }
 
-// `panels` whole groups of W lines that lie side by side in memory: a row of the source is read in one run and dealt out to the panels, so that the
-// source is walked page by page. One panel at a time would touch a new page per row and wait for its translation.
+// Steps [begin, end) of whole groups whose lines lie side by side in memory: a row of the source is read in one run and dealt out to the panels, so that
+// the source is walked as a stream. One panel at a time would touch a new page per row and wait for its translation.
 template <std::int64_t W, class T>
-void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t k, T* HWY_RESTRICT dst) {
-  for (std::int64_t i = 0; i < k; ++i)
-    for (std::int64_t p = 0; p < panels; ++p) std::memcpy(dst + (p * k + i) * W, src + i * along + p * W, W * sizeof(T));
+void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t begin, std::int64_t end, T* HWY_RESTRICT dst, std::int64_t panel) {
+  constexpr std::int64_t kLine = 64 / sizeof(T), kAhead = 8;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const T* from = src + i * along;
+    const T* ahead = src + std::min(i + kAhead, end - 1) * along;
+    for (std::int64_t p = 0; p < panels; ++p) {
+      for (std::int64_t l = 0; l < W; l += kLine) hwy::Prefetch(ahead + p * W + l);
+      std::memcpy(dst + p * panel + i * W, from + p * W, W * sizeof(T));
+    }
+  }
 }
 
-// Lines [0, lines) in groups of `width`, each group a panel dst[k][width].
-template <class From, class T>
-void pack_lines(const From* src, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k, T* HWY_RESTRICT dst, std::int64_t width) {
-  std::int64_t done = 0;
-  if constexpr (std::is_same_v<From, T>) {
-    const std::int64_t whole = lines / width;
-    if (line == 1 && width == kTileRows) pack_side_by_side<kTileRows>(src, along, whole, k, dst), done = whole * width;
-    else if (line == 1 && width == 16) pack_side_by_side<16>(src, along, whole, k, dst), done = whole * width;
-    else if (line == 1 && width == 8) pack_side_by_side<8>(src, along, whole, k, dst), done = whole * width;
+// Lines (rows of A, columns of B) of k elements, as panels dst[lead][W]: all of them, or a task of some kPackElements, which is a run of steps where
+// lines lie side by side, else a run of lines.
+template <class From, class T, std::int64_t W>
+struct Packing {
+  const From* src;
+  std::int64_t line, along, lines, k, lead;
+  T* dst;
+
+  bool by_steps() const { return std::is_same_v<From, T> && line == 1; }
+  std::int64_t grain() const {
+    return std::max<std::int64_t>(1, by_steps() ? kPackElements / lines : kPackElements / (W * std::max<std::int64_t>(k, 1))) * (by_steps() ? 1 : W);
   }
-  for (; done < lines; done += width) pack_group(src + done * line, line, along, std::min(width, lines - done), k, dst + done * k, width);
-}
+  std::int64_t tasks() const { return ((by_steps() ? k : lines) + grain() - 1) / grain(); }
+  void task(std::int64_t t) const { run(t * grain(), std::min(by_steps() ? k : lines, (t + 1) * grain())); }
+  void all() const { run(0, by_steps() ? k : lines); }
+
+  void run(std::int64_t begin, std::int64_t end) const {
+    if constexpr (std::is_same_v<From, T>) {
+      if (by_steps()) {
+        const std::int64_t whole = lines / W;
+        pack_side_by_side<W>(src, along, whole, begin, end, dst, lead * W);
+        const From* rest = src + whole * W + begin * along;
+        if (whole * W < lines) pack_group(rest, line, along, lines - whole * W, end - begin, dst + (whole * lead + begin) * W, W);
+        return;
+      }
+    }
+    for (std::int64_t l = begin; l < end; l += W) pack_group(src + l * line, line, along, std::min(W, lines - l), k, dst + l * lead, W);
+  }
+};
 
 template <class From, class T>
 struct PackedProduct {
@@ -63,12 +89,13 @@ struct PackedProduct {
   T *packed_a, *packed_b, *sums;
 
   // One tile of C at (i, j): rows x columns of it exist.
-  void store(const Tile<T>& tile, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
+  template <int R>
+  void store(const Tile<T, R>& tile, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
     const hn::ScalableTag<T> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     if constexpr (std::is_same_v<From, T>) {
       const bool plain = a.alpha == 1 && (!last || a.epilogue != Epilogue::gelu) && (!last || !a.bias.data || a.bias.stride[0] == 1);
-      if (plain && rows == kTileRows && columns == 2 * lanes && a.c.stride[2] == 1) {
+      if (plain && rows == R && columns == 2 * lanes && a.c.stride[2] == 1) {
         const bool load = !first || a.accumulate;
         auto b0 = hn::Zero(d), b1 = hn::Zero(d);
         const bool bias = last && a.bias.data, relu = last && a.epilogue == Epilogue::relu;
@@ -77,7 +104,7 @@ struct PackedProduct {
           b1 = hn::LoadU(d, a.bias.as<const T>() + j + lanes);
         }
 #pragma GCC unroll 16
-        for (int r = 0; r < kTileRows; ++r) {
+        for (int r = 0; r < R; ++r) {
           T* row = c + (i + r) * a.c.stride[1] + j;
           auto v0 = tile.v[r][0], v1 = tile.v[r][1];
           if (load) {
@@ -117,61 +144,67 @@ struct PackedProduct {
       }
   }
 
-  // The tile's place in C is asked for before the product, which takes longer than memory does.
-  void fetch_rows(const From* c, std::int64_t rows) const {
-    for (std::int64_t r = 0; r < rows; ++r) hwy::Prefetch(c + r * a.c.stride[1]);
+  template <int R>
+  void tile(std::int64_t depth, const T* x, const T* y, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first,
+            bool last) const {
+    Tile<T, R> sum;
+    multiply_tile(depth, x, y, sum);
+    store(sum, c, i, j, rows, columns, first, last);
   }
 
-  void run(ThreadPool& pool, std::int64_t batch) const {
+  // The tile's place in C is asked for before the product, which takes longer than memory does.
+  void fetch_rows(const From* c, std::int64_t rows) const {
+    for (std::int64_t r = 0; r < rows; ++r) hwy::Prefetch(c + r * a.c.stride[1]), hwy::Prefetch(c + r * a.c.stride[1] + 64 / sizeof(From));
+  }
+
+  // `slots` blocks of A: as many as threads, or one where the product runs on one thread.
+  void run(ThreadPool& pool, std::int64_t batch, std::int64_t slots) const {
     const From* x = a.a.as<const From>() + batch * a.a.stride[0];
     const From* y = a.b.as<const From>() + batch * a.b.stride[0];
     From* c = a.c.as<From>() + batch * a.c.stride[0];
-    const std::int64_t nr = tile_columns<T>();
+    constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>()), kBlockTiles = kRowBlock / kTileRows;
+    // an even number of blocks of nearly the same number of tiles
+    const std::int64_t tiles = (p.m + kTileRows - 1) / kTileRows, blocks = std::min(tiles, 2 * ((tiles + 2 * kBlockTiles - 1) / (2 * kBlockTiles)));
+    std::vector<std::int64_t> held(static_cast<std::size_t>(slots));
     for (std::int64_t j0 = 0; j0 < p.n; j0 += kPanelColumns) {
-      const std::int64_t n = std::min(kPanelColumns, p.n - j0);
+      const std::int64_t n = std::min(kPanelColumns, p.n - j0), panels = (n + kColumns - 1) / kColumns;
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {
         const std::int64_t depth = std::min(p.depth, p.k - l0);
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
-        for (std::int64_t i0 = 0; i0 < p.m; i0 += kPanelRows) {
-          const std::int64_t m = std::min(kPanelRows, p.m - i0);
-          // pack, kPackLines lines per task; B only for the first rows
-          const std::int64_t b_lines = kPackLines / nr * nr, a_lines = kPackLines / kTileRows * kTileRows;
-          const std::int64_t b_tasks = i0 == 0 ? (n + b_lines - 1) / b_lines : 0, a_tasks = (m + a_lines - 1) / a_lines;
-          parallel_ranges(pool, b_tasks + a_tasks, 1, [&](std::int64_t t, std::int64_t) {
-            if (t < b_tasks) {
-              const std::int64_t j = t * b_lines;
-              pack_lines(y + l0 * a.b.stride[1] + (j0 + j) * a.b.stride[2], a.b.stride[2], a.b.stride[1], std::min(b_lines, n - j), depth, packed_b + j * depth, nr);
-            } else {
-              const std::int64_t i = (t - b_tasks) * a_lines;
-              pack_lines(x + (i0 + i) * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], std::min(a_lines, m - i), depth, packed_a + i * depth,
-                         kTileRows);
-            }
-          });
-          const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock, column_blocks = (n + kColumnBlock - 1) / kColumnBlock;
-          parallel_ranges(pool, row_blocks * column_blocks, 1, [&](std::int64_t t, std::int64_t) {
-            const std::int64_t ib = t % row_blocks * kRowBlock, jb = t / row_blocks * kColumnBlock;
-            for (std::int64_t j = jb; j < std::min(n, jb + kColumnBlock); j += nr)
-              for (std::int64_t i = ib; i < std::min(m, ib + kRowBlock); i += kTileRows) {
-                Tile<T> tile;
-                fetch_rows(c + (i0 + i) * a.c.stride[1] + (j0 + j) * a.c.stride[2], std::min<std::int64_t>(kTileRows, m - i));
-                multiply_tile(depth, packed_a + i * depth, packed_b + j * depth, tile);
-                store(tile, c, i0 + i, j0 + j, std::min<std::int64_t>(kTileRows, m - i), std::min(nr, n - j), first, last);
-              }
-          });
-        }
+        const Packing<From, T, kColumns> pack_b{y + l0 * a.b.stride[1] + j0 * a.b.stride[2], a.b.stride[2], a.b.stride[1], n, depth, p.lead, packed_b};
+        parallel_ranges(pool, pack_b.tasks(), 1, [&](std::int64_t t, std::int64_t) { pack_b.task(t); });
+        std::fill(held.begin(), held.end(), -1);
+        pool.run(blocks * panels, [&](std::int64_t t, int worker) {
+          const std::int64_t block = t / panels, j = t % panels * kColumns, slot = worker % slots;
+          const std::int64_t begin = tiles * block / blocks * kTileRows, end = std::min(p.m, tiles * (block + 1) / blocks * kTileRows);
+          T* own = packed_a + slot * static_cast<std::int64_t>(p.a_elements);
+          if (std::int64_t& mine = held[static_cast<std::size_t>(slot)]; mine != block) {
+            mine = block;
+            Packing<From, T, kTileRows>{x + begin * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], end - begin, depth, p.lead, own}.all();
+          }
+          for (std::int64_t i = begin; i < end; i += kTileRows) {
+            const std::int64_t rows = std::min<std::int64_t>(kTileRows, p.m - i), columns = std::min(kColumns, n - j);
+            fetch_rows(c + i * a.c.stride[1] + (j0 + j) * a.c.stride[2], rows);
+            const T *pa = own + (i - begin) * p.lead, *pb = packed_b + j * p.lead;
+            if (rows > kTileRows / 3 * 2) tile<kTileRows>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
+            else if (rows > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
+            else tile<kTileRows / 3>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
+          }
+        });
       }
     }
   }
 };
 
 // scratch holds the panels of one product
-void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::byte* scratch) {
+void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::byte* scratch, std::int64_t slots) {
   visit_float(a.c.dtype, [&]<class From>() {
     using T = Accum<From>;
     const PackPlan p = pack_plan(a);
+    const std::size_t a_elements = p.a_elements * static_cast<std::size_t>(slots);
     T* base = reinterpret_cast<T*>(scratch);
-    const PackedProduct<From, T> product{a, p, base, base + p.a_elements, p.sum_elements ? base + p.a_elements + p.b_elements : nullptr};
-    product.run(pool, batch);
+    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr};
+    product.run(pool, batch, slots);
   });
 }
 
@@ -183,15 +216,15 @@ namespace graft {
 HWY_EXPORT(packed_any);
 
 namespace {
-std::size_t one_product(const MatmulArgs& a) {
+std::size_t one_product(const MatmulArgs& a, std::int64_t slots) {
   const PackPlan p = pack_plan(a);
-  const std::size_t bytes = (p.a_elements + p.b_elements + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
+  const std::size_t bytes = (p.a_elements * static_cast<std::size_t>(slots) + p.b_elements + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
   return (bytes + 63) / 64 * 64;
 }
 }  // namespace
 
 std::size_t matmul_packed_scratch(const MatmulArgs& a, int threads) {
-  return one_product(a) * (batch_in_parallel(a) ? static_cast<std::size_t>(threads) : 1);
+  return batch_in_parallel(a) ? one_product(a, 1) * static_cast<std::size_t>(threads) : one_product(a, threads);
 }
 
 void matmul_packed(Queue& q, const MatmulArgs& a) {
@@ -199,11 +232,11 @@ void matmul_packed(Queue& q, const MatmulArgs& a) {
   std::byte* scratch = q.scratch(matmul_packed_scratch(a, q.threads()));
   const auto product = HWY_DYNAMIC_DISPATCH(packed_any);
   if (!batch_in_parallel(a)) {
-    for (std::int64_t b = 0; b < a.c.shape[0]; ++b) product(q.pool(), a, b, scratch);
+    for (std::int64_t b = 0; b < a.c.shape[0]; ++b) product(q.pool(), a, b, scratch, q.threads());
     return;
   }
-  const std::size_t stride = one_product(a);  // inside a task the pool runs inline, so each product stays on its thread
-  q.pool().run(a.c.shape[0], [&](std::int64_t b, int worker) { product(q.pool(), a, b, scratch + stride * static_cast<std::size_t>(worker)); });
+  const std::size_t stride = one_product(a, 1);  // inside a task the pool runs inline, so each product stays on its thread
+  q.pool().run(a.c.shape[0], [&](std::int64_t b, int worker) { product(q.pool(), a, b, scratch + stride * static_cast<std::size_t>(worker), 1); });
 }
 }  // namespace graft
 #endif

@@ -8,6 +8,7 @@
 #define GRAFT_SIMD_GEMM_INL_H
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstdint>
@@ -25,26 +26,26 @@ inline constexpr int kTileRows = 6;
 template <class T>
 HWY_INLINE std::int64_t tile_columns() { return static_cast<std::int64_t>(2 * hn::Lanes(hn::ScalableTag<T>())); }
 
-template <class T>
+template <class T, int R = kTileRows>
 struct Tile {
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
-  V v[kTileRows][2];
+  V v[R][2];
 };
 
-// a: [k][kTileRows], b: [k][tile_columns]
-template <class T>
-HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, Tile<T>& out) {
+// The first R rows of a tile. a: [k][kTileRows], b: [k][tile_columns]
+template <class T, int R>
+HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, Tile<T, R>& out) {
   const hn::ScalableTag<T> d;
   const auto lanes = hn::Lanes(d);
   using V = hn::Vec<decltype(d)>;
-  V c[kTileRows][2];
+  V c[R][2];
 #pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) c[r][0] = c[r][1] = hn::Zero(d);
+  for (int r = 0; r < R; ++r) c[r][0] = c[r][1] = hn::Zero(d);
   for (std::int64_t i = 0; i < k; ++i) {
     const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) {
+    for (int r = 0; r < R; ++r) {
       const V x = hn::Set(d, a[r]);
       c[r][0] = hn::MulAdd(x, b0, c[r][0]);
       c[r][1] = hn::MulAdd(x, b1, c[r][1]);
@@ -53,18 +54,18 @@ HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, const T* 
     b += 2 * lanes;
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) {
+  for (int r = 0; r < R; ++r) {
     out.v[r][0] = c[r][0];
     out.v[r][1] = c[r][1];
   }
 }
 
 // A tile in memory, rows of tile_columns: what partial tiles and converting stores work on.
-template <class T>
-HWY_INLINE void spill_tile(const Tile<T>& t, T* buffer) {
+template <class T, int R>
+HWY_INLINE void spill_tile(const Tile<T, R>& t, T* buffer) {
   const hn::ScalableTag<T> d;
   const auto lanes = hn::Lanes(d);
-  for (int r = 0; r < kTileRows; ++r) {
+  for (int r = 0; r < R; ++r) {
     hn::StoreU(t.v[r][0], d, buffer + static_cast<std::size_t>(r) * 2 * lanes);
     hn::StoreU(t.v[r][1], d, buffer + static_cast<std::size_t>(r) * 2 * lanes + lanes);
   }
@@ -72,47 +73,57 @@ HWY_INLINE void spill_tile(const Tile<T>& t, T* buffer) {
 inline constexpr std::size_t kTileBuffer = kTileRows * 2 * (HWY_MAX_BYTES / 4);  // elements that hold any tile
 
 // dst[k][group] = src[g * step + k] for g < group: rows that are dense along k, laid side by side. group is a multiple of 2.
-// 4 x 4 blocks are transposed in registers; dst rows are `width` apart.
+// 4 x 4 blocks are transposed in registers; dst rows are `width` apart. k goes in blocks whose part of dst stays in L1, and the rows
+// after the next are asked for ahead: the short runs of a row are over before the hardware has seen a stream.
 inline void pack_transposed(const float* src, std::int64_t step, std::int64_t group, std::int64_t k, float* dst, std::int64_t width) {
-  std::int64_t g = 0;
+  constexpr std::int64_t kBlock = 64;
+  for (std::int64_t i0 = 0; i0 < k; i0 += kBlock) {
+    const std::int64_t end = i0 + kBlock < k ? i0 + kBlock : k;
+    std::int64_t g = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  for (; g + 4 <= group; g += 4) {
-    const float* s = src + g * step;
-    std::int64_t i = 0;
-    for (; i + 4 <= k; i += 4) {
-      const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i), r3 = hn::LoadU(d, s + 3 * step + i);
-      const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
-      const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
-      hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + i * width + g);
-      hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + (i + 1) * width + g);
-      hn::StoreU(hn::InterleaveLower(d, e, f), d, dst + (i + 2) * width + g);
-      hn::StoreU(hn::InterleaveUpper(d, e, f), d, dst + (i + 3) * width + g);
+    const hn::FixedTag<float, 4> d;
+    for (; g + 4 <= group; g += 4) {
+      const float* s = src + g * step;
+      // rows g + 8 .. g + 11 of this block, or the first of the next
+      const float* ahead = g + 8 < group ? s + 8 * step : s + (8 - group) * step + kBlock;
+      const bool fetch = g + 8 < group ? g + 12 <= group : end < k && group >= 12;
+      std::int64_t i = i0;
+      for (; i + 4 <= end; i += 4) {
+        if (fetch && (i - i0) % 16 == 0)
+          for (std::int64_t l = 0; l < 4; ++l) hwy::Prefetch(ahead + l * step + i);
+        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i), r3 = hn::LoadU(d, s + 3 * step + i);
+        const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
+        const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
+        hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + i * width + g);
+        hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + (i + 1) * width + g);
+        hn::StoreU(hn::InterleaveLower(d, e, f), d, dst + (i + 2) * width + g);
+        hn::StoreU(hn::InterleaveUpper(d, e, f), d, dst + (i + 3) * width + g);
+      }
+      for (; i < end; ++i)
+        for (std::int64_t l = 0; l < 4; ++l) dst[i * width + g + l] = s[l * step + i];
     }
-    for (; i < k; ++i)
-      for (std::int64_t l = 0; l < 4; ++l) dst[i * width + g + l] = s[l * step + i];
-  }
-  if (g + 2 <= group) {  // the last two of six
-    const hn::Half<decltype(d)> half;
-    const float *s = src + g * step, *t = s + step;
-    std::int64_t i = 0;
-    for (; i + 4 <= k; i += 4) {
-      const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, t + i);
-      const auto a = hn::InterleaveLower(d, r0, r1), b = hn::InterleaveUpper(d, r0, r1);
-      hn::StoreU(hn::LowerHalf(half, a), half, dst + i * width + g);
-      hn::StoreU(hn::UpperHalf(half, a), half, dst + (i + 1) * width + g);
-      hn::StoreU(hn::LowerHalf(half, b), half, dst + (i + 2) * width + g);
-      hn::StoreU(hn::UpperHalf(half, b), half, dst + (i + 3) * width + g);
+    if (g + 2 <= group) {  // the last two of six
+      const hn::Half<decltype(d)> half;
+      const float *s = src + g * step, *t = s + step;
+      std::int64_t i = i0;
+      for (; i + 4 <= end; i += 4) {
+        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, t + i);
+        const auto a = hn::InterleaveLower(d, r0, r1), b = hn::InterleaveUpper(d, r0, r1);
+        hn::StoreU(hn::LowerHalf(half, a), half, dst + i * width + g);
+        hn::StoreU(hn::UpperHalf(half, a), half, dst + (i + 1) * width + g);
+        hn::StoreU(hn::LowerHalf(half, b), half, dst + (i + 2) * width + g);
+        hn::StoreU(hn::UpperHalf(half, b), half, dst + (i + 3) * width + g);
+      }
+      for (; i < end; ++i) {
+        dst[i * width + g] = s[i];
+        dst[i * width + g + 1] = t[i];
+      }
+      g += 2;
     }
-    for (; i < k; ++i) {
-      dst[i * width + g] = s[i];
-      dst[i * width + g + 1] = t[i];
-    }
-    g += 2;
-  }
 #endif
-  for (; g < group; ++g)
-    for (std::int64_t i = 0; i < k; ++i) dst[i * width + g] = src[g * step + i];
+    for (; g < group; ++g)
+      for (std::int64_t i = i0; i < end; ++i) dst[i * width + g] = src[g * step + i];
+  }
 }
 
 }  // namespace graft::HWY_NAMESPACE
