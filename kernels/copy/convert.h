@@ -1,9 +1,10 @@
-// One element from any dtype to any dtype, by the rules of copy.h.
+// One element from any dtype to any dtype, by the rules of copy.h. constexpr, because nvcc lets device code call that.
 #pragma once
 #include <limits>
 #include <type_traits>
 
 #include "kernels/core/dtype.h"
+#include "kernels/core/view.h"
 
 namespace graft {
 
@@ -11,7 +12,7 @@ template <class T>
 inline constexpr bool kIsFloatElement = std::is_floating_point_v<T> || std::is_same_v<T, bf16> || std::is_same_v<T, f16>;
 
 template <class To, class From>
-To convert(From x) {
+constexpr To convert(From x) {
   if constexpr (std::is_same_v<To, From>) {
     return x;
   } else if constexpr (std::is_same_v<To, bool>) {
@@ -32,6 +33,19 @@ To convert(From x) {
   } else {
     return static_cast<To>(x);  // integers wrap
   }
+}
+
+// element i of the row-major order
+template <class From, class To>
+constexpr void copy_one(const View& in, const View& out, std::int64_t i) {
+  std::int64_t from = 0, to = 0;
+  for (int d = out.rank - 1; d >= 0; --d) {
+    const std::int64_t c = i % out.shape[d];
+    i /= out.shape[d];
+    from += c * in.stride[d];
+    to += c * out.stride[d];
+  }
+  out.as<To>()[to] = convert<To>(in.as<const From>()[from]);
 }
 
 }  // namespace graft

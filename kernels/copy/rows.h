@@ -9,4 +9,6 @@ void copy_naive(Queue& q, const CopyArgs& a);
 void copy_runs(Queue& q, const CopyArgs& a);
 void copy_simd(Queue& q, const CopyArgs& a);
 
+GRAFT_SIMT_ROW(copy_thread_element, CopyArgs);
+
 }  // namespace graft

@@ -22,6 +22,8 @@ const Family<CopyArgs>& copy_family() {
       host("naive", copy_naive, any<CopyArgs>, 1, "element by element"),
       host("cpu.1_runs", copy_runs, any<CopyArgs>, 10, "merged runs: memcpy, tiles for transpositions"),
       host("cpu.2_simd", copy_simd, dense_f32_half, 20, "f32 to or from 16-bit floats, whole vectors"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(copy_thread_element), any<CopyArgs>, 1, "one thread per element"},
   });
   return family;
 }

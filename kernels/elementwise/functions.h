@@ -1,4 +1,5 @@
 // What each elementwise operation computes, on numbers: one function for floats of any precision, one for integers (in i64, wrapping).
+// constexpr, because nvcc lets device code call that.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -26,18 +27,18 @@ constexpr bool takes_integers(E op) {
 }
 
 template <class A>
-A sigmoid_of(A x) { return 1 / (1 + std::exp(-x)); }
+constexpr A sigmoid_of(A x) { return 1 / (1 + std::exp(-x)); }
 template <class A>
-A softplus_of(A x) { return (x > 0 ? x : A(0)) + std::log1p(std::exp(-std::abs(x))); }
+constexpr A softplus_of(A x) { return (x > 0 ? x : A(0)) + std::log1p(std::exp(-std::abs(x))); }
 // Python's remainder: the sign of the divisor.
 template <class A>
-A mod_of(A a, A b) {
+constexpr A mod_of(A a, A b) {
   const A r = std::fmod(a, b);
   if (r == 0) return std::copysign(A(0), b);
   return (r < 0) != (b < 0) ? r + b : r;
 }
 template <class A>
-A floor_div_of(A a, A b) {
+constexpr A floor_div_of(A a, A b) {
   if (b == 0) return a / b;
   const A r = std::fmod(a, b);
   A q = (a - r) / b;
@@ -49,7 +50,7 @@ A floor_div_of(A a, A b) {
 inline constexpr double kSqrtHalf = 0.70710678118654752440, kInvSqrt2Pi = 0.39894228040143267794, kSqrt2OverPi = 0.79788456080286535588;
 
 template <E op, class A>
-inline A float_op(A a, A b, A c, A s0, A s1) {
+constexpr A float_op(A a, A b, A c, A s0, A s1) {
   if constexpr (op == E::neg) return -a;
   else if constexpr (op == E::abs) return std::abs(a);
   else if constexpr (op == E::sign) return a > 0 ? A(1) : a < 0 ? A(-1) : a;
@@ -133,8 +134,8 @@ inline A float_op(A a, A b, A c, A s0, A s1) {
 }
 
 // Integers compute in i64 and wrap, as the hardware does; a division by zero gives 0, as NumPy's does.
-inline std::int64_t wrap(std::uint64_t x) { return static_cast<std::int64_t>(x); }
-inline std::int64_t integer_power(std::int64_t base, std::int64_t exponent) {
+constexpr std::int64_t wrap(std::uint64_t x) { return static_cast<std::int64_t>(x); }
+constexpr std::int64_t integer_power(std::int64_t base, std::int64_t exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 ? -1 : 1) : 0;
   std::uint64_t r = 1, b = static_cast<std::uint64_t>(base);
   for (; exponent; exponent >>= 1, b *= b)
@@ -142,7 +143,7 @@ inline std::int64_t integer_power(std::int64_t base, std::int64_t exponent) {
   return wrap(r);
 }
 template <E op>
-inline std::int64_t integer_op(std::int64_t a, std::int64_t b, std::int64_t c, double s0, double s1) {
+constexpr std::int64_t integer_op(std::int64_t a, std::int64_t b, std::int64_t c, double s0, double s1) {
   const auto ua = static_cast<std::uint64_t>(a), ub = static_cast<std::uint64_t>(b);
   if constexpr (op == E::neg) return wrap(0 - ua);
   else if constexpr (op == E::abs) return a < 0 ? wrap(0 - ua) : a;
@@ -187,7 +188,7 @@ inline std::int64_t integer_op(std::int64_t a, std::int64_t b, std::int64_t c, d
 
 // A is double for ref, Accum<T> otherwise; integers are always i64.
 template <E op, class T, class A>
-inline auto element_op(T a, T b, T c, double s0, double s1) {
+constexpr auto element_op(T a, T b, T c, double s0, double s1) {
   if constexpr (std::is_integral_v<T>) {
     return integer_op<op>(a, b, c, s0, s1);
   } else {
@@ -197,7 +198,7 @@ inline auto element_op(T a, T b, T c, double s0, double s1) {
 
 // f.operator()<op>() for the op at hand.
 template <class F>
-void visit_op(E op, F&& f) {
+constexpr void visit_op(E op, F&& f) {
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (void)((static_cast<int>(op) == I ? (f.template operator()<static_cast<E>(I)>(), true) : false) || ...);
   }(std::make_integer_sequence<int, static_cast<int>(E::kCount)>());

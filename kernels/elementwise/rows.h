@@ -10,4 +10,6 @@ void elementwise_runs(Queue& q, const ElementwiseArgs& a);
 void elementwise_simd(Queue& q, const ElementwiseArgs& a);
 bool has_vector_form(ElementwiseOp op);
 
+GRAFT_SIMT_ROW(elementwise_thread_element, ElementwiseArgs);
+
 }  // namespace graft

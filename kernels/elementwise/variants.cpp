@@ -45,6 +45,8 @@ const Family<ElementwiseArgs>& elementwise_family() {
       host("naive", elementwise_naive, served, 1, "element by element"),
       host("cpu.1_runs", elementwise_runs, served, 10, "merged runs, loops that the compiler vectorises"),
       host("cpu.2_simd", elementwise_simd, vectors, 20, "whole vectors, own exp, log, tanh and erf"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(elementwise_thread_element), served, 1, "one thread per element"},
   });
   return family;
 }

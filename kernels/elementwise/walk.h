@@ -5,7 +5,7 @@
 namespace graft {
 
 template <E op, class T, class A>
-void elementwise_walk(const ElementwiseArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void elementwise_walk(const ElementwiseArgs& a, std::int64_t begin, std::int64_t end) {
   using Out = std::conditional_t<is_predicate(op), bool, T>;
   constexpr int n = arity(op);
   for (std::int64_t i = begin; i < end; ++i) {

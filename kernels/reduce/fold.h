@@ -26,7 +26,7 @@ struct Fold {
     if constexpr (std::is_integral_v<A>) return std::numeric_limits<A>::max();
     else return std::numeric_limits<A>::infinity();
   }
-  void add(A x, std::int64_t i) {
+  constexpr void add(A x, std::int64_t i) {
     if constexpr (op == R::sum || op == R::mean) v = plus(v, x);
     else if constexpr (op == R::sum_of_squares) v = plus(v, times(x, x));
     else if constexpr (op == R::prod) v = times(v, x);
@@ -36,12 +36,12 @@ struct Fold {
     else if constexpr (op == R::min) v = x < v || x != x ? x : v;
     else take(x, i);
   }
-  void merge(const Fold& o) {
+  constexpr void merge(const Fold& o) {
     if constexpr (op == R::sum_of_squares) v = plus(v, o.v);
     else if constexpr (is_index(op)) { if (o.at >= 0) take(o.v, o.at); }
     else add(o.v, 0);
   }
-  auto result(std::int64_t n) const {
+  constexpr auto result(std::int64_t n) const {
     if constexpr (is_index(op)) return at;
     else if constexpr (op == R::mean) return v / static_cast<A>(n);
     else return v;
@@ -49,15 +49,15 @@ struct Fold {
 
  private:
   // The extreme with the smallest index; a NaN beats every number and the first NaN stays.
-  void take(A x, std::int64_t i) {
+  constexpr void take(A x, std::int64_t i) {
     const bool better = op == R::argmax ? x > v : x < v;
     if (at < 0 || (v == v && (x != x || better)) || (i < at && (x == v || (x != x && v != v)))) { v = x; at = i; }
   }
-  static A plus(A a, A b) {
+  static constexpr A plus(A a, A b) {
     if constexpr (std::is_integral_v<A>) return static_cast<A>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
     else return a + b;
   }
-  static A times(A a, A b) {
+  static constexpr A times(A a, A b) {
     if constexpr (std::is_integral_v<A>) return static_cast<A>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
     else return a * b;
   }
@@ -88,7 +88,7 @@ template <R op, class T>
 using ReduceOut = std::conditional_t<is_index(op) || ((op == R::sum || op == R::prod) && std::is_integral_v<T>), std::int64_t, T>;
 
 template <class Out, class V>
-Out reduced(V v) {
+constexpr Out reduced(V v) {
   if constexpr (std::is_same_v<Out, bool>) return v != 0;
   else return static_cast<Out>(v);
 }

@@ -9,7 +9,7 @@ namespace graft {
 
 // outputs [begin, end) of outer * inner
 template <R op, class T, class A>
-void reduce_walk(const ReduceArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void reduce_walk(const ReduceArgs& a, std::int64_t begin, std::int64_t end) {
   using Out = ReduceOut<op, T>;
   const std::int64_t n = a.in.shape[1], inner = a.in.shape[2];
   for (std::int64_t i = begin; i < end; ++i) {
@@ -22,7 +22,7 @@ void reduce_walk(const ReduceArgs& a, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T, class A>
-void cumsum_walk(const CumsumArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void cumsum_walk(const CumsumArgs& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = a.in.shape[1], inner = a.in.shape[2];
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t o = i / inner, j = i % inner;
@@ -38,7 +38,7 @@ void cumsum_walk(const CumsumArgs& a, std::int64_t begin, std::int64_t end) {
 
 // a stands before b: smaller (or larger) first, NaN as the largest of all. Strict, so that equal elements keep their order.
 template <class T>
-bool before(T a, T b, bool descending) {
+constexpr bool before(T a, T b, bool descending) {
   if constexpr (!std::is_integral_v<T>) {
     const auto x = static_cast<Accum<T>>(a), y = static_cast<Accum<T>>(b);
     const bool nx = x != x, ny = y != y;

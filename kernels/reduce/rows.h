@@ -17,4 +17,8 @@ void sort_ref(Queue& q, const SortArgs& a);
 void sort_naive(Queue& q, const SortArgs& a);
 void sort_partial(Queue& q, const SortArgs& a);
 
+GRAFT_SIMT_ROW(reduce_thread_output, ReduceArgs);
+GRAFT_SIMT_ROW(cumsum_thread_line, CumsumArgs);
+GRAFT_SIMT_ROW(sort_thread_place, SortArgs);
+
 }  // namespace graft

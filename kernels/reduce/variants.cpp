@@ -34,6 +34,8 @@ const Family<ReduceArgs>& reduce_family() {
       host("naive", reduce_naive, served, 1, "one output after the other"),
       host("cpu.1_blocks", reduce_blocks, served, 10, "columns side by side, long axes in blocks", reduce_blocks_scratch),
       host("cpu.2_simd", reduce_simd, vectors, 20, "whole vectors along rows or columns", reduce_blocks_scratch),
+  }, {
+      {"0_thread_output", GRAFT_BODIES(reduce_thread_output), served, 1, "one thread per output"},
   });
   return family;
 }
@@ -42,6 +44,8 @@ const Family<CumsumArgs>& cumsum_family() {
   static const Family<CumsumArgs> family("cumsum", {
       host("ref", cumsum_ref, any<CumsumArgs>, 0, "running sums in double"),
       host("naive", cumsum_naive, any<CumsumArgs>, 1, "running sums, one row per task"),
+  }, {
+      {"0_thread_line", GRAFT_BODIES(cumsum_thread_line), any<CumsumArgs>, 1, "one thread per line"},
   });
   return family;
 }
@@ -51,6 +55,8 @@ const Family<SortArgs>& sort_family() {
       host("ref", sort_ref, any<SortArgs>, 0, "stable merge sort of positions, one thread"),
       host("naive", sort_naive, any<SortArgs>, 1, "stable merge sort of positions, one row per task"),
       host("cpu.1_partial", sort_partial, few, 10, "a heap of the first k"),
+  }, {
+      {"0_thread_place", GRAFT_BODIES(sort_thread_place), any<SortArgs>, 1, "one thread per element counts what stands before it"},
   });
   return family;
 }
