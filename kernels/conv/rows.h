@@ -22,4 +22,8 @@ void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a);
 // dbias alone; part of the weight gradient's faster rows.
 void conv_bias_grad(Queue& q, const ConvWeightGradArgs& a);
 
+GRAFT_SIMT_ROW(conv_direct, ConvArgs);
+GRAFT_SIMT_ROW(conv_direct_input_grad, ConvInputGradArgs);
+GRAFT_SIMT_ROW(conv_direct_weight_grad, ConvWeightGradArgs);
+
 }  // namespace graft

@@ -43,6 +43,8 @@ const Family<ConvArgs>& conv_family() {
       host("naive", conv_naive, any<ConvArgs>, 1, "plain loops, sums in the accumulation type"),
       host("cpu.1_rows", conv_rows_forward, rows, 10, "a row of outputs at a time, one tap held fixed"),
       host("cpu.2_offsets", conv_offsets_forward, offsets, 20, "register tiles over offset tables, nothing unfolded"),
+  }, {
+      {"0_direct", GRAFT_BODIES(conv_direct), any<ConvArgs>, 1, "one thread per output"},
   });
   return family;
 }
@@ -53,6 +55,8 @@ const Family<ConvInputGradArgs>& conv_input_grad_family() {
       host("naive", conv_input_grad_naive, any<ConvInputGradArgs>, 1, "gather per dx element, sums in the accumulation type"),
       host("cpu.1_rows", conv_rows_input_grad, grad_rows, 10, "a row of dx at a time, one tap held fixed"),
       host("cpu.2_offsets", conv_offsets_input_grad, grad_offsets, 20, "register tiles over offset tables, one pass per stride phase"),
+  }, {
+      {"0_direct", GRAFT_BODIES(conv_direct_input_grad), any<ConvInputGradArgs>, 1, "one thread per dx element gathers"},
   });
   return family;
 }
@@ -63,6 +67,8 @@ const Family<ConvWeightGradArgs>& conv_weight_grad_family() {
       host("naive", conv_weight_grad_naive, any<ConvWeightGradArgs>, 1, "plain loops per filter tap, sums in the accumulation type"),
       host("cpu.1_rows", conv_rows_weight_grad, weight_rows, 10, "rows of dy against shifted rows of x, eight partial sums"),
       host("cpu.2_offsets", conv_offsets_weight_grad, weight_offsets, 20, "register tiles of taps x channels, steps are pixels"),
+  }, {
+      {"0_direct", GRAFT_BODIES(conv_direct_weight_grad), any<ConvWeightGradArgs>, 1, "one thread per filter tap, no atomics"},
   });
   return family;
 }

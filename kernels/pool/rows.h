@@ -24,4 +24,9 @@ void avg_pool_grad_naive(Queue& q, const AvgPoolGradArgs& a);
 void avg_pool_grad_pairs(Queue& q, const AvgPoolGradArgs& a);
 void avg_pool_grad_channels(Queue& q, const AvgPoolGradArgs& a);
 
+GRAFT_SIMT_ROW(max_pool_thread_output, MaxPoolArgs);
+GRAFT_SIMT_ROW(max_pool_grad_thread_element, MaxPoolGradArgs);
+GRAFT_SIMT_ROW(avg_pool_thread_output, AvgPoolArgs);
+GRAFT_SIMT_ROW(avg_pool_grad_thread_element, AvgPoolGradArgs);
+
 }  // namespace graft

@@ -57,6 +57,8 @@ const Family<MaxPoolArgs>& max_pool_family() {
       host("naive", max_pool_naive, any<MaxPoolArgs>, 1, "plain loops, planes over threads"),
       host("cpu.1_pairs", max_pool_pairs, pairs, 10, "2 x 2 windows, even and odd columns parted on load"),
       host("cpu.1_channels", max_pool_channels, channels, 11, "channels last, a vector of channels per position"),
+  }, {
+      {"0_thread_output", GRAFT_BODIES(max_pool_thread_output), any<MaxPoolArgs>, 1, "one thread per output"},
   });
   return family;
 }
@@ -67,6 +69,8 @@ const Family<MaxPoolGradArgs>& max_pool_grad_family() {
       host("naive", max_pool_grad_naive, any<MaxPoolGradArgs>, 1, "gather per dx element, sums in the accumulation type"),
       host("cpu.1_pairs", max_pool_grad_pairs, grad_pairs, 10, "2 x 2 windows, both columns woven on store"),
       host("cpu.1_channels", max_pool_grad_channels, grad_channels, 11, "channels last, a vector of channels per position"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(max_pool_grad_thread_element), any<MaxPoolGradArgs>, 1, "one thread per dx element gathers"},
   });
   return family;
 }
@@ -77,6 +81,8 @@ const Family<AvgPoolArgs>& avg_pool_family() {
       host("naive", avg_pool_naive, any<AvgPoolArgs>, 1, "plain loops, sums in the accumulation type"),
       host("cpu.1_pairs", avg_pool_pairs, average_pairs, 10, "2 x 2 windows, even and odd columns parted on load"),
       host("cpu.1_channels", avg_pool_channels, average_channels, 11, "channels last, a vector of channels per position"),
+  }, {
+      {"0_thread_output", GRAFT_BODIES(avg_pool_thread_output), any<AvgPoolArgs>, 1, "one thread per output"},
   });
   return family;
 }
@@ -87,6 +93,8 @@ const Family<AvgPoolGradArgs>& avg_pool_grad_family() {
       host("naive", avg_pool_grad_naive, any<AvgPoolGradArgs>, 1, "gather per dx element, sums in the accumulation type"),
       host("cpu.1_pairs", avg_pool_grad_pairs, average_grad_pairs, 10, "2 x 2 windows, a quarter of dy woven on store"),
       host("cpu.1_channels", avg_pool_grad_channels, average_grad_channels, 11, "channels last, a vector of channels per position"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(avg_pool_grad_thread_element), any<AvgPoolGradArgs>, 1, "one thread per dx element gathers"},
   });
   return family;
 }
