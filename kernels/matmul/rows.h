@@ -10,4 +10,6 @@ void matmul_blocked(Queue& q, const MatmulArgs& a);
 void matmul_packed(Queue& q, const MatmulArgs& a);
 std::size_t matmul_packed_scratch(const MatmulArgs& a, int threads);
 
+GRAFT_SIMT_ROW(matmul_thread_product, MatmulArgs);
+
 }  // namespace graft

@@ -18,6 +18,8 @@ const Family<MatmulArgs>& matmul_family() {
       host("naive", matmul_naive, any<MatmulArgs>, 1, "one product sum after the other"),
       host("cpu.1_blocked", matmul_blocked, b_rows, 10, "rows of sums, B read along its rows"),
       host("cpu.2_packed", matmul_packed, worth_packing, 20, "packed panels, register tiles", matmul_packed_scratch),
+  }, {
+      {"0_naive", GRAFT_BODIES(matmul_thread_product), any<MatmulArgs>, 1, "one thread per element of C"},
   });
   return family;
 }
