@@ -14,8 +14,12 @@ void embed_rows(Queue& q, const EmbedArgs& a) {
   parallel_ranges(q.pool(), a.out.shape[0], std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, dim)), [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t id = a.ids.as<const std::int64_t>()[i * a.ids.stride[0]];
-      std::memcpy(a.out.as<std::byte>() + static_cast<std::size_t>(i * a.out.stride[0]) * size,
-                  a.table.as<const std::byte>() + static_cast<std::size_t>(id * a.table.stride[0]) * size, static_cast<std::size_t>(dim) * size);
+      std::byte* out = a.out.as<std::byte>() + static_cast<std::size_t>(i * a.out.stride[0]) * size;
+      if (id < 0 || id >= a.table.shape[0]) {
+        std::memset(out, is_float(a.out.dtype) ? 0xff : 0, static_cast<std::size_t>(dim) * size);  // all bits set: a NaN of any width
+        continue;
+      }
+      std::memcpy(out, a.table.as<const std::byte>() + static_cast<std::size_t>(id * a.table.stride[0]) * size, static_cast<std::size_t>(dim) * size);
     }
   });
 }
@@ -23,11 +27,15 @@ void embed_rows(Queue& q, const EmbedArgs& a) {
 void embed_grad_sorted(Queue& q, const EmbedGradArgs& a) {
   const std::int64_t n = a.ids.shape[0], vocab = a.dtable.shape[0], dim = a.dtable.shape[1];
   const std::int64_t* ids = a.ids.as<const std::int64_t>();
-  std::vector<std::int64_t> start(static_cast<std::size_t>(vocab) + 1, 0), order(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) ++start[static_cast<std::size_t>(ids[i * a.ids.stride[0]]) + 1];
-  for (std::int64_t v = 0; v < vocab; ++v) start[static_cast<std::size_t>(v) + 1] += start[static_cast<std::size_t>(v)];
+  std::vector<std::int64_t> start(static_cast<std::size_t>(vocab) + 2, 0), order(static_cast<std::size_t>(n));
+  const auto id_of = [&](std::int64_t i) {  // ids of no row count as row `vocab`, which nobody sums
+    const std::int64_t id = ids[i * a.ids.stride[0]];
+    return static_cast<std::size_t>(id >= 0 && id < vocab ? id : vocab);
+  };
+  for (std::int64_t i = 0; i < n; ++i) ++start[id_of(i) + 1];
+  for (std::int64_t v = 0; v <= vocab; ++v) start[static_cast<std::size_t>(v) + 1] += start[static_cast<std::size_t>(v)];
   std::vector<std::int64_t> next(start.begin(), start.end() - 1);
-  for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(next[static_cast<std::size_t>(ids[i * a.ids.stride[0]])]++)] = i;
+  for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(next[id_of(i)]++)] = i;
   visit_float(a.dtable.dtype, [&]<class T>() {
     using A = Accum<T>;
     parallel_ranges(q.pool(), vocab, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, dim)), [&](std::int64_t b, std::int64_t e) {

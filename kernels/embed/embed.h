@@ -1,4 +1,5 @@
 // embed: out[i, :] = table[ids[i], :]. The gradient adds rows in the order of i, whatever the threads: deterministic without atomics.
+// Ids are checked by the engine; a kernel reads nothing for an id outside of the table: NaN (0 for integers), and no gradient.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -6,7 +7,7 @@
 namespace graft {
 
 struct EmbedArgs {
-  View ids;    // [n] i64, each in [0, vocab): checked by the engine
+  View ids;    // [n] i64
   View table;  // [vocab, dim]
   View out;    // [n, dim]
 };

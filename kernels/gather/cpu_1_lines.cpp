@@ -21,10 +21,13 @@ void gather_lines(Queue& q, const GatherArgs& a) {
         const T* in = a.in.as<const T>() + o * a.in.stride[0];
         T* out = a.out.as<T>() + o * a.out.stride[0] + i * a.out.stride[1];
         const std::int64_t* index = a.index.as<const std::int64_t>() + o * a.index.stride[0] + i * a.index.stride[1];
-        if (a.index.stride[2] == 0)
+        if (a.index.stride[2] == 0 && index_inside(*index, a.in.shape[1]))
           std::memcpy(static_cast<void*>(out), in + *index * a.in.stride[1], static_cast<std::size_t>(inner) * sizeof(T));
         else
-          for (std::int64_t j = 0; j < inner; ++j) out[j] = in[index[j * a.index.stride[2]] * a.in.stride[1] + j];
+          for (std::int64_t j = 0; j < inner; ++j) {
+            const std::int64_t at = index[j * a.index.stride[2]];
+            out[j] = index_inside(at, a.in.shape[1]) ? in[at * a.in.stride[1] + j] : missing_value<T>();
+          }
       }
     });
   });
@@ -43,7 +46,9 @@ void scatter_lines(Queue& q, const ScatterArgs& a) {
           const T* src = a.src.as<const T>() + o * a.src.stride[0] + i * a.src.stride[1];
           const std::int64_t* index = a.index.as<const std::int64_t>() + o * a.index.stride[0] + i * a.index.stride[1];
           for (std::int64_t j = j0; j < j1; ++j) {
-            T& to = out[index[j * a.index.stride[2]] * a.out.stride[1] + j];
+            const std::int64_t at = index[j * a.index.stride[2]];
+            if (!index_inside(at, a.out.shape[1])) continue;
+            T& to = out[at * a.out.stride[1] + j];
             to = a.add ? scatter_sum(to, src[j]) : src[j];
           }
         }

@@ -1,6 +1,7 @@
 // gather: out[o, i, j] = in[o, index[o, i, j], j] along the middle axis (PyTorch's gather and take_along_dim, folded to rank 3).
 // scatter: out[o, index[o, i, j], j] = or += src[o, i, j]; `out` holds the base values on entry. Where indices repeat, `add` sums in the order
-// of i and `set` keeps the last i: the same bits for any number of threads. Indices are i64, checked by the engine.
+// of i and `set` keeps the last i: the same bits for any number of threads. Indices are i64, checked by the engine; for an index outside a kernel
+// reads nothing and gives NaN (0 for integers), a scatter writes nothing.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"

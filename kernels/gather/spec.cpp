@@ -7,17 +7,20 @@ std::vector<Spec> gather_specs() {
   const std::vector<Layout> all = {Layout::dense, Layout::misaligned, Layout::sliced, Layout::transposed, Layout::stepped};
   std::vector<Case<GatherArgs>> gathers;
   std::vector<Case<ScatterArgs>> scatters;
-  struct Shape { std::int64_t outer, n, k, inner; bool bench; };
+  // known > n: some indices lie outside
+  struct Shape { std::int64_t outer, n, k, inner; bool bench; std::int64_t known = n; };
   for (const Shape& s : {Shape{2, 7, 11, 5, false}, Shape{3, 20, 9, 1, false}, Shape{1, 1, 1, 1, false}, Shape{0, 4, 3, 2, false}, Shape{2, 4, 0, 3, false},
-                         Shape{2, 5, 30, 40, false}, Shape{1, 50, 300, 600, false}, Shape{1, 10000, 4096, 512, true}})
+                         Shape{2, 5, 30, 40, false}, Shape{2, 6, 21, 8, false, 9},
+                         Shape{1, 90, 200, 1, false}, Shape{1, 50, 300, 600, false}, Shape{1, 10000, 4096, 512, true}})
     for (bool shared : {false, true}) {  // one index for the whole inner axis: index_select
-      const std::string name = std::to_string(s.outer) + "x" + std::to_string(s.n) + "x" + std::to_string(s.inner) + "_k" + std::to_string(s.k) + (shared ? "_select" : "");
+      const std::string name = std::to_string(s.outer) + "x" + std::to_string(s.n) + "x" + std::to_string(s.inner) + "_k" + std::to_string(s.k) +
+                               (shared ? "_select" : "") + (s.known > s.n ? "_outside" : "");
       const std::vector<std::int64_t> index_shape = {s.outer, s.k, shared ? 1 : s.inner};
       const auto stretch = [shared, inner = s.inner](View v) {
         if (shared) { v.shape[2] = inner; v.stride[2] = 0; }
         return v;
       };
-      Operand index{.name = "index", .shape = index_shape, .fill = Fill::index, .dtype = DType::i64, .limit = s.n};
+      Operand index{.name = "index", .shape = index_shape, .fill = Fill::index, .dtype = DType::i64, .limit = s.known};
       const double moved = static_cast<double>(s.outer * s.k * s.inner);
       Case<GatherArgs> g;
       g.shape = name;
