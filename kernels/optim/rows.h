@@ -8,4 +8,7 @@ void optim_ref(Queue& q, const OptimArgs& a);
 void optim_naive(Queue& q, const OptimArgs& a);
 void optim_simd(Queue& q, const OptimArgs& a);
 
+GRAFT_SIMT_ROW(optim_thread_element, OptimArgs);
+GRAFT_SIMT_ROW(optim_pieces, OptimArgs);
+
 }  // namespace graft

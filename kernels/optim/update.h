@@ -35,7 +35,7 @@ struct OptimStep {
 
 // p: weight; g: gradient; m, v, v2: state, see OptimArgs.
 template <OptimKind kind, class A>
-inline void optim_update(const OptimStep<A>& s, A& p, A g, A& m, A& v, A& v2) {
+constexpr void optim_update(const OptimStep<A>& s, A& p, A g, A& m, A& v, A& v2) {
   g *= s.scale;
   if constexpr (kind == OptimKind::sgd) {
     g += s.decay * p;
@@ -82,7 +82,7 @@ inline void optim_update(const OptimStep<A>& s, A& p, A g, A& m, A& v, A& v2) {
 }
 
 template <class F>
-void visit_optim(OptimKind k, F&& f) {
+constexpr void visit_optim(OptimKind k, F&& f) {
   switch (k) {
     case OptimKind::sgd: f.template operator()<OptimKind::sgd>(); break;
     case OptimKind::adam: f.template operator()<OptimKind::adam>(); break;
@@ -95,30 +95,33 @@ void visit_optim(OptimKind k, F&& f) {
 
 // An element of any float dtype, read and written in A.
 template <class A>
-A optim_load(const View& v, std::int64_t i) {
+constexpr A optim_load(const View& v, std::int64_t i) {
   return visit_float(v.dtype, [&]<class T>() { return static_cast<A>(v.as<const T>()[i * v.stride[0]]); });
 }
 template <class A>
-void optim_store(const View& v, std::int64_t i, A x) {
+constexpr void optim_store(const View& v, std::int64_t i, A x) {
   visit_float(v.dtype, [&]<class T>() { v.as<T>()[i * v.stride[0]] = static_cast<T>(x); });
 }
 
-// elements [begin, end): any mixture of dtypes
+// element i: any mixture of dtypes
+template <OptimKind kind, class A>
+constexpr void optim_one(const OptimArgs& a, const OptimStep<A>& s, std::int64_t i) {
+  const View& weight = a.master.data ? a.master : a.param;
+  A p = optim_load<A>(weight, i), m = a.m.data ? optim_load<A>(a.m, i) : A(0), v = a.v.data ? optim_load<A>(a.v, i) : A(0);
+  A v2 = a.v2.data ? optim_load<A>(a.v2, i) : A(0);
+  optim_update<kind, A>(s, p, optim_load<A>(a.grad, i), m, v, v2);
+  optim_store(weight, i, p);
+  if (a.master.data) optim_store(a.param, i, p);
+  if (a.m.data) optim_store(a.m, i, m);
+  if (a.v.data) optim_store(a.v, i, v);
+  if (a.v2.data) optim_store(a.v2, i, v2);
+}
+// elements [begin, end)
 template <class A>
 void optim_walk(const OptimArgs& a, std::int64_t begin, std::int64_t end) {
   const OptimStep<A> s(a);
-  const View& weight = a.master.data ? a.master : a.param;
   visit_optim(a.kind, [&]<OptimKind kind>() {
-    for (std::int64_t i = begin; i < end; ++i) {
-      A p = optim_load<A>(weight, i), m = a.m.data ? optim_load<A>(a.m, i) : A(0), v = a.v.data ? optim_load<A>(a.v, i) : A(0);
-      A v2 = a.v2.data ? optim_load<A>(a.v2, i) : A(0);
-      optim_update<kind, A>(s, p, optim_load<A>(a.grad, i), m, v, v2);
-      optim_store(weight, i, p);
-      if (a.master.data) optim_store(a.param, i, p);
-      if (a.m.data) optim_store(a.m, i, m);
-      if (a.v.data) optim_store(a.v, i, v);
-      if (a.v2.data) optim_store(a.v2, i, v2);
-    }
+    for (std::int64_t i = begin; i < end; ++i) optim_one<kind, A>(a, s, i);
   });
 }
 

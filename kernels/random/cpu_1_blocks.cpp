@@ -13,7 +13,9 @@ void random_blocks(Queue& q, const RandomArgs& a) {
       for (std::int64_t c = b; c < e; ++c) {
         const auto w = philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(c));
         const std::int64_t count = std::min<std::int64_t>(4, n - 4 * c);
-        for (std::int64_t l = 0; l < count; ++l) a.out.as<T>()[4 * c + l] = random_store<T>(random_value(a, w, static_cast<int>(l)));
+        double drawn[4];
+        random_four(a, w, drawn);
+        for (std::int64_t l = 0; l < count; ++l) a.out.as<T>()[4 * c + l] = random_store<T>(drawn[l]);
       }
     });
   });

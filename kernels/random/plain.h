@@ -3,23 +3,23 @@
 #include <cmath>
 
 #include "kernels/core/philox.h"
+#include "kernels/random/box_muller.h"
 #include "kernels/random/random.h"
 
 namespace graft {
 
 // The value in double; the store rounds it to the output's dtype. Uniforms of f64 outputs use 53 bits of two lanes, others 24 of one.
-inline double random_value(const RandomArgs& a, const PhiloxWords& w, int lane) {
+constexpr double random_value(const RandomArgs& a, const PhiloxWords& w, int lane) {
   switch (a.kind) {
     case RandomKind::uniform: {
       const double u = a.out.dtype == DType::f64 ? unit_double(w[static_cast<std::size_t>(lane)], w[static_cast<std::size_t>(lane ^ 1)])
                                                  : static_cast<double>(unit_float(w[static_cast<std::size_t>(lane)]));
-      return a.a + (a.b - a.a) * u;
+      return (a.a + Unfused(a.b - a.a) * u).v;
     }
     case RandomKind::normal: {  // lanes 0 and 1 share a radius and an angle, 2 and 3 the next
       const auto pair = static_cast<std::size_t>(lane & 2);
-      const double u = (static_cast<double>(w[pair]) + 0.5) * 0x1p-32, v = static_cast<double>(w[pair + 1]) * 0x1p-32;
-      const double radius = std::sqrt(-2 * std::log(u)), angle = 6.28318530717958647693 * v;
-      return a.a + a.b * radius * (lane & 1 ? std::sin(angle) : std::cos(angle));
+      const Normals both = box_muller(w[pair], w[pair + 1], a.a, a.b);
+      return lane & 1 ? both.second : both.first;
     }
     case RandomKind::bernoulli: return static_cast<double>(unit_float(w[static_cast<std::size_t>(lane)])) < a.a ? 1 : 0;
     case RandomKind::integer: {
@@ -31,8 +31,21 @@ inline double random_value(const RandomArgs& a, const PhiloxWords& w, int lane) 
   return 0;
 }
 
+// The four values of a counter; a pair of normals is computed once.
+constexpr void random_four(const RandomArgs& a, const PhiloxWords& w, double (&to)[4]) {
+  if (a.kind == RandomKind::normal) {
+    for (int pair = 0; pair < 4; pair += 2) {
+      const Normals both = box_muller(w[static_cast<std::size_t>(pair)], w[static_cast<std::size_t>(pair + 1)], a.a, a.b);
+      to[pair] = both.first;
+      to[pair + 1] = both.second;
+    }
+  } else {
+    for (int lane = 0; lane < 4; ++lane) to[lane] = random_value(a, w, lane);
+  }
+}
+
 template <class T>
-T random_store(double v) {
+constexpr T random_store(double v) {
   if constexpr (std::is_same_v<T, bool>) return v != 0;
   else if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) return T(static_cast<float>(v));
   else return static_cast<T>(v);
@@ -40,7 +53,7 @@ T random_store(double v) {
 
 // elements [begin, end)
 template <class T>
-void random_walk(const RandomArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void random_walk(const RandomArgs& a, std::int64_t begin, std::int64_t end) {
   for (std::int64_t i = begin; i < end; ++i) {
     const auto w = philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(i / 4));
     a.out.as<T>()[i] = random_store<T>(random_value(a, w, static_cast<int>(i % 4)));
@@ -48,13 +61,13 @@ void random_walk(const RandomArgs& a, std::int64_t begin, std::int64_t end) {
 }
 
 // Kept where the 32-bit word is at least p * 2^32.
-inline std::uint32_t dropout_threshold(double p) {
+constexpr std::uint32_t dropout_threshold(double p) {
   const double t = std::ceil(p * 0x1p32);
   return t >= 0x1p32 ? 0xffffffffu : static_cast<std::uint32_t>(t);
 }
 
 template <class T, class A>
-void dropout_walk(const DropoutArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void dropout_walk(const DropoutArgs& a, std::int64_t begin, std::int64_t end) {
   const std::uint32_t threshold = dropout_threshold(a.p);
   const A scale = static_cast<A>(1 / (1 - a.p));
   for (std::int64_t i = begin; i < end; ++i) {

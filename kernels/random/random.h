@@ -1,5 +1,5 @@
 // random: values that are a function of (seed, stream, position) alone (Philox4x32-10, Salmon et al. 2011), so that any thread, device or
-// resume point draws the same. Element i of a call uses counter position + i/4, lane i%4 (normal: pairs of lanes, Box-Muller in double).
+// resume point draws the same. Element i of a call uses counter position + i/4, lane i%4 (normal: pairs of lanes, Box-Muller in double, see box_muller.h).
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"

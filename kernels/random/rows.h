@@ -12,4 +12,9 @@ void dropout_ref(Queue& q, const DropoutArgs& a);
 void dropout_naive(Queue& q, const DropoutArgs& a);
 void dropout_simd(Queue& q, const DropoutArgs& a);
 
+GRAFT_SIMT_ROW(random_thread_element, RandomArgs);
+GRAFT_SIMT_ROW(dropout_thread_element, DropoutArgs);
+GRAFT_SIMT_ROW(random_counters, RandomArgs);
+GRAFT_SIMT_ROW(dropout_counters, DropoutArgs);
+
 }  // namespace graft

@@ -15,6 +15,9 @@ const Family<RandomArgs>& random_family() {
       host("ref", random_ref, any<RandomArgs>, 0, "a counter per element, one thread"),
       host("naive", random_naive, any<RandomArgs>, 1, "a counter per element"),
       host("cpu.1_blocks", random_blocks, any<RandomArgs>, 10, "a counter for four elements"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(random_thread_element), any<RandomArgs>, 1, "one thread and one counter per element"},
+      {"1_counters", GRAFT_BODIES(random_counters), any<RandomArgs>, 10, "one thread and one counter per four elements"},
   });
   return family;
 }
@@ -24,6 +27,9 @@ const Family<DropoutArgs>& dropout_family() {
       host("ref", dropout_ref, any<DropoutArgs>, 0, "a counter per element, one thread"),
       host("naive", dropout_naive, any<DropoutArgs>, 1, "a counter per element"),
       host("cpu.2_simd", dropout_simd, vectors, 20, "counters side by side in vectors"),
+  }, {
+      {"0_thread_element", GRAFT_BODIES(dropout_thread_element), any<DropoutArgs>, 1, "one thread and one counter per element"},
+      {"1_counters", GRAFT_BODIES(dropout_counters), any<DropoutArgs>, 10, "one thread and one counter per four elements"},
   });
   return family;
 }
