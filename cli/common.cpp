@@ -9,6 +9,7 @@
 
 #include "engine/base/file.h"
 #include "kernels/catalog.h"
+#include "kernels/core/device.h"
 #include "weights/formats/safetensors.h"
 #include "weights/import.h"
 
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 void add_common(CLI::App& app, Common& c) {
   app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
   app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
-  app.add_option("--device", c.device, "cpu or auto");
+  app.add_option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
   app.add_option("--seed", c.seed, "train.seed");
   app.add_option("--threads", c.threads, "threads on the CPU (default: one per core); results do not depend on it");
   app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
@@ -32,17 +33,16 @@ struct Session::Impl {
   Queue queue;
   std::optional<UseQueue> use;
   std::optional<ForceVariants> force;
-  explicit Impl(int threads) : queue(threads) { use.emplace(queue); }
+  Impl(int threads, Device device) : queue(threads, device) { use.emplace(queue); }
 };
 Session::Session(const Common& c) {
-  if (c.device != "cpu" && c.device != "auto")
-    throw Error(Code::usage, "--device " + c.device + ": this build runs on the cpu; use cpu or auto");
+  const Device device = parse_device(c.device);
   if (c.threads < 0 || c.threads > 4096) throw Error(Code::usage, "--threads " + std::to_string(c.threads) + ": must be 1 to 4096");
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (!c.kernel.empty()) check_variant_names(c.kernel);
-  impl_ = std::make_unique<Impl>(c.threads > 0 ? c.threads : cores);
+  impl_ = std::make_unique<Impl>(c.threads > 0 ? c.threads : cores, device);
   if (!c.kernel.empty()) impl_->force.emplace(c.kernel);
-  if (!c.memory.empty()) Allocator::of({}).set_limit(parse_bytes(c.memory, "--memory"));
+  if (!c.memory.empty()) Allocator::of(device).set_limit(parse_bytes(c.memory, "--memory"));
 }
 Session::~Session() = default;
 
@@ -143,7 +143,7 @@ Built build_model(const Config& c, const Dataset& data) {
 
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
   std::vector<std::pair<std::string, Tensor>> all;
-  for (const Parameter& x : p.all()) all.emplace_back(x.name, x.tensor.detach());
+  for (const Parameter& x : p.all()) all.emplace_back(x.name, x.tensor.detach().to({}));
   return all;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/common.h"
 #include "engine/ops/ops.h"
 #include "kernels/catalog.h"
+#include "kernels/core/device.h"
 
 namespace graft::cli {
 
@@ -29,7 +30,8 @@ void add_doctor(CLI::App& app, Action& run) {
       report("cpu", true, std::to_string(std::thread::hardware_concurrency()) + " threads, best vector target of this build and machine: " +
                               hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()));
       report("memory", true, std::to_string(static_cast<long long>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) >> 20) + " MiB");
-      report("cuda", true, "not in this build");
+      report("emu", true, describe({DeviceKind::emu, 0}));
+      report("cuda", true, describe({DeviceKind::cuda, 0}));
       std::size_t variants = 0;
       for (const auto* f : families()) variants += f->variants().size();
       report("kernels", variants > 0, std::to_string(families().size()) + " families, " + std::to_string(variants) + " variants; graft kernels check runs them all");

@@ -77,7 +77,7 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
   const Loader loader(chosen, static_cast<std::int64_t>(indices.size()), normalize[0], normalize[1], 0, false);
   NoGrad off;
   Run run;
-  const Batch b = loader.get(0, 0);
+  const Batch b = loader.get(0, 0).to(current_queue().device());
   const Tensor p = softmax(cast(l.built.model.module->forward(b.images, run), DType::f32));
   Json all = Json::array();
   for (std::size_t i = 0; i < indices.size(); ++i) {

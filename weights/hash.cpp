@@ -13,10 +13,11 @@ namespace graft {
 std::string weights_hash(std::vector<std::pair<std::string, Tensor>> tensors) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string head;
+  UseQueue host(host_queue());
   XXH3_state_t* state = XXH3_createState();
   XXH3_128bits_reset(state);
   for (const auto& [name, t] : tensors) {
-    const Tensor dense = contiguous(t.detach());
+    const Tensor dense = contiguous(t.detach().to({}));
     head = name + '\0' + dense.str() + '\0';
     XXH3_128bits_update(state, head.data(), head.size());
     XXH3_128bits_update(state, dense.raw(), static_cast<std::size_t>(dense.bytes()));

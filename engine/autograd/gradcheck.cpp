@@ -23,8 +23,10 @@ struct Point {
   }
   void move(const std::vector<std::vector<double>>& direction, double t) const {
     for (std::size_t k = 0; k < inputs.size(); ++k) {
-      double* p = inputs[k].data<double>();
-      for (std::size_t i = 0; i < base[k].size(); ++i) p[i] = base[k][i] + (direction[k].empty() ? 0.0 : t * direction[k][i]);
+      std::vector<double> p = base[k];
+      if (!direction[k].empty())
+        for (std::size_t i = 0; i < p.size(); ++i) p[i] += t * direction[k][i];
+      inputs[k].set_values(p);
     }
   }
 };
@@ -101,9 +103,9 @@ GradCheckResult check_gradients(const std::function<Tensor(const Tensors&)>& f, 
   if (variables * static_cast<std::int64_t>(outputs) <= options.jacobian_limit) {
     std::vector<std::vector<std::vector<double>>> jacobian;  // per output
     for (std::size_t o = 0; o < outputs; ++o) {
-      Tensor one = Tensor::zeros(probe.shape(), DType::f64);
-      one.data<double>()[o] = 1;
-      jacobian.push_back(gradient(one));
+      std::vector<double> one(outputs, 0.0);
+      one[o] = 1;
+      jacobian.push_back(gradient(Tensor::from(one, probe.shape())));
     }
     for (std::size_t k = 0; k < inputs.size(); ++k)
       for (std::int64_t i = 0; i < inputs[k].numel(); ++i) {

@@ -4,9 +4,10 @@
 #include <bit>
 #include <map>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <unordered_map>
+
+#include "kernels/core/device.h"
 
 namespace graft {
 namespace {
@@ -21,7 +22,16 @@ Queue& current_queue() {
 UseQueue::UseQueue(Queue& q) : before_(chosen) { chosen = &q; }
 UseQueue::~UseQueue() { chosen = before_; }
 
+Queue& host_queue() {
+  if (chosen && chosen->device().kind == DeviceKind::cpu) return *chosen;
+  thread_local Queue own(1);
+  return own;
+}
+
 struct Allocator::Impl {
+  explicit Impl(Device d) : device(d), memory(device_memory(d)) {}
+  Device device;
+  DeviceMemory& memory;
   struct Live { std::int64_t bytes; std::string name; };
   mutable std::mutex mutex;
   std::map<std::int64_t, std::vector<void*>> cache;  // by size class
@@ -36,7 +46,7 @@ struct Allocator::Impl {
   }
   void release_cache() {
     for (auto& [size, blocks] : cache)
-      for (void* p : blocks) ::operator delete(p, std::align_val_t(64));
+      for (void* p : blocks) memory.release(p);
     cache.clear();
     stats.cached = 0;
   }
@@ -45,7 +55,7 @@ struct Allocator::Impl {
     for (const auto& [p, l] : live) all.push_back(l);
     std::sort(all.begin(), all.end(), [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
     const auto mib = [](std::int64_t b) { return std::to_string((b + (1 << 19)) >> 20) + " MiB"; };
-    std::string s = "out of memory: " + mib(bytes) + " wanted, " + mib(stats.in_use) + " in use" +
+    std::string s = (device.kind == DeviceKind::cpu ? "" : name_of(device) + ": ") + "out of memory: " + mib(bytes) + " wanted, " + mib(stats.in_use) + " in use" +
                     (stats.limit ? ", limit " + mib(stats.limit) : "") + "; largest:";
     for (std::size_t i = 0; i < std::min<std::size_t>(5, all.size()); ++i)
       s += (i ? ", " : " ") + (all[i].name.empty() ? std::string("(unnamed)") : all[i].name) + " " + mib(all[i].bytes);
@@ -53,13 +63,18 @@ struct Allocator::Impl {
   }
 };
 
-Allocator::Allocator() : impl_(std::make_unique<Impl>()) {}
+Allocator::Allocator(Device d) : impl_(std::make_unique<Impl>(d)) {}
 Allocator::~Allocator() { trim(); }
 
 Allocator& Allocator::of(Device d) {
-  if (d.kind != DeviceKind::cpu) throw Error(Code::device, "device " + name_of(d) + " has no memory in this build; use --device cpu");
-  static Allocator* host = new Allocator;  // never destroyed: tensors held by static objects may outlive main
-  return *host;
+  static Allocator* host = new Allocator({});  // never destroyed: tensors held by static objects may outlive main
+  if (d.kind == DeviceKind::cpu) return *host;
+  static std::mutex mutex;
+  static auto* others = new std::map<std::pair<DeviceKind, int>, std::unique_ptr<Allocator>>;
+  std::lock_guard lock(mutex);
+  auto& one = (*others)[{d.kind, d.index}];
+  if (!one) one.reset(new Allocator(d));
+  return *one;
 }
 
 void* Allocator::allocate(std::int64_t bytes) {
@@ -76,10 +91,10 @@ void* Allocator::allocate(std::int64_t bytes) {
   } else {
     if (a.stats.limit && a.stats.in_use + a.stats.cached + size > a.stats.limit) a.release_cache();
     if (a.stats.limit && a.stats.in_use + size > a.stats.limit) a.out_of_memory(bytes);
-    p = ::operator new(static_cast<std::size_t>(size), std::align_val_t(64), std::nothrow);
+    p = a.memory.allocate(static_cast<std::size_t>(size));
     if (!p) {
       a.release_cache();
-      p = ::operator new(static_cast<std::size_t>(size), std::align_val_t(64), std::nothrow);
+      p = a.memory.allocate(static_cast<std::size_t>(size));
     }
     if (!p) a.out_of_memory(bytes);
     ++a.stats.allocations;

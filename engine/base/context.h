@@ -23,6 +23,8 @@ class UseQueue {
  private:
   Queue* before_;
 };
+// A queue on the CPU, whatever the device of this thread's operations: for data that is read, written and hashed on the host.
+Queue& host_queue();
 
 // Bytes handed out, kept for reuse, and the most that were ever handed out at once.
 struct MemoryStats {
@@ -30,11 +32,12 @@ struct MemoryStats {
   std::int64_t allocations = 0, reused = 0;
 };
 
-// A caching allocator: freed blocks are kept by size class and handed out again, so that a training step touches the same pages each time.
+// A caching allocator, one per device: freed blocks are kept by size class and handed out again, so that a training step touches the same pages each time.
 // Thread safe. Blocks are 64-byte aligned.
 class Allocator {
  public:
-  static Allocator& of(Device d);
+  ~Allocator();
+  static Allocator& of(Device d);  // Error(device) when the device cannot be used
   void* allocate(std::int64_t bytes);  // throws Error(memory) with the largest live blocks by name
   void free(void* p, std::int64_t bytes);
   void label(void* p, const std::string& name);  // shown by the out-of-memory error
@@ -43,8 +46,7 @@ class Allocator {
   void trim();                                   // give cached blocks back to the system
 
  private:
-  Allocator();
-  ~Allocator();
+  explicit Allocator(Device d);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -24,8 +24,8 @@ std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::u
 Dataset subset(const Dataset& d, const std::vector<std::int64_t>& indices) {
   Dataset s = d;
   const auto n = static_cast<std::int64_t>(indices.size()), pixels = d.images.size(1) * d.images.size(2) * d.images.size(3);
-  s.images = Tensor::empty({n, d.images.size(1), d.images.size(2), d.images.size(3)}, DType::u8);
-  s.labels = Tensor::empty({n}, DType::i64);
+  s.images = Tensor::empty({n, d.images.size(1), d.images.size(2), d.images.size(3)}, DType::u8, Device{});
+  s.labels = Tensor::empty({n}, DType::i64, Device{});
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t k = indices[static_cast<std::size_t>(i)];
     if (k < 0 || k >= d.size()) throw Error(Code::usage, d.name + ": no image " + std::to_string(k) + " among " + std::to_string(d.size()));
@@ -91,7 +91,7 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i) const {
   const std::int64_t first = i * batch_, count = std::min(batch_, data_.size() - first);
   if (i < 0 || count <= 0) throw Error(Code::usage, "loader: no batch " + std::to_string(i) + " among " + std::to_string(batches()));
   const std::int64_t c = data_.images.size(1), h = data_.images.size(2), w = data_.images.size(3), pixels = c * h * w;
-  Batch b{Tensor::empty({count, c, h, w}, DType::f32), Tensor::empty({count}, DType::i64)};
+  Batch b{Tensor::empty({count, c, h, w}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{})};
   const std::uint8_t* images = data_.images.data<std::uint8_t>();
   const std::int64_t* labels = data_.labels.data<std::int64_t>();
   float* out = b.images.data<float>();

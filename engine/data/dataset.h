@@ -47,13 +47,14 @@ struct Augment {
 struct Batch {
   Tensor images;  // f32 [b, c, h, w], (pixel / 255 - mean) / deviation
   Tensor labels;  // i64 [b]
+  Batch to(Device d) const { return {images.to(d), labels.to(d)}; }
 };
 class Loader {
  public:
   // The dataset stays alive as long as the loader.
   Loader(const Dataset& data, std::int64_t batch, double mean, double deviation, std::uint64_t seed, bool shuffle, const Augment& augment = {});
   std::int64_t batches() const { return (data_.size() + batch_ - 1) / batch_; }
-  // Batch i of an epoch; the last one may be smaller. Any order of calls gives the same batches.
+  // Batch i of an epoch, on the CPU; the last one may be smaller. Any order of calls gives the same batches.
   Batch get(std::int64_t epoch, std::int64_t i) const;
 
  private:

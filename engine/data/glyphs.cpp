@@ -130,8 +130,8 @@ Dataset draw_glyphs(const std::string& kind, std::int64_t count, std::uint64_t s
   d.name = kind;
   d.classes = static_cast<std::int64_t>(glyphs.size());
   for (std::int64_t k = 0; k < d.classes; ++k) d.class_names.push_back(std::string(1, static_cast<char>((letter ? 'A' : '0') + k)));
-  d.images = Tensor::empty({count, 1, 28, 28}, DType::u8);
-  d.labels = Tensor::empty({count}, DType::i64);
+  d.images = Tensor::empty({count, 1, 28, 28}, DType::u8, Device{});
+  d.labels = Tensor::empty({count}, DType::i64, Device{});
   std::uint8_t* out = d.images.data<std::uint8_t>();
   std::int64_t* label = d.labels.data<std::int64_t>();
   parallel_ranges(current_queue().pool(), count, 16, [&](std::int64_t b, std::int64_t e) {

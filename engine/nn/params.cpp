@@ -46,6 +46,8 @@ Tensor draw(const Shape& s, const Init& init, std::uint64_t seed, const std::str
   }
   return {};
 }
+// A checkpoint's tensor on the device that this thread's operations run on.
+Tensor arrived(const Tensor& t) { return t.defined() ? t.to(current_queue().device()) : t; }
 }  // namespace
 
 Params Params::init(std::uint64_t seed, DType dtype) { return from({}, seed, dtype); }
@@ -69,7 +71,7 @@ Tensor Params::get(std::string_view part, const Shape& shape, const Init& init) 
   Tensor t;
   ParamSource source{ParamSource::How::drawn, name, std::string(name_of(state_->dtype)) + shape.str()};
   if (state_->lookup) {
-    const Tensor found = state_->lookup(name);
+    const Tensor found = arrived(state_->lookup(name));
     if (!found.defined()) {
       source.how = ParamSource::How::missing;
     } else if (!(found.shape() == shape)) {
@@ -95,7 +97,7 @@ Tensor Params::buffer(std::string_view part, const Shape& shape, double value) c
   Tensor t;
   ParamSource source{ParamSource::How::drawn, name, "f32" + shape.str()};
   if (state_->lookup) {
-    const Tensor found = state_->lookup(name);
+    const Tensor found = arrived(state_->lookup(name));
     source.how = !found.defined() ? ParamSource::How::missing : found.shape() == shape ? ParamSource::How::loaded : ParamSource::How::reshaped;
     if (source.how == ParamSource::How::loaded) t = found.dtype() == DType::f32 ? raw::copy_of(found) : raw::cast(found, DType::f32);
     if (source.how == ParamSource::How::reshaped) source.detail += ", checkpoint has " + found.str();

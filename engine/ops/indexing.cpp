@@ -109,19 +109,16 @@ struct Embedding {
 // Indices in range, i64, negative ones counted from the end.
 Tensor checked(const char* op, const Tensor& index, std::int64_t n) {
   if (index.dtype() != DType::i64) throw Error(Code::usage, std::string(op) + ": index " + index.str() + " must be i64");
-  Tensor out = raw::contiguous(index);
-  const std::int64_t* p = out.data<std::int64_t>();
+  std::vector<std::int64_t> p = index.host<std::int64_t>();
   bool negative = false;
-  for (std::int64_t i = 0; i < out.numel(); ++i) {
+  for (std::size_t i = 0; i < p.size(); ++i) {
     if (p[i] < -n || p[i] >= n)
       throw Error(Code::usage, std::string(op) + ": index " + std::to_string(p[i]) + " at position " + std::to_string(i) + " is out of range for an axis of " + std::to_string(n));
     negative |= p[i] < 0;
   }
-  if (!negative) return out;
-  out = raw::copy_of(out);
-  std::int64_t* q = out.data<std::int64_t>();
-  for (std::int64_t i = 0; i < out.numel(); ++i) q[i] += q[i] < 0 ? n : 0;
-  return out;
+  if (!negative) return raw::contiguous(index);
+  for (std::int64_t& v : p) v += v < 0 ? n : 0;
+  return Tensor::from(p, index.shape());
 }
 int check_axes(const char* op, const Tensor& x, int axis, const Tensor& index) {
   const int a = normal_axis(axis, x.rank(), op);
@@ -184,11 +181,10 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
 Tensor masked_select(const Tensor& x, const Tensor& mask) {
   if (mask.dtype() != DType::b8) throw Error(Code::usage, "masked_select: mask " + mask.str() + " must be bool");
   const Shape s = broadcast(x.shape(), mask.shape(), "masked_select");
-  const Tensor m = raw::copy_of(raw::expand(mask, s));
-  const bool* p = m.data<bool>();
+  const std::vector<bool> p = raw::expand(mask, s).host<bool>();
   std::vector<std::int64_t> hits;
-  for (std::int64_t i = 0; i < m.numel(); ++i)
-    if (p[i]) hits.push_back(i);
+  for (std::size_t i = 0; i < p.size(); ++i)
+    if (p[i]) hits.push_back(static_cast<std::int64_t>(i));
   const auto n = static_cast<std::int64_t>(hits.size());
   return index_select(reshape(expand(x, s), {s.numel()}), 0, Tensor::from(hits, {n}));
 }
@@ -197,8 +193,8 @@ Tensor embedding(const Tensor& table, const Tensor& ids, std::int64_t padding_in
   raw::want_float("embedding", "table", table);
   if (ids.dtype() != DType::i64) throw Error(Code::usage, "embedding: ids " + ids.str() + " must be i64");
   const Tensor flat = raw::reshape(raw::contiguous(ids), {ids.numel()});
-  const std::int64_t* p = flat.data<std::int64_t>();
-  for (std::int64_t i = 0; i < flat.numel(); ++i)
+  const std::vector<std::int64_t> p = flat.host<std::int64_t>();
+  for (std::size_t i = 0; i < p.size(); ++i)
     if (p[i] < 0 || p[i] >= table.size(0))
       throw Error(Code::usage, "embedding: id " + std::to_string(p[i]) + " at position " + std::to_string(i) + " is outside the table of " + std::to_string(table.size(0)) + " rows; does the tokenizer belong to this model?");
   if (padding_index >= table.size(0)) throw Error(Code::usage, "embedding: padding_index " + std::to_string(padding_index) + " is outside the table " + table.str());

@@ -72,9 +72,8 @@ void check_targets(const char* op, const Tensor& logits, const Tensor& target, s
   raw::want_float(op, "logits", logits);
   if (logits.rank() != 2 || target.rank() != 1 || target.size(0) != logits.size(0) || target.dtype() != DType::i64)
     throw Error(Code::usage, std::string(op) + ": logits " + logits.str() + " and target " + target.str() + ": wants [rows, classes] and i64[rows]");
-  const Tensor host = raw::contiguous(target);
-  const std::int64_t* p = host.data<std::int64_t>();
-  for (std::int64_t i = 0; i < host.numel(); ++i)
+  const std::vector<std::int64_t> p = target.host<std::int64_t>();
+  for (std::size_t i = 0; i < p.size(); ++i)
     if ((p[i] < 0 || p[i] >= logits.size(1)) && p[i] != ignore)
       throw Error(Code::usage, std::string(op) + ": target[" + std::to_string(i) + "] is " + std::to_string(p[i]) + " but there are " + std::to_string(logits.size(1)) +
                                    " classes; check the labels or the model's number of classes");

@@ -211,7 +211,7 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& st
     }
     if (what != "row_var" && what != "col_var" && !(t.shape() == shape))
       throw Error(Code::input, "optimizer state '" + full + "' is " + t.str() + " but its parameter is " + shape.str());
-    slot->states[what] = raw::copy_of(t);
+    slot->states[what] = raw::copy_of(t.to(current_queue().device()));
   }
   slots_ = std::move(slots);
   steps_ = steps;

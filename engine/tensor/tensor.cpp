@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/core/device.h"
+
 namespace graft {
 
 Storage::Storage(std::int64_t n, Device d) : data(Allocator::of(d).allocate(n)), bytes(n), device(d) {}
@@ -16,40 +18,47 @@ TensorImpl& get(const Tensor& t) {
   if (!t.defined()) throw Error(Code::usage, "an undefined tensor was used; give it a value first");
   return *t.impl();
 }
-// Writes one value everywhere; tensors are new and dense here.
-void fill(const Tensor& t, double v) {
-  const std::int64_t n = t.numel();
-  if (v == 0) {
-    std::memset(t.raw(), 0, static_cast<std::size_t>(t.bytes()));
-    return;
-  }
-  visit(t.dtype(), [&]<class T>() {
-    T* p = t.data<T>();
-    T x;
-    if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) x = T(static_cast<float>(v));
-    else x = static_cast<T>(v);
-    for (std::int64_t i = 0; i < n; ++i) p[i] = x;
-  });
+void* stream_of(Device d) { return d == current_queue().device() ? current_queue().stream() : nullptr; }
+
+template <class T>
+T rounded(double v) {
+  if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) return T(static_cast<float>(v));
+  else return static_cast<T>(v);
+}
+// A new dense tensor on this thread's device, written on the host: f(T* elements).
+template <class F>
+Tensor made(const Shape& shape, DType dtype, F&& f) {
+  Tensor host = Tensor::empty(shape, dtype, Device{});
+  visit(dtype, [&]<class T>() { f(host.data<T>()); });
+  return host.to(current_queue().device());
 }
 }  // namespace
 
-Tensor Tensor::empty(const Shape& shape, DType dtype) {
+Tensor Tensor::empty(const Shape& shape, DType dtype) { return empty(shape, dtype, current_queue().device()); }
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   std::int64_t n = static_cast<std::int64_t>(size_of(dtype));
   for (auto d : shape) {
     if (d < 0) throw Error(Code::usage, "a tensor of shape " + shape.str() + " cannot be made: sizes are never negative");
     if (__builtin_mul_overflow(n, d, &n)) throw Error(Code::memory, "a tensor of shape " + shape.str() + " has more bytes than can be addressed");
   }
   auto impl = std::make_shared<TensorImpl>();
-  impl->storage = std::make_shared<Storage>(n, current_queue().device());
+  impl->storage = std::make_shared<Storage>(n, device);
   impl->shape = shape;
   impl->strides = dense_strides(shape);
   impl->dtype = dtype;
   return Tensor(std::move(impl));
 }
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
-  Tensor t = empty(shape, dtype);
-  fill(t, value);
-  return t;
+  if (value == 0) {
+    Tensor t = empty(shape, dtype);
+    device_memory(t.device()).clear(t.address(), static_cast<std::size_t>(t.bytes()), stream_of(t.device()));
+    return t;
+  }
+  return made(shape, dtype, [&]<class T>(T* p) {
+    const std::int64_t n = shape.numel();
+    const T x = rounded<T>(value);
+    for (std::int64_t i = 0; i < n; ++i) p[i] = x;
+  });
 }
 Tensor Tensor::zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
 Tensor Tensor::ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
@@ -58,35 +67,24 @@ Tensor Tensor::arange(double start, double stop, double step, DType dtype) {
   if (step == 0 || !std::isfinite(start) || !std::isfinite(stop) || !std::isfinite(step))
     throw Error(Code::usage, "arange: start, stop and step must be finite and step not 0");
   const auto n = static_cast<std::int64_t>(std::max(0.0, std::ceil((stop - start) / step)));
-  Tensor t = empty({n}, dtype);
-  visit(dtype, [&]<class T>() {
-    for (std::int64_t i = 0; i < n; ++i) {
-      const double v = start + static_cast<double>(i) * step;
-      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) t.data<T>()[i] = T(static_cast<float>(v));
-      else t.data<T>()[i] = static_cast<T>(v);
-    }
+  return made({n}, dtype, [&]<class T>(T* p) {
+    for (std::int64_t i = 0; i < n; ++i) p[i] = rounded<T>(start + static_cast<double>(i) * step);
   });
-  return t;
 }
 Tensor Tensor::eye(std::int64_t n, DType dtype) {
-  Tensor t = zeros({n, n}, dtype);
-  visit(dtype, [&]<class T>() {
-    for (std::int64_t i = 0; i < n; ++i) {
-      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) t.data<T>()[i * (n + 1)] = T(1.0f);
-      else t.data<T>()[i * (n + 1)] = T(1);
-    }
+  return made({n, n}, dtype, [&]<class T>(T* p) {
+    for (std::int64_t i = 0; i < n * n; ++i) p[i] = rounded<T>(i % (n + 1) == 0 ? 1 : 0);
   });
-  return t;
 }
 
 template <class T>
 Tensor Tensor::from(const std::vector<T>& values, const Shape& shape) {
   if (static_cast<std::int64_t>(values.size()) != shape.numel())
     throw Error(Code::usage, "from: " + std::to_string(values.size()) + " values do not fill shape " + shape.str());
-  Tensor t = empty(shape, dtype_of<T>);
+  Tensor t = empty(shape, dtype_of<T>, Device{});
   T* p = t.data<T>();
   for (std::size_t i = 0; i < values.size(); ++i) p[i] = values[i];
-  return t;
+  return t.to(current_queue().device());
 }
 template Tensor Tensor::from(const std::vector<double>&, const Shape&);
 template Tensor Tensor::from(const std::vector<float>&, const Shape&);
@@ -111,13 +109,17 @@ const Shape& Tensor::strides() const { return get(*this).strides; }
 std::int64_t Tensor::size(int axis) const { return shape()[normal_axis(axis, rank(), "size")]; }
 DType Tensor::dtype() const { return get(*this).dtype; }
 Device Tensor::device() const { return get(*this).storage->device; }
-bool Tensor::is_contiguous() const { return is_dense(view()); }
+bool Tensor::is_contiguous() const { return is_dense(layout()); }
 bool Tensor::same_storage(const Tensor& o) const { return get(*this).storage == get(o).storage; }
 const std::shared_ptr<Storage>& Tensor::storage() const { return get(*this).storage; }
 std::int64_t Tensor::offset() const { return get(*this).offset; }
 std::string Tensor::str() const { return std::string(name_of(dtype())) + shape().str(); }
 
 void* Tensor::raw() const {
+  if (device().kind != DeviceKind::cpu) throw Error(Code::usage, "tensor " + str() + " is on " + name_of(device()) + " and the host cannot read it there; use to() first");
+  return address();
+}
+void* Tensor::address() const {
   const TensorImpl& t = get(*this);
   return static_cast<std::byte*>(t.storage->data) + t.offset * static_cast<std::int64_t>(size_of(t.dtype));
 }
@@ -127,9 +129,14 @@ void* Tensor::raw_data(DType wanted) const {
   return raw();
 }
 View Tensor::view() const {
+  if (const Device at = current_queue().device(); !(device() == at))
+    throw Error(Code::usage, "tensor " + str() + (name().empty() ? "" : " '" + name() + "'") + " is on " + name_of(device()) + " but the operation runs on " + name_of(at) + "; move it with to()");
+  return layout();
+}
+View Tensor::layout() const {
   const TensorImpl& t = get(*this);
   View v;
-  v.data = raw();
+  v.data = address();
   v.dtype = t.dtype;
   v.rank = t.shape.rank();
   for (int i = 0; i < v.rank; ++i) {
@@ -139,26 +146,103 @@ View Tensor::view() const {
   return v;
 }
 
-std::vector<double> Tensor::values() const {
-  std::vector<double> out;
+// Only the bytes between the view's first and last element move; strides stay.
+Tensor Tensor::to(Device there) const {
   const TensorImpl& t = get(*this);
-  const std::int64_t n = numel();
-  out.reserve(static_cast<std::size_t>(n));
-  visit(t.dtype, [&]<class T>() {
-    const T* p = static_cast<const T*>(raw());
-    std::int64_t at[kMaxRank] = {}, off = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) out.push_back(static_cast<float>(p[off]));
-      else out.push_back(static_cast<double>(p[off]));
-      for (int d = t.shape.rank() - 1; d >= 0; --d) {
-        off += t.strides[d];
-        if (++at[d] < t.shape[d]) break;
-        off -= t.strides[d] * t.shape[d];
-        at[d] = 0;
-      }
+  const Device here = t.storage->device;
+  if (here == there) return *this;
+  std::int64_t low = 0, high = 0;  // elements, from the first one of the view
+  for (int d = 0; d < t.shape.rank(); ++d) {
+    const std::int64_t reach = (t.shape[d] - 1) * t.strides[d];
+    (reach < 0 ? low : high) += reach;
+  }
+  const bool none = numel() == 0;
+  const auto size = static_cast<std::int64_t>(size_of(t.dtype));
+  const std::int64_t bytes = none ? 0 : (high - low + 1) * size;
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::make_shared<Storage>(bytes, there);
+  impl->shape = t.shape;
+  impl->strides = t.strides;
+  impl->offset = none ? 0 : -low;
+  impl->dtype = t.dtype;
+  impl->name = t.name;
+  const auto* from = static_cast<const std::byte*>(address()) + (none ? 0 : low * size);
+  const auto n = static_cast<std::size_t>(bytes);
+  if (here.kind == DeviceKind::cpu) {
+    device_memory(there).upload(impl->storage->data, from, n, stream_of(there));
+  } else if (there.kind == DeviceKind::cpu) {
+    device_memory(here).download(impl->storage->data, from, n, stream_of(here));
+  } else {
+    std::vector<std::byte> between(n);
+    device_memory(here).download(between.data(), from, n, stream_of(here));
+    device_memory(there).upload(impl->storage->data, between.data(), n, stream_of(there));
+  }
+  return Tensor(std::move(impl));
+}
+
+namespace {
+// f(element) in row-major order; t is on the host
+template <class T, class F>
+void each_element(const Tensor& t, F&& f) {
+  const Shape &shape = t.shape(), &strides = t.strides();
+  const T* p = t.data<T>();
+  const std::int64_t n = t.numel();
+  std::int64_t at[kMaxRank] = {}, off = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    f(p[off]);
+    for (int d = shape.rank() - 1; d >= 0; --d) {
+      off += strides[d];
+      if (++at[d] < shape[d]) break;
+      off -= strides[d] * shape[d];
+      at[d] = 0;
     }
+  }
+}
+}  // namespace
+
+std::vector<double> Tensor::values() const {
+  const Tensor here = to(Device{});
+  std::vector<double> out;
+  out.reserve(static_cast<std::size_t>(numel()));
+  visit(dtype(), [&]<class T>() {
+    each_element<T>(here, [&](T v) {
+      if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) out.push_back(static_cast<float>(v));
+      else out.push_back(static_cast<double>(v));
+    });
   });
   return out;
+}
+template <class T>
+std::vector<T> Tensor::host() const {
+  const Tensor here = to(Device{});
+  std::vector<T> out;
+  out.reserve(static_cast<std::size_t>(numel()));
+  each_element<T>(here, [&](T v) { out.push_back(v); });
+  return out;
+}
+template std::vector<std::int64_t> Tensor::host() const;
+template std::vector<std::uint8_t> Tensor::host() const;
+template std::vector<float> Tensor::host() const;
+template std::vector<double> Tensor::host() const;
+template std::vector<bool> Tensor::host() const;
+
+void Tensor::set_values(const std::vector<double>& v) const {
+  if (!is_contiguous() || static_cast<std::int64_t>(v.size()) != numel())
+    throw Error(Code::usage, "set_values: " + std::to_string(v.size()) + " values do not fill a dense " + str());
+  const auto write = [&](const Tensor& t) {
+    visit(dtype(), [&]<class T>() {
+      T* p = t.data<T>();
+      for (std::size_t i = 0; i < v.size(); ++i) p[i] = rounded<T>(v[i]);
+    });
+  };
+  if (device().kind == DeviceKind::cpu) {
+    write(*this);
+  } else {
+    const Tensor here = empty(shape(), dtype(), Device{});
+    write(here);
+    device_memory(device()).upload(address(), here.raw(), static_cast<std::size_t>(bytes()), stream_of(device()));
+  }
+  written();
 }
 double Tensor::item() const {
   if (numel() != 1) throw Error(Code::usage, "item: tensor " + str() + " has " + std::to_string(numel()) + " elements, wants exactly 1");

@@ -38,7 +38,9 @@ class Tensor {
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
 
   // ---- making ----
+  // On the device of this thread's queue, as all that follow.
   static Tensor empty(const Shape& shape, DType dtype = DType::f32);
+  static Tensor empty(const Shape& shape, DType dtype, Device device);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32);
   static Tensor ones(const Shape& shape, DType dtype = DType::f32);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
@@ -68,9 +70,13 @@ class Tensor {
   std::string str() const;      // "f32[8,1024]"
 
   // ---- data ----
-  View view() const;                                    // for kernels
-  template <class T> T* data() const { return static_cast<T*>(raw_data(dtype_of<T>)); }  // throws Error(usage) on another dtype
+  View view() const;                                    // for kernels of this thread's queue; Error(usage) when the tensor is on another device
+  // The host's own memory: Error(usage) on another dtype, and for a tensor that is not on the CPU (use to() first).
+  template <class T> T* data() const { return static_cast<T*>(raw_data(dtype_of<T>)); }
   void* raw() const;                                    // first element, whatever the dtype
+  Tensor to(Device device) const;                       // the same values there, no history; itself when it is there already
+  template <class T> std::vector<T> host() const;       // row-major copy in its own dtype, from any device
+  void set_values(const std::vector<double>& v) const;  // row-major, rounded to the dtype; the tensor must be dense
   double item() const;                                  // the one element, as double; Error(usage) when there is not exactly one
   std::vector<double> values() const;                   // row-major, as doubles
   void written() const;                                 // call after writing in place: bumps the storage's version
@@ -95,6 +101,8 @@ class Tensor {
 
  private:
   void* raw_data(DType wanted) const;
+  void* address() const;  // as the device sees it
+  View layout() const;
   std::shared_ptr<TensorImpl> impl_;
 };
 

@@ -19,17 +19,15 @@ Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set)
   double loss = 0;
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < data.batches(); ++i) {
-    const Batch b = data.get(0, i);
+    const Batch b = data.get(0, i).to(current_queue().device());
     const Tensor logits = cast(model.forward(b.images, run), DType::f32);
-    const Tensor guess = argmax(logits, 1);
+    const std::vector<std::int64_t> guess = argmax(logits, 1).host<std::int64_t>(), want = b.labels.host<std::int64_t>();
     CrossEntropyOptions o;
     o.reduction = Reduction::sum;
     loss += cross_entropy(logits, b.labels, o).item();
-    const std::int64_t* g = guess.data<std::int64_t>();
-    const std::int64_t* want = b.labels.data<std::int64_t>();
-    for (std::int64_t k = 0; k < guess.numel(); ++k) {
-      right += g[k] == want[k];
-      e.predictions.push_back(g[k]);
+    for (std::size_t k = 0; k < guess.size(); ++k) {
+      right += guess[k] == want[k];
+      e.predictions.push_back(guess[k]);
     }
   }
   e.images = set.size();
@@ -115,7 +113,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::int64_t epoch = step / per_epoch;
     const double before = now();
-    const Batch batch = loader.get(epoch, step % per_epoch);
+    const Batch batch = loader.get(epoch, step % per_epoch).to(current_queue().device());
     data_time += now() - before;
     Run run{true, {seed, stream_of("dropout") + static_cast<std::uint64_t>(step), 0}};
     const Tensor logits = model.forward(half ? cast(batch.images, DType::bf16) : batch.images, run);

@@ -122,7 +122,7 @@ using Accum = std::conditional_t<std::is_same_v<T, bf16> || std::is_same_v<T, f1
 
 // visit(dtype, [&]<class T>() { ... }): one branch per element type.
 template <class F>
-decltype(auto) visit(DType t, F&& f) {
+constexpr decltype(auto) visit(DType t, F&& f) {
   switch (t) {
     case DType::f64: return f.template operator()<double>();
     case DType::f32: return f.template operator()<float>();
@@ -137,7 +137,7 @@ decltype(auto) visit(DType t, F&& f) {
 }
 // As visit, for the four float types only; the caller's limit has already refused the others.
 template <class F>
-decltype(auto) visit_float(DType t, F&& f) {
+constexpr decltype(auto) visit_float(DType t, F&& f) {
   switch (t) {
     case DType::f64: return f.template operator()<double>();
     case DType::bf16: return f.template operator()<bf16>();

@@ -35,7 +35,7 @@ class Queue {
   void set_lane_order(LaneOrder order) { order_ = order; }
   void* stream() const { return stream_; }  // a cudaStream_t; nullptr is the default stream and what the host has
 
-  // At least `bytes` of 64-byte aligned scratch, valid until the next call: what a variant asked for in its table row.
+  // At least `bytes` of 64-byte aligned scratch on the device, valid until the next call: what a variant asked for in its table row.
   std::byte* scratch(std::size_t bytes);
   std::size_t scratch_bytes() const { return capacity_; }
 

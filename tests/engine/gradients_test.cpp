@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "engine/autograd/gradcheck.h"
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
+#include "kernels/core/device.h"
 
 namespace graft {
 namespace {
@@ -42,7 +44,22 @@ double largest(const Tensor& t) {
   return m;
 }
 
-TEST(Gradients, EveryOpIsListedWithCasesOrAReason) {
+// Once per device: the CPU, and the CUDA kernels under the emulator.
+class Gradients : public testing::TestWithParam<DeviceKind> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_not({GetParam(), 0}); !why.empty()) GTEST_SKIP() << why;
+    queue_.emplace(2, Device{GetParam(), 0});
+    use_.emplace(*queue_);
+  }
+
+ private:
+  std::optional<Queue> queue_;
+  std::optional<UseQueue> use_;
+};
+INSTANTIATE_TEST_SUITE_P(On, Gradients, testing::Values(DeviceKind::cpu, DeviceKind::emu), [](const auto& i) { return name_of(Device{i.param, 0}); });
+
+TEST(Catalog, EveryOpIsListedWithCasesOrAReason) {
   int differentiable = 0;
   for (const OpInfo& op : all_ops()) {
     if (op.no_gradient.empty()) {
@@ -53,7 +70,7 @@ TEST(Gradients, EveryOpIsListedWithCasesOrAReason) {
   EXPECT_GE(differentiable, 60);
 }
 
-TEST(Gradients, MatchDifferencesInF64) {
+TEST_P(Gradients, MatchDifferencesInF64) {
   for (const OpInfo& op : all_ops())
     for (const GradCase& c : op.cases) {
       const GradCheckResult r = check_gradients(c.f, inputs_of(c, 3));
@@ -61,7 +78,7 @@ TEST(Gradients, MatchDifferencesInF64) {
     }
 }
 
-TEST(Gradients, InF32AreTheOnesOfF64Rounded) {
+TEST_P(Gradients, InF32AreTheOnesOfF64Rounded) {
   for (const OpInfo& op : all_ops())
     for (const GradCase& c : op.cases) {
       const Tensors wide = inputs_of(c, 4), narrow = inputs_of(c, 4, DType::f32);
@@ -81,7 +98,7 @@ TEST(Gradients, InF32AreTheOnesOfF64Rounded) {
     }
 }
 
-TEST(Gradients, OfGradientsMatchDifferences) {
+TEST_P(Gradients, OfGradientsMatchDifferences) {
   for (const OpInfo& op : all_ops())
     for (const GradCase& c : op.cases) {
       if (!c.smooth) continue;
@@ -108,7 +125,7 @@ TEST(Gradients, OfGradientsMatchDifferences) {
     }
 }
 
-TEST(Gradients, FusedOpsEqualTheirPlainComposition) {
+TEST_P(Gradients, FusedOpsEqualTheirPlainComposition) {
   int fused = 0;
   for (const OpInfo& op : all_ops()) {
     if (!op.fused) continue;
@@ -137,7 +154,7 @@ TEST(Gradients, FusedOpsEqualTheirPlainComposition) {
 }
 
 // A wrong gradient must be seen: the check is worth nothing otherwise.
-TEST(Gradients, AWrongGradientIsFound) {
+TEST_P(Gradients, AWrongGradientIsFound) {
   const auto wrong = custom("wrong", [](Context& c, const Tensors& in) { c.keep(in[0]); return Tensors{square(in[0])}; },
                             [](const Context& c, const Tensors& dy) { return Tensors{mul(dy[0], mul(c.saved(0), 2.0001))}; });
   RandomState r{1, 1, 0};

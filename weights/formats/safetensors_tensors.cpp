@@ -64,7 +64,7 @@ Tensor load(const SafetensorsEntry& e) {
     // The mapping is private: writing to the tensor changes neither the file nor what others map of it (engine/base/file.h).
     t = Tensor::borrowed(const_cast<std::byte*>(e.bytes.data()), shape, pair->ours, e.file);
   } else {
-    t = Tensor::empty(shape, pair->ours);
+    t = Tensor::empty(shape, pair->ours, Device{});
     if (!e.bytes.empty()) std::memcpy(t.raw(), e.bytes.data(), e.bytes.size());
   }
   t.set_name(e.name);
