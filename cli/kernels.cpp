@@ -5,6 +5,7 @@
 
 #include "cli/common.h"
 #include "kernels/catalog.h"
+#include "kernels/core/device.h"
 #include "kernels/simd/peak.h"
 #include "kernels/specs.h"
 
@@ -48,7 +49,7 @@ int list_verb(const std::string& family, bool json) {
 int check_verb(const std::string& family, const std::string& variant, const Common& c) {
   chosen(family);
   known_variant(family, variant);
-  Queue q(c.threads > 0 ? c.threads : 2);
+  Queue q(c.threads > 0 ? c.threads : 2, parse_device(c.device == "auto" ? "cpu" : c.device));
   Json rows = Json::array();
   std::size_t failures = 0;
   for (const Spec& s : all_specs()) {
@@ -166,6 +167,7 @@ void add_kernels(CLI::App& app, Action& run) {
   auto* k = sub("check", "every variant on every case against ref; exit 1 when one fails");
   base(k, *check, false);
   k->add_option("--variant", check->variant, "only this one");
+  k->add_option("--device", check->common.device, "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
   k->add_option("--threads", check->common.threads);
   k->add_option("--seed", check->common.seed);
   k->callback([=, &run] { run = [=] { return check_verb(check->family, check->variant, check->common); }; });

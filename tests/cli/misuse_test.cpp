@@ -19,7 +19,7 @@ const Misuse kCorpus[] = {
     {"", 2, "subcommand"}, {"trian", 2, "did you mean train"}, {"finetun", 2, "did you mean finetune"}, {"evall x", 2, "eval"}, {"--bogus", 2, "bogus"},
     {"train", 2, "name a recipe"}, {"train mnist-cmn", 2, "mnist-cnn"}, {"train digits-cnn --sed 1", 2, "--seed"}, {"train digits-cnn --seed", 2, "seed"},
     {"train digits-cnn --seed x", 2, "seed"}, {"train digits-cnn --threads -1", 2, "--threads"}, {"train digits-cnn --threads 99999", 2, "--threads"},
-    {"train digits-cnn --threads two", 2, "threads"}, {"train digits-cnn --device gpu", 2, "--device gpu"}, {"train digits-cnn --device cuda", 2, "cpu"},
+    {"train digits-cnn --threads two", 2, "threads"}, {"train digits-cnn --device gpu", 2, "--device gpu"}, {"train digits-cnn --device cuda:99", 6, "--device cuda:99"},
     {"train digits-cnn --memory lots", 2, "--memory"}, {"train digits-cnn --memory 5", 2, "--memory"}, {"train digits-cnn --max-time soon", 2, "--max-time"},
     {"train digits-cnn --max-time 5", 2, "--max-time"}, {"train digits-cnn --kernel conv", 2, "FAMILY=VARIANT"}, {"train digits-cnn --kernel conf=naive", 2, "conf"},
     {"train digits-cnn --kernel conv=fast", 2, "fast"}, {"finetune letters-cnn", 2, "--from"}, {"finetune", 2, "--from"}, {"doctor --all", 2, "all"}, {"demo --seed x", 2, "seed"},

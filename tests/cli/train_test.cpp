@@ -40,6 +40,21 @@ TEST(Train, SameHashForAnyThreadsAndFromRunToRun) {
   EXPECT_NE(Json::parse(other.out)["weights_hash"], hash);
 }
 
+// The CUDA kernels, run by the emulator, train the same network: the losses of the CPU to 1e-4, for a CNN with dropout.
+TEST(Train, OnTheEmulatorLearnsTheSame) {
+  TempFolder t;
+  const std::string args = "train digits-cnn data.train_count=640 data.test_count=40 train.steps=3 train.batch=8 --json -q --device ";
+  const Outcome emu = run(t.path, args + "emu");
+  if (emu.code == 6) GTEST_SKIP() << emu.err;
+  ASSERT_EQ(emu.code, 0) << emu.err;
+  const double on_cpu = Json::parse(run(t.path, args + "cpu").out)["train.loss"], on_emu = Json::parse(emu.out)["train.loss"];
+  EXPECT_NEAR(on_emu, on_cpu, 1e-4 * on_cpu);
+  // a checkpoint of one device is read by the other
+  const Outcome eval = run(t.path, "eval " + (t.path / Json::parse(emu.out)["run"].get<std::string>() / "checkpoints/best").string() + " --json -q data.test_count=40");
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  EXPECT_EQ(Json::parse(eval.out)["test.accuracy"], Json::parse(emu.out)["test.accuracy"]);
+}
+
 TEST(Train, ChannelsLastLearnsTheSame) {
   TempFolder t;
   const Outcome a = run(t.path, "train " + kSmall + "--json -q"), b = run(t.path, "train " + kSmall + "model.channels_last=true --json -q");
