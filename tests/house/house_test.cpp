@@ -178,12 +178,16 @@ TEST(House, EverySpecHasItsFamilyAndEveryFamilyASpec) {
 TEST(House, NoAssemblyOutsideOfSimt) {
   const std::regex assembly("\\basm\\s*(volatile\\s*)?\\(");
   for (const auto& p : sources({"kernels", "engine"}, {".h", ".cpp", ".cu"}))
-    if (!starts(p.string(), "kernels/simt/")) EXPECT_FALSE(std::regex_search(read(kRoot / p), assembly)) << p;
+    if (!starts(p.string(), "kernels/simt/")) {
+      EXPECT_FALSE(std::regex_search(read(kRoot / p), assembly)) << p;
+    }
 }
 TEST(House, FilesStayReadable) {
   for (const auto& p : sources({"kernels", "engine", "models", "weights", "cli"}, {".h", ".cpp", ".cu"})) {
     const std::string text = read(kRoot / p);
-    EXPECT_EQ(text.find("using namespace"), std::string::npos) << p;
+    if (p.extension() != ".cu") {  // nobody includes a .cu; there a family opens its own private namespace
+      EXPECT_EQ(text.find("using namespace"), std::string::npos) << p;
+    }
     EXPECT_EQ(text.find("TODO"), std::string::npos) << p;
     EXPECT_EQ(text.find('\t'), std::string::npos) << p;
   }
