@@ -10,5 +10,8 @@ void copy_runs(Queue& q, const CopyArgs& a);
 void copy_simd(Queue& q, const CopyArgs& a);
 
 GRAFT_SIMT_ROW(copy_thread_element, CopyArgs);
+GRAFT_SIMT_ROW(copy_thread_runs, CopyArgs);
+GRAFT_SIMT_ROW(copy_vectors, CopyArgs);
+GRAFT_SIMT_ROW(copy_tiles, CopyArgs);
 
 }  // namespace graft

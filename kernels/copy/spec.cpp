@@ -71,6 +71,38 @@ std::vector<Spec> copy_specs() {
   };
   stretched.layouts = {Layout::dense, Layout::sliced, Layout::stepped};
   cases.push_back(stretched);
+  // rows of a wider matrix, whole packs; several blocks of converted packs and a tail; planes of transpositions
+  auto rows = base("_rows", {12, 112}, {}, {}, Fill::normal);
+  rows.operands[0].shape = {12, 240};
+  rows.bind = [](const std::vector<View>& v) {
+    View in = v[0];
+    in.shape[1] = v[1].shape[1];
+    return CopyArgs{in, v[1]};
+  };
+  rows.dtypes = {kAllDTypes, kAllDTypes + 8};
+  rows.layouts = {Layout::dense};
+  cases.push_back(rows);
+  for (DType half : {DType::bf16, DType::f16})
+    for (bool narrows : {true, false}) {
+      auto c = base(narrows ? "_narrows" : "_widens", {5003}, narrows ? DType::f32 : half, narrows ? half : DType::f32, Fill::normal);
+      c.shape += "_" + std::string(name_of(half));
+      c.dtypes = {half};
+      c.layouts = {Layout::dense};
+      cases.push_back(c);
+    }
+  auto planes = base("_planes", {2, 3, 37, 45}, {}, {}, Fill::normal);
+  planes.operands[0].shape = {3, 2, 45, 37};
+  planes.bind = [](const std::vector<View>& v) {
+    View in = v[0];
+    std::swap(in.shape[0], in.shape[1]);
+    std::swap(in.stride[0], in.stride[1]);
+    std::swap(in.shape[2], in.shape[3]);
+    std::swap(in.stride[2], in.stride[3]);
+    return CopyArgs{in, v[1]};
+  };
+  planes.dtypes = {DType::f32, DType::f64, DType::bf16, DType::u8};
+  planes.layouts = {Layout::dense, Layout::sliced};
+  cases.push_back(planes);
   auto big = base("", {1 << 22}, {}, {}, Fill::normal);
   big.bench = true;
   big.layouts = {Layout::dense};
