@@ -11,5 +11,7 @@ void elementwise_simd(Queue& q, const ElementwiseArgs& a);
 bool has_vector_form(ElementwiseOp op);
 
 GRAFT_SIMT_ROW(elementwise_thread_element, ElementwiseArgs);
+GRAFT_SIMT_ROW(elementwise_thread_runs, ElementwiseArgs);
+GRAFT_SIMT_ROW(elementwise_vectors, ElementwiseArgs);
 
 }  // namespace graft

@@ -130,7 +130,15 @@ std::vector<Spec> elementwise_specs() {
     in_place.operands[0].role = Role::inout;
     in_place.operands[2].alias_of = 0;
     cases.insert(cases.end(), {rows, columns, in_place});
+    // runs of whole 16-byte packs
+    auto pack_rows = rows, pack_columns = columns;
+    pack_rows.shape = make(op, {40, 64}, {}).shape + "_row";
+    pack_columns.shape = make(op, {40, 64}, {}).shape + "_column";
+    for (auto* c : {&pack_rows, &pack_columns}) c->operands[0].shape = c->operands[2].shape = {40, 64};
+    pack_rows.operands[1].shape = {64};
+    cases.insert(cases.end(), {pack_rows, pack_columns});
   }
+  for (E op : {E::add, E::relu, E::fma, E::where}) cases.push_back(make(op, {5003}, domain(op)));  // several blocks of packs and a tail
   for (E op : {E::add, E::relu, E::exp, E::gelu, E::relu_grad}) {
     auto big = make(op, {1 << 20}, domain(op));
     big.bench = true;

@@ -1,6 +1,7 @@
 #include "kernels/core/loops.h"
 #include "kernels/elementwise/functions.h"
 #include "kernels/elementwise/rows.h"
+#include "kernels/elementwise/vectors.h"
 
 namespace graft {
 namespace {
@@ -25,6 +26,32 @@ constexpr Limit<ElementwiseArgs> vectors{"f32, bf16 or f16, a vector form of the
   return yes();
 }};
 
+bool f32_or_half(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
+
+constexpr Limit<ElementwiseArgs> device_runs{"f32, bf16, f16; fewer than 2^31 elements", [](const ElementwiseArgs& a) {
+  if (!f32_or_half(value_dtype(a))) return no("operands are " + std::string(name_of(value_dtype(a))));
+  return a.out.numel() < (std::int64_t{1} << 31) ? yes() : no("2^31 elements or more");
+}};
+
+constexpr Limit<ElementwiseArgs> device_packs{"f32, bf16, f16; plain arithmetic and activations; one run or runs of whole 16-byte packs, aligned", [](const ElementwiseArgs& a) {
+  if (!f32_or_half(a.out.dtype)) return no("output is " + std::string(name_of(a.out.dtype)));
+  if (!is_streamed(a.op)) return no(std::string(name_of(a.op)) + " is not among the operations that stream packs");
+  const Runs<4> r = operand_runs(a);
+  const auto size = static_cast<std::int64_t>(16 / size_of(a.out.dtype));
+  if (r.outer * (r.inner / size) >= (std::int64_t{1} << 31)) return no("2^31 packs or more");
+  if (r.rank && r.inner % size) return no("runs of " + std::to_string(r.inner) + " elements are not whole packs");
+  for (int k = 0; k <= arity(a.op); ++k) {
+    const std::string who = k ? "operand " + std::to_string(k - 1) : "output";
+    const auto u = static_cast<std::size_t>(k);
+    if (r.inner > 1 && r.inner_stride[u] != 1 && (k == 0 || r.inner_stride[u] != 0)) return no(who + " has inner stride " + std::to_string(r.inner_stride[u]));
+    if (r.inner_stride[u] == 0) continue;
+    if (reinterpret_cast<std::uintptr_t>(k ? a.in[k - 1].data : a.out.data) % 16) return no(who + " is not aligned to 16 bytes");
+    for (int d = 0; d < r.rank; ++d)
+      if (r.stride[static_cast<std::size_t>(d)][u] % size) return no(who + " steps by " + std::to_string(r.stride[static_cast<std::size_t>(d)][u]) + " elements, not whole packs");
+  }
+  return yes();
+}};
+
 }  // namespace
 
 std::string_view name_of(ElementwiseOp op) {
@@ -46,7 +73,9 @@ const Family<ElementwiseArgs>& elementwise_family() {
       host("cpu.1_runs", elementwise_runs, served, 10, "merged runs, loops that the compiler vectorises"),
       host("cpu.2_simd", elementwise_simd, vectors, 20, "whole vectors, own exp, log, tanh and erf"),
   }, {
-      {"0_thread_element", GRAFT_BODIES(elementwise_thread_element), served, 1, "one thread per element"},
+      {"0_thread_element", GRAFT_BODIES(elementwise_thread_element), served, 1, "one thread per element, its position divided by every axis"},
+      {"1_runs", GRAFT_BODIES(elementwise_thread_runs), device_runs, 10, "merged runs, one thread per element"},
+      {"2_vectors", GRAFT_BODIES(elementwise_vectors), device_packs, 20, "16-byte packs over the grid, broadcasts along or across runs"},
   });
   return family;
 }
