@@ -25,5 +25,12 @@ void conv_bias_grad(Queue& q, const ConvWeightGradArgs& a);
 GRAFT_SIMT_ROW(conv_direct, ConvArgs);
 GRAFT_SIMT_ROW(conv_direct_input_grad, ConvInputGradArgs);
 GRAFT_SIMT_ROW(conv_direct_weight_grad, ConvWeightGradArgs);
+GRAFT_SIMT_ROW(conv_implicit_gemm, ConvArgs);
+GRAFT_SIMT_ROW(conv_implicit_gemm_input_grad, ConvInputGradArgs);
+GRAFT_SIMT_ROW(conv_implicit_gemm_weight_grad, ConvWeightGradArgs);
+GRAFT_SIMT_ROW(conv_depthwise, ConvArgs);
+GRAFT_SIMT_ROW(conv_depthwise_input_grad, ConvInputGradArgs);
+GRAFT_SIMT_ROW(conv_depthwise_weight_grad, ConvWeightGradArgs);
+GRAFT_SIMT_ROW(conv_winograd, ConvArgs);
 
 }  // namespace graft

@@ -70,6 +70,9 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 20, .h = 10, .w = 13, .k = 20, .r = 3, .s = 3, .g = geo(1, 1, 1, 20), .layouts = {Layout::dense, Layout::sliced}},
       {.n = 2, .c = 20, .h = 10, .w = 13, .k = 20, .r = 3, .s = 3, .g = geo(2, 1, 1, 20), .channels_last = true},
       {.n = 2, .c = 4, .h = 8, .w = 9, .k = 12, .r = 3, .s = 3, .g = geo(1, 1, 1, 4), .relu = true},  // channel multiplier 3
+      {.n = 2, .c = 3, .h = 40, .w = 47, .k = 3, .r = 5, .s = 5, .g = geo(2, 2, 1, 3), .relu = true, .dtypes = {DType::f32, DType::bf16}},
+      {.n = 3, .c = 35, .h = 14, .w = 12, .k = 35, .r = 7, .s = 7, .g = geo(1, 3, 1, 35), .channels_last = true, .dtypes = {DType::f32}},
+      {.n = 1, .c = 9, .h = 13, .w = 9, .k = 70, .r = 3, .s = 2, .g = {2, 3, 1, 0, 0, 1, 1, 2, 1}},  // more than a tile of 64; phases without a tap
       {.n = 2, .c = 7, .h = 1, .w = 41, .k = 9, .r = 1, .s = 5, .g = {1, 1, 0, 4, 0, 0, 1, 1, 1}},     // 1-d, causal
       {.n = 1, .c = 2, .h = 3, .w = 3, .k = 4, .r = 3, .s = 3, .g = geo(1, 4)},                        // whole windows in the padding
       {.n = 0, .c = 3, .h = 5, .w = 5, .k = 4, .r = 3, .s = 3},

@@ -1,4 +1,5 @@
 #include "kernels/conv/rows.h"
+#include "kernels/conv/split.h"
 
 namespace graft {
 namespace {
@@ -35,6 +36,65 @@ constexpr Limit<ConvInputGradArgs> grad_offsets{"f32, at least 4 input channels 
 constexpr Limit<ConvWeightGradArgs> weight_offsets{"f32, at least 4 output channels per group",
                                                    [](const ConvWeightGradArgs& a) { return tiles(a.x, a.dy, a.dy.shape[1] / a.geometry.groups); }};
 
+// The device's tiles are 64 wide and count in 32 bits.
+bool f32_or_half(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
+Verdict tiles64(const View& image, const View& result, std::int64_t channels, std::int64_t groups, std::int64_t steps) {
+  if (!f32_or_half(image.dtype)) return no("dtype is " + std::string(name_of(image.dtype)));
+  if (channels < 8) return no(std::to_string(channels) + " channels per group leave a tile of 64 empty");
+  if (groups * ((channels + 63) / 64) > 65535) return no("more than 65535 tiles of channels");
+  for (const View* v : {&image, &result})
+    if (v->shape[0] * v->shape[2] * v->shape[3] >= std::int64_t{1} << 30) return no("2^30 pixels or more");
+  return steps < std::int64_t{1} << 30 ? yes() : no("2^30 steps or more");
+}
+std::int64_t filter(const View& w, int channels) { return w.shape[channels] * w.shape[2] * w.shape[3]; }
+constexpr Limit<ConvArgs> gemm{"f32, bf16, f16; at least 8 output channels per group", [](const ConvArgs& a) {
+  return tiles64(a.x, a.y, a.y.shape[1] / a.geometry.groups, a.geometry.groups, filter(a.weight, 1));
+}};
+constexpr Limit<ConvInputGradArgs> grad_gemm{"f32, bf16, f16; at least 8 input channels per group", [](const ConvInputGradArgs& a) {
+  if (a.geometry.stride_h * a.geometry.stride_w > 65535) return no("more than 65535 phases");
+  return tiles64(a.dy, a.dx, a.dx.shape[1] / a.geometry.groups, a.geometry.groups, filter(a.weight, 0));
+}};
+constexpr Limit<ConvWeightGradArgs> weight_gemm{"f32, bf16, f16; at least 8 output channels and 8 taps per group", [](const ConvWeightGradArgs& a) {
+  if (conv_split::taps(a) < 8) return no(std::to_string(conv_split::taps(a)) + " taps leave a tile of 64 empty");
+  return tiles64(a.x, a.dy, a.dy.shape[1] / a.geometry.groups, a.geometry.groups, conv_split::taps(a));
+}};
+
+// weight: [k, 1, side, side]
+Verdict single_channel(const View& image, const View& result, const View& weight) {
+  if (!f32_or_half(image.dtype)) return no("dtype is " + std::string(name_of(image.dtype)));
+  if (weight.shape[1] != 1) return no(std::to_string(weight.shape[1]) + " input channels per group");
+  const std::int64_t side = weight.shape[2];
+  if (weight.shape[3] != side || (side != 3 && side != 5 && side != 7)) return no("filter is not 3 x 3, 5 x 5 or 7 x 7");
+  for (const View* v : {&image, &result}) {
+    if (v->shape[2] * v->shape[3] > 1 << 22) return no("planes of more than 2^22 pixels");
+    if (v->shape[0] * std::max<std::int64_t>(v->shape[1], v->shape[2] * v->shape[3]) >= std::int64_t{1} << 30) return no("2^30 planes or pixels, or more");
+  }
+  return yes();
+}
+constexpr Limit<ConvArgs> depthwise{"f32, bf16, f16; one input channel per group; 3 x 3, 5 x 5, 7 x 7",
+                                    [](const ConvArgs& a) { return single_channel(a.x, a.y, a.weight); }};
+constexpr Limit<ConvInputGradArgs> grad_depthwise{"f32, bf16, f16; one channel in and out per group; 3 x 3, 5 x 5, 7 x 7", [](const ConvInputGradArgs& a) {
+  if (a.weight.shape[0] != a.dx.shape[1]) return no("several output channels per group");
+  return single_channel(a.dy, a.dx, a.weight);
+}};
+constexpr Limit<ConvWeightGradArgs> weight_depthwise{"f32, bf16, f16; one input channel per group; 3 x 3, 5 x 5, 7 x 7",
+                                                     [](const ConvWeightGradArgs& a) { return single_channel(a.x, a.dy, a.dweight); }};
+std::size_t depthwise_scratch(const ConvWeightGradArgs& a, int) { return conv_split::bytes(a, conv_split::depthwise(a)); }
+
+// Fewer channels would leave its 8 deep, 32 wide tiles empty.
+constexpr Limit<ConvArgs> winograd{"f32, 3 x 3, stride 1, dilation 1, one group, at least 8 channels in and 16 out, not channels last", [](const ConvArgs& a) {
+  const ConvGeometry& g = a.geometry;
+  if (a.x.dtype != DType::f32) return no("dtype is " + std::string(name_of(a.x.dtype)));
+  if (a.weight.shape[2] != 3 || a.weight.shape[3] != 3) return no("filter is not 3 x 3");
+  if (g.stride_h != 1 || g.stride_w != 1 || g.dilation_h != 1 || g.dilation_w != 1 || g.groups != 1) return no("stride, dilation or groups are not 1");
+  if (a.x.shape[1] < 8 || a.y.shape[1] < 16) return no("fewer than 8 channels in or 16 out");
+  if (conv_split::channels_inner(a.x) || conv_split::channels_inner(a.y)) return no("channels last");
+  return a.y.shape[0] * (a.y.shape[2] + 1) * (a.y.shape[3] + 1) < std::int64_t{1} << 30 && a.y.shape[1] < 32 * 65535 ? yes() : no("2^30 pixels or more");
+}};
+std::size_t winograd_scratch(const ConvArgs& a, int) { return sizeof(float) * static_cast<std::size_t>(16 * a.weight.shape[0] * a.weight.shape[1]); }
+
+std::size_t gemm_scratch(const ConvWeightGradArgs& a, int) { return conv_split::bytes(a, conv_split::gemm(a)); }
+
 }  // namespace
 
 const Family<ConvArgs>& conv_family() {
@@ -45,6 +105,9 @@ const Family<ConvArgs>& conv_family() {
       host("cpu.2_offsets", conv_offsets_forward, offsets, 20, "register tiles over offset tables, nothing unfolded"),
   }, {
       {"0_direct", GRAFT_BODIES(conv_direct), any<ConvArgs>, 1, "one thread per output"},
+      {"1_implicit_gemm", GRAFT_BODIES(conv_implicit_gemm), gemm, 10, "64 x 64 tiles of pixels x channels in shared memory, nothing unfolded"},
+      {"2_depthwise", GRAFT_BODIES(conv_depthwise), depthwise, 20, "a channel's filter in registers, 8 pixels per thread"},
+      {"3_winograd", GRAFT_BODIES(conv_winograd), winograd, 30, "F(2 x 2, 3 x 3): 16 products per 4 outputs, transforms in registers", winograd_scratch},
   });
   return family;
 }
@@ -57,6 +120,8 @@ const Family<ConvInputGradArgs>& conv_input_grad_family() {
       host("cpu.2_offsets", conv_offsets_input_grad, grad_offsets, 20, "register tiles over offset tables, one pass per stride phase"),
   }, {
       {"0_direct", GRAFT_BODIES(conv_direct_input_grad), any<ConvInputGradArgs>, 1, "one thread per dx element gathers"},
+      {"1_implicit_gemm", GRAFT_BODIES(conv_implicit_gemm_input_grad), grad_gemm, 10, "64 x 64 tiles, one stride-1 convolution per phase of the stride"},
+      {"2_depthwise", GRAFT_BODIES(conv_depthwise_input_grad), grad_depthwise, 20, "a channel's filter in registers, 8 pixels per thread"},
   });
   return family;
 }
@@ -69,6 +134,10 @@ const Family<ConvWeightGradArgs>& conv_weight_grad_family() {
       host("cpu.2_offsets", conv_offsets_weight_grad, weight_offsets, 20, "register tiles of taps x channels, steps are pixels"),
   }, {
       {"0_direct", GRAFT_BODIES(conv_direct_weight_grad), any<ConvWeightGradArgs>, 1, "one thread per filter tap, no atomics"},
+      {"1_implicit_gemm", GRAFT_BODIES(conv_implicit_gemm_weight_grad), weight_gemm, 10,
+       "64 x 64 tiles of k x taps, ranges of pixels folded in order", gemm_scratch},
+      {"2_depthwise", GRAFT_BODIES(conv_depthwise_weight_grad), weight_depthwise, 20, "a sum per tap in registers, ranges of pixels folded in order",
+       depthwise_scratch},
   });
   return family;
 }
