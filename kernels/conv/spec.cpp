@@ -79,6 +79,9 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 0, .h = 5, .w = 5, .k = 4, .r = 3, .s = 3},
       {.n = 2, .c = 3, .h = 2, .w = 5, .k = 4, .r = 3, .s = 3},                                        // p = 0
       {.n = 1, .c = 4, .h = 6, .w = 6, .k = 16, .r = 3, .s = 3, .dtypes = {DType::f32}, .fill = Fill::large_offset},
+      {.n = 1, .c = 64, .h = 7, .w = 9, .k = 36, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32}, .fill = Fill::large_offset},
+      {.n = 1, .c = 16, .h = 7, .w = 9, .k = 16, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32}, .fill = Fill::denormal},
+      {.n = 1, .c = 129, .h = 5, .w = 6, .k = 33, .r = 3, .s = 3, .g = geo(1, 2), .dtypes = {DType::f32}},
       {.n = 1, .c = 4, .h = 6, .w = 6, .k = 16, .r = 3, .s = 3, .dtypes = {DType::f32}, .fill = Fill::denormal},
   };
   return v;

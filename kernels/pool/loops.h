@@ -88,7 +88,8 @@ constexpr void avg_forward_one(const AvgPoolArgs& a, std::int64_t n, std::int64_
 template <class T, class A>
 constexpr void avg_grad_one(const AvgPoolGradArgs& a, std::int64_t n, std::int64_t c, std::int64_t i, std::int64_t j) {
   const PoolGeometry& g = a.geometry;
-  const Range rows = windows_over(i, g.pad_top, g.stride_h, g.kernel_h, a.dy.shape[2]), cols = windows_over(j, g.pad_left, g.stride_w, g.kernel_w, a.dy.shape[3]);
+  const Range rows = windows_over(i, g.pad_top, g.stride_h, g.kernel_h, a.dy.shape[2]);
+  const Range cols = windows_over(j, g.pad_left, g.stride_w, g.kernel_w, a.dy.shape[3]);
   const T* dy = plane_of<const T>(a.dy, n, c);
   A sum = 0;
   for (std::int64_t p = rows.begin; p < rows.end; ++p) {

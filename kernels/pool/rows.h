@@ -28,5 +28,13 @@ GRAFT_SIMT_ROW(max_pool_thread_output, MaxPoolArgs);
 GRAFT_SIMT_ROW(max_pool_grad_thread_element, MaxPoolGradArgs);
 GRAFT_SIMT_ROW(avg_pool_thread_output, AvgPoolArgs);
 GRAFT_SIMT_ROW(avg_pool_grad_thread_element, AvgPoolGradArgs);
+GRAFT_SIMT_ROW(max_pool_plane, MaxPoolArgs);
+GRAFT_SIMT_ROW(max_pool_grad_plane, MaxPoolGradArgs);
+GRAFT_SIMT_ROW(avg_pool_plane, AvgPoolArgs);
+GRAFT_SIMT_ROW(avg_pool_grad_plane, AvgPoolGradArgs);
+GRAFT_SIMT_ROW(max_pool_channels_16, MaxPoolArgs);
+GRAFT_SIMT_ROW(max_pool_grad_channels_16, MaxPoolGradArgs);
+GRAFT_SIMT_ROW(avg_pool_channels_16, AvgPoolArgs);
+GRAFT_SIMT_ROW(avg_pool_grad_channels_16, AvgPoolGradArgs);
 
 }  // namespace graft

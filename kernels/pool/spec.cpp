@@ -54,6 +54,9 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 3, .h = 9, .w = 51, .g = geo(2, 2), .layouts = all},  // the odd row and column belong to no window
       {.n = 2, .c = 19, .h = 7, .w = 6, .g = geo(2, 2), .channels_last = true, .layouts = all},
       {.n = 2, .c = 21, .h = 9, .w = 7, .g = geo(3, 2, 1), .channels_last = true},
+      {.n = 2, .c = 24, .h = 7, .w = 10, .g = geo(2, 2), .channels_last = true},          // whole pieces of 16 bytes, several blocks
+      {.n = 2, .c = 16, .h = 9, .w = 7, .g = geo(3, 2, 1), .channels_last = true, .inside_only = true},
+      {.n = 1, .c = 2, .h = 35, .w = 71, .g = geo(2, 1)},                                 // several blocks per plane
       {.n = 2, .c = 5, .h = 11, .w = 13, .g = geo(3, 2, 1)},
       {.n = 2, .c = 5, .h = 11, .w = 13, .g = geo(3, 2, 1), .inside_only = true},
       {.n = 1, .c = 4, .h = 9, .w = 9, .g = geo(3, 1, 1)},

@@ -49,6 +49,38 @@ constexpr Limit<AvgPoolGradArgs> average_grad_pairs{"f32, 2 x 2 windows with str
   return dense_last(a.dx) && dense_last(a.dy) ? yes() : no("last axis is not dense");
 }};
 
+// The device counts outputs in 32 bits. A window's reach beyond the image is bounded by its extent.
+Verdict planes32(std::initializer_list<const View*> views, const PoolGeometry& g) {
+  for (const View* v : views) {
+    if (!dense_last(*v)) return no("last axis is not dense");
+    if (v->data && v->shape[2] * v->shape[3] > 1 << 24) return no("planes of more than 2^24 elements");
+    if (v->data && v->shape[0] * v->shape[1] > 0x7fffffff) return no("2^31 planes or more");
+  }
+  return g.kernel_h * g.dilation_h + g.kernel_w * g.dilation_w < 1 << 24 ? yes() : no("a window of 2^24 or more");
+}
+Verdict pieces16(std::initializer_list<const View*> views, const PoolGeometry& g) {
+  for (const View* v : views) {
+    if (!v->data) continue;
+    if (v->stride[1] != 1) return no("channels are not side by side");
+    const auto n = static_cast<std::int64_t>(16 / size_of((*views.begin())->dtype));  // channels of a piece, also of `where`
+    const std::int64_t unit = v->dtype == DType::i32 ? 4 : n;
+    if (v->shape[1] % n) return no(std::to_string(v->shape[1]) + " channels are no multiple of 16 bytes");
+    const bool whole = v->stride[0] % unit == 0 && v->stride[2] % unit == 0 && v->stride[3] % unit == 0;
+    if (!whole || reinterpret_cast<std::uintptr_t>(v->data) % 16) return no("not aligned to 16 bytes");
+    if (v->numel() > 0x7fffffff) return no("2^31 elements or more");
+  }
+  return g.kernel_h * g.dilation_h + g.kernel_w * g.dilation_w < 1 << 24 ? yes() : no("a window of 2^24 or more");
+}
+constexpr std::string_view kPlanes32 = "last axis dense, planes up to 2^24", kPieces16 = "channels last, in whole aligned pieces of 16 bytes";
+constexpr Limit<MaxPoolArgs> plane{kPlanes32, [](const MaxPoolArgs& a) { return planes32({&a.x, &a.y, &a.where}, a.geometry); }};
+constexpr Limit<MaxPoolGradArgs> grad_plane{kPlanes32, [](const MaxPoolGradArgs& a) { return planes32({&a.dx, &a.dy, &a.where}, a.geometry); }};
+constexpr Limit<AvgPoolArgs> average_plane{kPlanes32, [](const AvgPoolArgs& a) { return planes32({&a.x, &a.y}, a.geometry); }};
+constexpr Limit<AvgPoolGradArgs> average_grad_plane{kPlanes32, [](const AvgPoolGradArgs& a) { return planes32({&a.dx, &a.dy}, a.geometry); }};
+constexpr Limit<MaxPoolArgs> pieces{kPieces16, [](const MaxPoolArgs& a) { return pieces16({&a.x, &a.y, &a.where}, a.geometry); }};
+constexpr Limit<MaxPoolGradArgs> grad_pieces{kPieces16, [](const MaxPoolGradArgs& a) { return pieces16({&a.dx, &a.dy, &a.where}, a.geometry); }};
+constexpr Limit<AvgPoolArgs> average_pieces{kPieces16, [](const AvgPoolArgs& a) { return pieces16({&a.x, &a.y}, a.geometry); }};
+constexpr Limit<AvgPoolGradArgs> average_grad_pieces{kPieces16, [](const AvgPoolGradArgs& a) { return pieces16({&a.dx, &a.dy}, a.geometry); }};
+
 }  // namespace
 
 const Family<MaxPoolArgs>& max_pool_family() {
@@ -59,6 +91,8 @@ const Family<MaxPoolArgs>& max_pool_family() {
       host("cpu.1_channels", max_pool_channels, channels, 11, "channels last, a vector of channels per position"),
   }, {
       {"0_thread_output", GRAFT_BODIES(max_pool_thread_output), any<MaxPoolArgs>, 1, "one thread per output"},
+      {"1_plane", GRAFT_BODIES(max_pool_plane), plane, 10, "a block per plane, lanes along rows"},
+      {"2_channels", GRAFT_BODIES(max_pool_channels_16), pieces, 20, "channels last, 16 bytes of channels per thread"},
   });
   return family;
 }
@@ -71,6 +105,8 @@ const Family<MaxPoolGradArgs>& max_pool_grad_family() {
       host("cpu.1_channels", max_pool_grad_channels, grad_channels, 11, "channels last, a vector of channels per position"),
   }, {
       {"0_thread_element", GRAFT_BODIES(max_pool_grad_thread_element), any<MaxPoolGradArgs>, 1, "one thread per dx element gathers"},
+      {"1_plane", GRAFT_BODIES(max_pool_grad_plane), grad_plane, 10, "a block per plane, lanes along rows"},
+      {"2_channels", GRAFT_BODIES(max_pool_grad_channels_16), grad_pieces, 20, "channels last, 16 bytes of channels per thread"},
   });
   return family;
 }
@@ -83,6 +119,8 @@ const Family<AvgPoolArgs>& avg_pool_family() {
       host("cpu.1_channels", avg_pool_channels, average_channels, 11, "channels last, a vector of channels per position"),
   }, {
       {"0_thread_output", GRAFT_BODIES(avg_pool_thread_output), any<AvgPoolArgs>, 1, "one thread per output"},
+      {"1_plane", GRAFT_BODIES(avg_pool_plane), average_plane, 10, "a block per plane, lanes along rows"},
+      {"2_channels", GRAFT_BODIES(avg_pool_channels_16), average_pieces, 20, "channels last, 16 bytes of channels per thread"},
   });
   return family;
 }
@@ -95,6 +133,8 @@ const Family<AvgPoolGradArgs>& avg_pool_grad_family() {
       host("cpu.1_channels", avg_pool_grad_channels, average_grad_channels, 11, "channels last, a vector of channels per position"),
   }, {
       {"0_thread_element", GRAFT_BODIES(avg_pool_grad_thread_element), any<AvgPoolGradArgs>, 1, "one thread per dx element gathers"},
+      {"1_plane", GRAFT_BODIES(avg_pool_grad_plane), average_grad_plane, 10, "a block per plane, lanes along rows"},
+      {"2_channels", GRAFT_BODIES(avg_pool_grad_channels_16), average_grad_pieces, 20, "channels last, 16 bytes of channels per thread"},
   });
   return family;
 }
