@@ -15,6 +15,7 @@ struct Shape {
   std::vector<Layout> layouts = {Layout::dense};
   std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
   bool bench = false;
+  std::int64_t wider = 0;        // A and B lie in matrices whose rows have this many elements more: aligned rows that end anywhere
 
   std::string name() const {
     std::string s = (batch > 1 ? std::to_string(batch) + "x" : "") + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
@@ -25,6 +26,7 @@ struct Shape {
     if (epilogue == Epilogue::gelu) s += "_gelu";
     if (alpha != 1) s += "_alpha";
     if (shared_b) s += "_shared";
+    if (wider) s += "_wider";
     if (fill == Fill::denormal) s += "_denormal";
     if (fill == Fill::large_offset) s += "_offset";
     return s;
@@ -41,14 +43,16 @@ Case<MatmulArgs> make(const Shape& s) {
   Case<MatmulArgs> c;
   c.shape = s.name();
   using Dims = std::vector<std::int64_t>;
-  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m} : Dims{s.batch, s.m, s.k}, .fill = s.fill},
-                {.name = "b", .shape = s.tb ? Dims{s.shared_b ? 1 : s.batch, s.n, s.k} : Dims{s.shared_b ? 1 : s.batch, s.k, s.n}, .fill = s.fill},
+  const std::int64_t w = s.wider;
+  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m + w} : Dims{s.batch, s.m, s.k + w}, .fill = s.fill},
+                {.name = "b", .shape = s.tb ? Dims{s.shared_b ? 1 : s.batch, s.n, s.k + w} : Dims{s.shared_b ? 1 : s.batch, s.k, s.n + w}, .fill = s.fill},
                 {.name = "c", .role = s.accumulate ? Role::inout : Role::out, .shape = {s.batch, s.m, s.n}},
                 {.name = "bias", .shape = {s.n}}};
   c.bind = [s](const std::vector<View>& v) {
     MatmulArgs a;
     a.a = s.ta ? swapped(v[0]) : v[0];
     a.b = s.tb ? swapped(v[1]) : v[1];
+    a.a.shape[1] = s.m, a.a.shape[2] = s.k, a.b.shape[1] = s.k, a.b.shape[2] = s.n;
     if (s.shared_b) {
       a.b.shape[0] = s.batch;
       a.b.stride[0] = 0;
@@ -94,6 +98,19 @@ std::vector<Spec> matmul_specs() {
            {.batch = 1, .m = 12, .n = 16, .k = 8, .fill = Fill::denormal, .dtypes = {DType::f32, DType::f64}},
            {.batch = 1, .m = 12, .n = 16, .k = 40, .fill = Fill::large_offset, .dtypes = {DType::f32, DType::f64}},
            {.batch = 1, .m = 20, .n = 4200, .k = 10, .dtypes = {DType::f32}},                            // more than one panel of columns
+           // aligned rows in all four orders, several tiles each way, tails of every length in the last pieces
+           {.batch = 2, .m = 70, .n = 69, .k = 61, .alpha = 0.5, .wider = 3},
+           {.batch = 1, .m = 69, .n = 133, .k = 45, .ta = true, .bias = true, .accumulate = true, .epilogue = Epilogue::gelu, .wider = 3},
+           {.batch = 1, .m = 65, .n = 37, .k = 90, .tb = true, .bias = true, .epilogue = Epilogue::relu, .wider = 6},
+           {.batch = 2, .m = 61, .n = 67, .k = 53, .ta = true, .tb = true, .accumulate = true, .wider = 3},
+           {.batch = 1, .m = 40, .n = 72, .k = 64, .layouts = all},
+           // enough tiles for the large ones
+           {.batch = 96, .m = 68, .n = 72, .k = 24, .bias = true},
+           {.batch = 48, .m = 72, .n = 136, .k = 24, .ta = true, .tb = true, .epilogue = Epilogue::relu, .dtypes = {DType::f32, DType::bf16}},
+           // few tiles, long k
+           {.batch = 1, .m = 40, .n = 24, .k = 1096, .tb = true, .bias = true, .epilogue = Epilogue::gelu},
+           {.batch = 2, .m = 16, .n = 72, .k = 800, .ta = true, .accumulate = true, .alpha = 2},
+           {.batch = 1, .m = 24, .n = 16, .k = 523, .tb = true, .dtypes = {DType::f32, DType::f16}, .wider = 5},
        })
     cases.push_back(make(s));
   for (const auto& [m, n, k] : std::vector<std::array<std::int64_t, 3>>{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {512, 2304, 768}, {512, 768, 3072}})

@@ -10,6 +10,44 @@ constexpr Limit<MatmulArgs> worth_packing{"m n k at least 512", [](const MatmulA
   return a.c.shape[1] * a.c.shape[2] * a.a.shape[2] >= 512 ? yes() : no("too small to pack");
 }};
 
+// ---- CUDA rungs ----
+constexpr Limit<MatmulArgs> fills_a_tile{"m n at least 256, k at least 8", [](const MatmulArgs& a) {
+  if (a.c.shape[1] * a.c.shape[2] < 256) return no("C has " + std::to_string(a.c.shape[1] * a.c.shape[2]) + " elements: less than a quarter of a tile");
+  return a.a.shape[2] >= 8 ? yes() : no("k is " + std::to_string(a.a.shape[2]));
+}};
+Verdict at_least(const MatmulArgs& a, std::int64_t side) {
+  for (const auto& [name, size] : {std::pair{"m", a.c.shape[1]}, std::pair{"n", a.c.shape[2]}})
+    if (size < side) return no(std::string(name) + " is " + std::to_string(size) + ": most of a 64 x 64 tile would be empty");
+  return a.a.shape[2] >= 8 ? yes() : no("k is " + std::to_string(a.a.shape[2]));
+}
+constexpr Limit<MatmulArgs> fills_registers{"m, n at least 32, k at least 8", [](const MatmulArgs& a) { return at_least(a, 32); }};
+
+// Rows (or columns) that begin at multiples of 16 bytes.
+Verdict pieces_of(const View& v, const char* name) {
+  const std::int64_t piece = 16 / static_cast<std::int64_t>(size_of(v.dtype));
+  if (v.stride[1] != 1 && v.stride[2] != 1) return no(std::string(name) + " is dense along neither axis");
+  const std::int64_t step = v.stride[2] == 1 ? v.stride[1] : v.stride[2];
+  if (step % piece != 0 || (v.shape[0] > 1 && v.stride[0] % piece != 0)) return no(std::string(name) + " has rows that do not begin at multiples of 16 bytes");
+  return reinterpret_cast<std::uintptr_t>(v.data) % 16 == 0 ? yes() : no(std::string(name) + " does not begin at a multiple of 16 bytes");
+}
+Verdict in_pieces(const MatmulArgs& a, std::int64_t side) {
+  for (const Verdict& v : {at_least(a, side), pieces_of(a.a, "A"), pieces_of(a.b, "B")})
+    if (!v) return v;
+  return yes();
+}
+bool is_half(DType t) { return t == DType::bf16 || t == DType::f16; }
+constexpr Limit<MatmulArgs> pieces{"m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) { return in_pieces(a, 32); }};
+constexpr Limit<MatmulArgs> full_pieces{"f32, f64; m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
+  return is_half(a.c.dtype) ? no("C is " + std::string(name_of(a.c.dtype)) + ": 3_vectors widens it on the way") : in_pieces(a, 32);
+}};
+constexpr Limit<MatmulArgs> half_pieces{"bf16, f16; m, n at least 16; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
+  return is_half(a.c.dtype) ? in_pieces(a, 16) : no("C is " + std::string(name_of(a.c.dtype)) + ": tensor cores would cut it to tf32");
+}};
+constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 512; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
+  if (const Verdict v = in_pieces(a, 16); !v) return v;
+  return split_k(a).parts > 1 ? yes() : no("enough tiles, or k too short to be split");
+}};
+
 }  // namespace
 
 const Family<MatmulArgs>& matmul_family() {
@@ -20,6 +58,12 @@ const Family<MatmulArgs>& matmul_family() {
       host("cpu.2_packed", matmul_packed, worth_packing, 20, "packed panels, register tiles", matmul_packed_scratch),
   }, {
       {"0_naive", GRAFT_BODIES(matmul_thread_product), any<MatmulArgs>, 1, "one thread per element of C"},
+      {"1_tiled", GRAFT_BODIES(matmul_tiled), fills_a_tile, 10, "32 x 32 tiles in shared memory"},
+      {"2_registers", GRAFT_BODIES(matmul_registers), fills_registers, 20, "8 x 8 or 4 x 4 of C in each thread's registers"},
+      {"3_vectors", GRAFT_BODIES(matmul_vectors), pieces, 30, "16 bytes per load and store"},
+      {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "three stages filled by cp.async while the threads multiply"},
+      {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
+      {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
   });
   return family;
 }

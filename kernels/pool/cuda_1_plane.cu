@@ -12,7 +12,7 @@ constexpr int kEach = 4;  // outputs of a thread
 
 // channels, outputs of a plane, outputs of a row
 template <class T, bool kPair, class Args>
-__global__ void __launch_bounds__(256) plane(const Args a, int channels, int outputs, int cols) {
+__global__ void __launch_bounds__(256, 4) plane(const Args a, int channels, int outputs, int cols) {
   const int n = static_cast<int>(blockIdx.x) / channels, c = static_cast<int>(blockIdx.x) % channels, threads = static_cast<int>(blockDim.x);
   int o = static_cast<int>(blockIdx.y) * threads * kEach + static_cast<int>(threadIdx.x);
   for (int e = 0; e < kEach && o < outputs; ++e, o += threads) make<T, 1, kPair>(a, At{n, c, o / cols, o % cols});

@@ -11,7 +11,7 @@ using namespace pool_windows;
 
 // packs: 16-byte pieces of the channels; rows, cols: of the result
 template <class T, bool kPair, class Args>
-__global__ void __launch_bounds__(256) channels(const Args a, unsigned all, unsigned packs, unsigned rows, unsigned cols) {
+__global__ void __launch_bounds__(256, 3) channels(const Args a, unsigned all, unsigned packs, unsigned rows, unsigned cols) {
   const unsigned t = blockIdx.x * blockDim.x + threadIdx.x;
   if (t >= all) return;
   const unsigned position = t / packs, row = position / cols, c = t % packs * kPack<T>;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -43,6 +44,7 @@ struct Lane {
   const char* waits = nullptr;  // what it waits in, for the deadlock report
   Where at{};
   Fiber* fiber = nullptr;       // where it is suspended
+  std::shared_ptr<void> slot;   // what prims.h keeps for this lane; empty when a block begins
 };
 extern constinit thread_local Lane* self;  // the lane that runs now
 
