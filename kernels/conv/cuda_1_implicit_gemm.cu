@@ -40,7 +40,7 @@ struct Walk {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) walk_tile(const Walk<T> a) {
+__global__ void __launch_bounds__(kThreads, 3) walk_tile(const Walk<T> a) {
   GRAFT_SHARED(Tiles, tiles, [1]);
   const int z = static_cast<int>(blockIdx.z);
   const Axis h = a.phased ? phase(a.sh, z / a.sw.stride) : a.h, w = a.phased ? phase(a.sw, z % a.sw.stride) : a.w;

@@ -23,7 +23,7 @@ struct WeightWalk {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) weight_tile(const WeightWalk<T> a) {
+__global__ void __launch_bounds__(kThreads, 3) weight_tile(const WeightWalk<T> a) {
   GRAFT_SHARED(Tiles, tiles, [1]);
   const int taps = a.chans * a.r * a.s, x0 = static_cast<int>(blockIdx.x) * kSide, w0 = static_cast<int>(blockIdx.y) % a.item_tiles * kSide;
   const int group = static_cast<int>(blockIdx.y) / a.item_tiles;
