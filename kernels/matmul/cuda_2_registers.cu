@@ -11,7 +11,7 @@ constexpr int kDepth = 16;  // of k at a time
 
 // a: [batch, m, k], b: [batch, k, n], c: [batch, m, n], any strides; bias: [n]
 template <class T, int R>
-__global__ void __launch_bounds__(256, 2) registers(MatmulArgs a) {
+__global__ void __launch_bounds__(256, R == 8 || sizeof(T) == 8 ? 1 : 2) registers(MatmulArgs a) {
   using A = Accum<T>;
   constexpr int B = 16 * R;
   GRAFT_SHARED(A, as, [kDepth][B + 2]);  // [k, row of A]; two more, so that stores along k meet different banks

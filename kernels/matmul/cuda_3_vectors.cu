@@ -9,20 +9,20 @@ namespace {
 
 constexpr int kDepth = 16;  // of k at a time
 
-// Panel [kDepth, B] of an operand into s. p: where the panel's first line begins; lines: how many there are; left: of k.
-// AlongK: p is [line, k], k dense; else [k, line], lines dense. step: the stride of the other axis.
+// Panel [kDepth, B] of an operand into s. p: the panel's first element; lines, left: how many lines and how much of k there are from there, at most B and
+// kDepth. AlongK: p is [line, k], k dense; else [k, line], lines dense. step: the stride of the other axis.
 template <bool AlongK, int B, class T, class A>
-__device__ __forceinline__ void load_panel(A (*s)[B + 4], const T* p, std::int64_t step, std::int64_t k0, std::int64_t lines, std::int64_t left, int id) {
+__device__ __forceinline__ void load_panel(A (*s)[B + 4], const T* p, std::int64_t step, int lines, int left, int id) {
   constexpr int V = kPiece<T>, pieces = kDepth * B / V;
   GRAFT_UNROLL for (int e = id; e < pieces; e += 256) {
     if constexpr (AlongK) {
       // neighbouring threads take neighbouring lines: their scattered stores then meet different banks
       const int line = e % B, l = e / B * V;
-      const Piece<T> v = piece_at(p + line * step + k0 + l, line < lines ? left - l : 0);
+      const Piece<T> v = piece_at(p + line * step + l, line < lines ? left - l : 0);
       GRAFT_UNROLL for (int x = 0; x < V; ++x) s[l + x][line] = static_cast<A>(v.v[x]);
     } else {
       const int line = e % (B / V) * V, l = e / (B / V);
-      const Piece<T> v = piece_at(p + (k0 + l) * step + line, l < left ? lines - line : 0);
+      const Piece<T> v = piece_at(p + l * step + line, l < left ? lines - line : 0);
       Group<A, V> w;
       GRAFT_UNROLL for (int x = 0; x < V; ++x) w.v[x] = static_cast<A>(v.v[x]);
       *reinterpret_cast<Group<A, V>*>(&s[l][line]) = w;
@@ -32,7 +32,7 @@ __device__ __forceinline__ void load_panel(A (*s)[B + 4], const T* p, std::int64
 
 // a: [batch, m, k], b: [batch, k, n], c: [batch, m, n]; bias: [n]
 template <class T, int R, bool AK, bool BK>
-__global__ void __launch_bounds__(256, 2) vectors(MatmulArgs a) {
+__global__ void __launch_bounds__(256, R == 8 ? 1 : 2) vectors(MatmulArgs a) {
   using A = Accum<T>;
   constexpr int B = 16 * R;
   GRAFT_SHARED(A, as, [kDepth][B + 4]);
@@ -43,9 +43,13 @@ __global__ void __launch_bounds__(256, 2) vectors(MatmulArgs a) {
   const T* pa = a.a.as<const T>() + t.batch * a.a.stride[0] + t.i0 * a.a.stride[1];
   const T* pb = a.b.as<const T>() + t.batch * a.b.stride[0] + t.j0 * a.b.stride[2];
   A sum[R][R] = {};
+  const int rows = clamp_to<B>(a.c.shape[1] - t.i0), cols = clamp_to<B>(a.c.shape[2] - t.j0);
   for (std::int64_t k0 = 0; k0 < k; k0 += kDepth) {
-    load_panel<AK, B>(as, pa, a_step, k0, a.c.shape[1] - t.i0, k - k0, id);
-    load_panel<BK, B>(bs, pb, b_step, k0, a.c.shape[2] - t.j0, k - k0, id);
+    const int left = clamp_to<kDepth>(k - k0);
+    load_panel<AK, B>(as, pa, a_step, rows, left, id);
+    load_panel<BK, B>(bs, pb, b_step, cols, left, id);
+    pa += AK ? kDepth : kDepth * a_step;
+    pb += BK ? kDepth : kDepth * b_step;
     __syncthreads();
     GRAFT_UNROLL for (int l = 0; l < kDepth; ++l) {
       Group<A, 4> x[R / 4], y[R / 4];

@@ -1,4 +1,4 @@
-// matmul with copies under way while it multiplies: three stages of shared memory, filled by cp.async two steps of k ahead, so that the latency of global
+// matmul with copies under way while it multiplies: four stages of shared memory, filled by cp.async three steps of k ahead, so that the latency of global
 // memory is waited for by nobody and no register holds a value in transit. Tiles and registers as in 3_vectors; panels keep the order they have in memory
 // (async_tile.h). Elements read: m n k / 64. Limits: f32, f64; rows dense along one axis and aligned to 16 bytes.
 // CUDA C++ Programming Guide, asynchronous data copies.
@@ -9,7 +9,7 @@ namespace {
 
 // a: [batch, m, k], b: [batch, k, n], c: [batch, m, n]; bias: [n]
 template <class T, int R, bool AK, bool BK>
-__global__ void __launch_bounds__(256) async(MatmulArgs a) {
+__global__ void __launch_bounds__(256, 2) async(MatmulArgs a) {
   using P = AsyncTile<T, R, AK, BK>;
   GRAFT_DYNAMIC_SHARED(T, shared);
   const Tile t = tile_at<P::kSide, P::kSide>(a, blockIdx.x);

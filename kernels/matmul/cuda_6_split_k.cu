@@ -15,7 +15,7 @@ __device__ __forceinline__ void put_part(const MatmulArgs& a, A* out, std::int64
 }
 // a: [batch, m, k], b: [batch, k, n]; parts: [gridDim.y, batch, m, n]
 template <class T, class P>
-__global__ void __launch_bounds__(P::kThreads) mma_part(MatmulArgs a, SplitK split, float* parts) {
+__global__ void __launch_bounds__(P::kThreads, 2) mma_part(MatmulArgs a, SplitK split, float* parts) {
   GRAFT_DYNAMIC_SHARED(T, shared);
   const Tile t = tile_at<P::kSide, P::kSide>(a, blockIdx.x);
   const std::int64_t begin = blockIdx.y * split.each, k = a.a.shape[2];
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(P::kThreads) mma_part(MatmulArgs a, SplitK spl
   P::each(sum, [&](int i, int j, const float* sums) { put_part(a, out, t.i0 + i, t.j0 + j, sums, 2); });
 }
 template <class T, class P>
-__global__ void __launch_bounds__(P::kThreads) async_part(MatmulArgs a, SplitK split, T* parts) {
+__global__ void __launch_bounds__(P::kThreads, 2) async_part(MatmulArgs a, SplitK split, T* parts) {
   GRAFT_DYNAMIC_SHARED(T, shared);
   const Tile t = tile_at<P::kSide, P::kSide>(a, blockIdx.x);
   const std::int64_t begin = blockIdx.y * split.each, k = a.a.shape[2];

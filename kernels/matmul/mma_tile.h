@@ -1,7 +1,6 @@
 // A tile of a product on the tensor cores, its panels streaming through swizzled shared memory: the body of 5_mma and of 6_split_k for bf16 and f16.
 #pragma once
-#include "kernels/matmul/tile.h"
-#include "kernels/simt/prims.h"
+#include "kernels/matmul/stream.h"
 
 namespace graft::GRAFT_SIMT {
 
@@ -14,69 +13,43 @@ struct MmaTile {
   static constexpr std::size_t kBytes = std::size_t{kStages} * 2 * kPanel * sizeof(T);
   using Sums = float[MI][NI][4];
 
-  // Where 16-byte piece `p` of line `line` lies. Eight lines that ldmatrix reads at one p fall into eight different 16-byte columns of the banks: lines of
-  // 64 bytes (four pieces, two lines to a bank row) take bits 1 and 2 of the line, longer lines bits 0 to 2.
+  // Where 16-byte piece `p` of line `line` lies; low: the line's last three bits, handed over apart because they do not change over a thread's lines.
+  // Eight lines that ldmatrix reads at one p fall into eight different 16-byte columns of the banks: lines of 64 bytes (four pieces, two lines to a bank
+  // row) take bits 1 and 2 of the line, longer lines bits 0 to 2.
   template <bool AlongK>
-  static __device__ __forceinline__ int at(int line, int p) {
-    constexpr int pieces = AlongK ? kDepth / 8 : S / 8;
-    return (line * pieces + (p ^ (AlongK ? line >> 1 & 3 : line & 7))) * 8;
+  static __device__ __forceinline__ int at(int line, int p, int low) {
+    return (line * (AlongK ? kDepth / 8 : S / 8) + (p ^ (AlongK ? low >> 1 : low))) * 8;
   }
-  // p: the panel's first line; step: stride of the axis that is not dense; lines, left: how many lines and how much of k there are from here
   template <bool AlongK>
-  static __device__ __forceinline__ void issue(T* s, const T* p, std::int64_t step, std::int64_t k0, std::int64_t lines, std::int64_t left, int id) {
-    constexpr int across = AlongK ? kDepth / 8 : S / 8;
-    GRAFT_UNROLL for (int e = id; e < kPanel / 8; e += kThreads) {
-      const int slow = e / across, piece = e % across, fast = piece * 8;
-      const int valid = AlongK ? (slow < lines ? clamp_to<8>(left - fast) : 0) : (slow < left ? clamp_to<8>(lines - fast) : 0);
-      const T* from = AlongK ? p + slow * step + k0 + fast : p + (k0 + slow) * step + fast;
-      cp_async_16(s + at<AlongK>(slow, piece), valid ? from : p, valid * 2);
-    }
-  }
+  struct Copy {  // `down`: a multiple of 8
+    __device__ __forceinline__ T* operator()(T* panel, int slow, int fast, int down) const { return panel + at<AlongK>(slow + down, fast / 8, slow & 7); }
+  };
 
   // sum += A[i0 .., k_begin .. k_end) B[.., j0 ..]; k_begin a multiple of 8; shared: kBytes
   static __device__ __forceinline__ void product(const MatmulArgs& a, const Tile& t, std::int64_t k_begin, std::int64_t k_end, T* shared, Sums& sum) {
-    const int id = static_cast<int>(threadIdx.x), lane = id % 32, q = lane / 8, r = lane % 8, wm = id / 32 / (S / WN) * WM, wn = id / 32 % (S / WN) * WN;
-    const std::int64_t a_step = AK ? a.a.stride[1] : a.a.stride[2], b_step = BK ? a.b.stride[2] : a.b.stride[1];
-    const T* pa = a.a.as<const T>() + t.batch * a.a.stride[0] + t.i0 * a.a.stride[1];
-    const T* pb = a.b.as<const T>() + t.batch * a.b.stride[0] + t.j0 * a.b.stride[2];
-    const std::int64_t rows = a.c.shape[1] - t.i0, cols = a.c.shape[2] - t.j0;
-    const int steps = static_cast<int>((k_end - k_begin + kDepth - 1) / kDepth);
-    const auto fetch = [&](int step) {
-      if (step < steps) {
-        T* s = shared + step % kStages * 2 * kPanel;
-        const std::int64_t k0 = k_begin + std::int64_t{step} * kDepth;
-        issue<AK>(s, pa, a_step, k0, rows, k_end - k0, id);
-        issue<BK>(s + kPanel, pb, b_step, k0, cols, k_end - k0, id);
-      }
-      cp_async_commit();  // an empty group too: the wait below counts groups
-    };
-    for (int s = 0; s < kStages - 1; ++s) fetch(s);
-    for (int step = 0; step < steps; ++step) {
-      cp_async_wait<kStages - 2>();
-      __syncthreads();  // everybody's copies of this stage are there, and everybody is done with the stage that the next fetch overwrites
-      fetch(step + kStages - 1);
-      const T* sa = shared + step % kStages * 2 * kPanel;
-      const T* sb = sa + kPanel;
+    const int id = static_cast<int>(threadIdx.x), q = id % 32 / 8, r = id % 8, wm = id / 32 / (S / WN) * WM, wn = id / 32 % (S / WN) * WN;
+    const auto use = [&](const T* sa, const T* sb) {
       GRAFT_UNROLL for (int ks = 0; ks < kDepth; ks += 16) {
         unsigned x[MI][4], y[NI][2];
         // the four 8 x 8 matrices of A's fragment: (rows, k), (rows + 8, k), (rows, k + 8), (rows + 8, k + 8)
         GRAFT_UNROLL for (int i = 0; i < MI; ++i) {
           const int row = wm + i * 16;
-          if constexpr (AK) ldmatrix_x4(x[i], sa + at<true>(row + q % 2 * 8 + r, ks / 8 + q / 2));
-          else ldmatrix_x4_trans(x[i], sa + at<false>(ks + q / 2 * 8 + r, row / 8 + q % 2));
+          if constexpr (AK) ldmatrix_x4(x[i], sa + at<true>(row + q % 2 * 8 + r, ks / 8 + q / 2, r));
+          else ldmatrix_x4_trans(x[i], sa + at<false>(ks + q / 2 * 8 + r, row / 8 + q % 2, r));
         }
         // of B's, two fragments at once: (k, columns), (k + 8, columns), (k, columns + 8), (k + 8, columns + 8)
         GRAFT_UNROLL for (int j = 0; j < NI; j += 2) {
           const int col = wn + j * 8;
           unsigned z[4];
-          if constexpr (BK) ldmatrix_x4(z, sb + at<true>(col + q / 2 * 8 + r, ks / 8 + q % 2));
-          else ldmatrix_x4_trans(z, sb + at<false>(ks + q % 2 * 8 + r, col / 8 + q / 2));
+          if constexpr (BK) ldmatrix_x4(z, sb + at<true>(col + q / 2 * 8 + r, ks / 8 + q % 2, r));
+          else ldmatrix_x4_trans(z, sb + at<false>(ks + q % 2 * 8 + r, col / 8 + q / 2, r));
           y[j][0] = z[0], y[j][1] = z[1], y[j + 1][0] = z[2], y[j + 1][1] = z[3];
         }
         GRAFT_UNROLL for (int i = 0; i < MI; ++i)
           GRAFT_UNROLL for (int j = 0; j < NI; ++j) mma_m16n8k16<T>(sum[i][j], x[i], y[j], sum[i][j]);
       }
-    }
+    };
+    stream_tile<T, AK, BK, S, kDepth, kThreads, kStages, kPanel, kPanel>(a, t, k_begin, k_end, shared, Copy<AK>{}, Copy<BK>{}, use);
   }
   // put(row, column, sums): of the tile, two neighbours of a row
   template <class Put>

@@ -6,8 +6,10 @@
 
 #ifdef __CUDACC__
 #define GRAFT_UNROLL _Pragma("unroll")  // an array indexed by a loop that is not unrolled lies in local memory
+#define GRAFT_ROLLED _Pragma("unroll 1")  // where unrolling would cost more registers than there are
 #else
 #define GRAFT_UNROLL
+#define GRAFT_ROLLED
 #endif
 
 namespace graft::GRAFT_SIMT {
@@ -39,7 +41,7 @@ template <class T, int N>
 __device__ __forceinline__ Group<T, N> group_at(const T* p) { return *reinterpret_cast<const Group<T, N>*>(p); }
 // p: 16 bytes of which the first `valid` elements exist (may be 0 or less, or more than there is room for); zeros behind them
 template <class T>
-__device__ __forceinline__ Piece<T> piece_at(const T* p, std::int64_t valid) {
+__device__ __forceinline__ Piece<T> piece_at(const T* p, int valid) {
   if (valid >= kPiece<T>) return group_at<T, kPiece<T>>(p);
   Piece<T> r;
   for (int e = 0; e < kPiece<T>; ++e) r.v[e] = e < valid ? p[e] : T(0.0f);

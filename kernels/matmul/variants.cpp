@@ -36,14 +36,17 @@ Verdict in_pieces(const MatmulArgs& a, std::int64_t side) {
   return yes();
 }
 bool is_half(DType t) { return t == DType::bf16 || t == DType::f16; }
-constexpr Limit<MatmulArgs> pieces{"m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) { return in_pieces(a, 32); }};
-constexpr Limit<MatmulArgs> full_pieces{"f32, f64; m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
+constexpr Limit<MatmulArgs> pieces{"m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes",
+                                   [](const MatmulArgs& a) { return in_pieces(a, 32); }};
+constexpr Limit<MatmulArgs> full_pieces{"f32, f64; m, n at least 32; A and B dense along one axis, rows aligned to 16 bytes",
+                                        [](const MatmulArgs& a) {
   return is_half(a.c.dtype) ? no("C is " + std::string(name_of(a.c.dtype)) + ": 3_vectors widens it on the way") : in_pieces(a, 32);
 }};
 constexpr Limit<MatmulArgs> half_pieces{"bf16, f16; m, n at least 16; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
   return is_half(a.c.dtype) ? in_pieces(a, 16) : no("C is " + std::string(name_of(a.c.dtype)) + ": tensor cores would cut it to tf32");
 }};
-constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 512; A and B dense along one axis, rows aligned to 16 bytes", [](const MatmulArgs& a) {
+constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 512; A and B dense along one axis, rows aligned to 16 bytes",
+                                      [](const MatmulArgs& a) {
   if (const Verdict v = in_pieces(a, 16); !v) return v;
   return split_k(a).parts > 1 ? yes() : no("enough tiles, or k too short to be split");
 }};
@@ -61,7 +64,7 @@ const Family<MatmulArgs>& matmul_family() {
       {"1_tiled", GRAFT_BODIES(matmul_tiled), fills_a_tile, 10, "32 x 32 tiles in shared memory"},
       {"2_registers", GRAFT_BODIES(matmul_registers), fills_registers, 20, "8 x 8 or 4 x 4 of C in each thread's registers"},
       {"3_vectors", GRAFT_BODIES(matmul_vectors), pieces, 30, "16 bytes per load and store"},
-      {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "three stages filled by cp.async while the threads multiply"},
+      {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "four stages filled by cp.async while the threads multiply"},
       {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
       {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
   });

@@ -153,7 +153,8 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (
 // gets r[i]: M[g][2t, 2t+1] of matrix i, with `trans` M[2t, 2t+1][g]. x2 looks at the addresses of lanes 0 to 15 only.
 #ifdef __CUDACC__
 #define GRAFT_LDMATRIX_X4(shape) \
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4" shape ".shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_u32(row)) : "memory")
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4" shape ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_u32(row)) : "memory")
 #define GRAFT_LDMATRIX_X2(shape) \
   asm volatile("ldmatrix.sync.aligned.m8n8.x2" shape ".shared.b16 {%0, %1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"(shared_u32(row)) : "memory")
 #else
@@ -161,9 +162,13 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (
 #define GRAFT_LDMATRIX_X2(shape) model::ldmatrix<sizeof(shape) != 1>("ldmatrix_x2" shape, r, row, 2, at)
 #endif
 __device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) { GRAFT_LDMATRIX_X4(""); }
-__device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&r)[4], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) { GRAFT_LDMATRIX_X4(".trans"); }
+__device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&r)[4], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) {
+  GRAFT_LDMATRIX_X4(".trans");
+}
 __device__ __forceinline__ void ldmatrix_x2(unsigned (&r)[2], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) { GRAFT_LDMATRIX_X2(""); }
-__device__ __forceinline__ void ldmatrix_x2_trans(unsigned (&r)[2], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) { GRAFT_LDMATRIX_X2(".trans"); }
+__device__ __forceinline__ void ldmatrix_x2_trans(unsigned (&r)[2], const void* row, [[maybe_unused]] CallSite at = CallSite::current()) {
+  GRAFT_LDMATRIX_X2(".trans");
+}
 #undef GRAFT_LDMATRIX_X4
 #undef GRAFT_LDMATRIX_X2
 

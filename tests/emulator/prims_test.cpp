@@ -21,6 +21,7 @@ void run(LaneOrder order, K kernel, unsigned threads, std::size_t bytes, A... ar
   q.set_lane_order(order);
   launch(q, kernel, 1, threads, bytes, args...);
 }
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
 template <class F>
 std::string error_of(F&& f) {
   try {
@@ -55,18 +56,18 @@ TYPED_TEST(HalfMma, IsTheProductOfTheMatrices) {
   std::vector<TypeParam> a(256), b(128);
   std::vector<float> c(128), want(128);
   for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 16; ++j) a[static_cast<std::size_t>(i * 16 + j)] = value(i, j);
+    for (int j = 0; j < 16; ++j) a[at(i * 16 + j)] = value(i, j);
   for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 8; ++j) b[static_cast<std::size_t>(i * 8 + j)] = value(j, i) + 3, c[static_cast<std::size_t>(i * 8 + j)] = static_cast<float>(1000 * i + j);
+    for (int j = 0; j < 8; ++j) b[at(i * 8 + j)] = value(j, i) + 3, c[at(i * 8 + j)] = static_cast<float>(1000 * i + j);
   for (int i = 0; i < 16; ++i)
     for (int j = 0; j < 8; ++j) {
-      float s = c[static_cast<std::size_t>(i * 8 + j)];
-      for (int k = 0; k < 16; ++k) s += static_cast<float>(a[static_cast<std::size_t>(i * 16 + k)]) * static_cast<float>(b[static_cast<std::size_t>(k * 8 + j)]);
-      want[static_cast<std::size_t>(i * 8 + j)] = s;
+      float s = c[at(i * 8 + j)];
+      for (int k = 0; k < 16; ++k) s += static_cast<float>(a[at(i * 16 + k)]) * static_cast<float>(b[at(k * 8 + j)]);
+      want[at(i * 8 + j)] = s;
     }
   for (const LaneOrder o : kOrders) {
     std::vector<float> d(128, NAN);
-    run(o, one_mma<TypeParam>, 32, 0, static_cast<const TypeParam*>(a.data()), static_cast<const TypeParam*>(b.data()), static_cast<const float*>(c.data()), d.data());
+    run(o, one_mma<TypeParam>, 32, 0, a.data(), b.data(), c.data(), d.data());
     EXPECT_EQ(d, want);
   }
 }
@@ -83,17 +84,17 @@ __global__ void one_tf32(const float* a, const float* b, const float* c, float* 
 }
 TEST(Tf32Mma, IsTheProductOfTheMatrices) {
   std::vector<float> a(128), b(64), c(128), want(128);
-  for (int i = 0; i < 128; ++i) a[static_cast<std::size_t>(i)] = value(i / 8, i % 8), c[static_cast<std::size_t>(i)] = static_cast<float>(1000 * i);
-  for (int i = 0; i < 64; ++i) b[static_cast<std::size_t>(i)] = value(i / 8, i % 8 + 8);
+  for (int i = 0; i < 128; ++i) a[at(i)] = value(i / 8, i % 8), c[at(i)] = static_cast<float>(1000 * i);
+  for (int i = 0; i < 64; ++i) b[at(i)] = value(i / 8, i % 8 + 8);
   for (int i = 0; i < 16; ++i)
     for (int j = 0; j < 8; ++j) {
-      float s = c[static_cast<std::size_t>(i * 8 + j)];
-      for (int k = 0; k < 8; ++k) s += a[static_cast<std::size_t>(i * 8 + k)] * b[static_cast<std::size_t>(k * 8 + j)];
-      want[static_cast<std::size_t>(i * 8 + j)] = s;
+      float s = c[at(i * 8 + j)];
+      for (int k = 0; k < 8; ++k) s += a[at(i * 8 + k)] * b[at(k * 8 + j)];
+      want[at(i * 8 + j)] = s;
     }
   for (const LaneOrder o : kOrders) {
     std::vector<float> d(128, NAN);
-    run(o, one_tf32, 32, 0, static_cast<const float*>(a.data()), static_cast<const float*>(b.data()), static_cast<const float*>(c.data()), d.data());
+    run(o, one_tf32, 32, 0, a.data(), b.data(), c.data(), d.data());
     EXPECT_EQ(d, want);
   }
 }
@@ -127,12 +128,13 @@ TEST(Ldmatrix, GivesEveryLaneItsElements) {
   for (const Load how : {Load::x4, Load::x4_trans, Load::x2, Load::x2_trans})
     for (const LaneOrder o : kOrders) {
       std::vector<unsigned> out(128);
-      run(o, load, 32, 0, static_cast<const std::uint16_t*>(source.data()), out.data(), how);
+      run(o, load, 32, 0, source.data(), out.data(), how);
       const bool trans = how == Load::x4_trans || how == Load::x2_trans;
       for (unsigned lane = 0; lane < 32; ++lane)
         for (unsigned i = 0; i < 4; ++i) {
           const unsigned g = lane / 4, t = lane % 4, step = trans ? 8 : 1, first = trans ? 2 * t * 8 + g : g * 8 + 2 * t;
-          const unsigned want = i >= (how == Load::x2 || how == Load::x2_trans ? 2u : 4u) ? 7u : source[i * 64 + first] | static_cast<unsigned>(source[i * 64 + first + step]) << 16;
+          const bool unloaded = i >= 2 && (how == Load::x2 || how == Load::x2_trans);
+          const unsigned want = unloaded ? 7u : source[i * 64 + first] | static_cast<unsigned>(source[i * 64 + first + step]) << 16;
           ASSERT_EQ(out[lane * 4 + i], want) << "lane " << lane << " register " << i;
         }
     }
@@ -179,11 +181,11 @@ __global__ void product_by_ldmatrix(const f16* a, const f16* b, float* d) {
 }
 TEST(Ldmatrix, FillsTheFragmentsOfMma) {
   std::vector<f16> a(256), b(128);
-  for (int i = 0; i < 256; ++i) a[static_cast<std::size_t>(i)] = value(i / 16, i % 16);
-  for (int i = 0; i < 128; ++i) b[static_cast<std::size_t>(i)] = value(i % 8, i / 8);
+  for (int i = 0; i < 256; ++i) a[at(i)] = value(i / 16, i % 16);
+  for (int i = 0; i < 128; ++i) b[at(i)] = value(i % 8, i / 8);
   for (const bool trans : {false, true}) {
     std::vector<float> d(128, NAN);
-    run(LaneOrder::seeded, trans ? product_by_ldmatrix<true> : product_by_ldmatrix<false>, 32, 0, static_cast<const f16*>(a.data()), static_cast<const f16*>(b.data()), d.data());
+    run(LaneOrder::seeded, trans ? product_by_ldmatrix<true> : product_by_ldmatrix<false>, 32, 0, a.data(), b.data(), d.data());
     for (std::size_t i = 0; i < 16; ++i)
       for (std::size_t j = 0; j < 8; ++j) {
         float s = 0;
@@ -220,7 +222,7 @@ TEST(CpAsync, ArrivesAtTheWait) {
   ASSERT_EQ(reinterpret_cast<std::uintptr_t>(in.data()) % 16, 0u);
   for (const LaneOrder o : kOrders) {
     std::vector<float> out(64);
-    run(o, pipeline<1>, 64, 0, static_cast<const float*>(in.data()), out.data(), 5);
+    run(o, pipeline<1>, 64, 0, in.data(), out.data(), 5);
     EXPECT_EQ(out, want);
   }
 }
@@ -228,7 +230,7 @@ TEST(CpAsync, AMissingWaitIsSeen) {
   std::vector<float> in(5 * 64 * 4, 1.0f);
   for (const LaneOrder o : kOrders) {
     std::vector<float> out(64);
-    run(o, pipeline<2>, 64, 0, static_cast<const float*>(in.data()), out.data(), 5);  // one group too few is waited for
+    run(o, pipeline<2>, 64, 0, in.data(), out.data(), 5);  // one group too few is waited for
     for (float v : out) EXPECT_TRUE(std::isnan(v));
   }
 }
@@ -240,7 +242,7 @@ __global__ void no_commit(const float* in, float* out) {
 }
 TEST(CpAsync, AMissingCommitIsSeen) {
   std::vector<float> in(128, 1.0f), out(32);
-  run(LaneOrder::up, no_commit, 32, 0, static_cast<const float*>(in.data()), out.data());
+  run(LaneOrder::up, no_commit, 32, 0, in.data(), out.data());
   for (float v : out) EXPECT_TRUE(std::isnan(v));
 }
 // The next copy starts before everybody has read what it overwrites.
@@ -256,7 +258,7 @@ __global__ void too_early(const float* in, float* out) {
 }
 TEST(CpAsync, ReadingWhatACopyIsAboutToOverwriteIsSeen) {
   std::vector<float> in(128, 2.0f), out(32);
-  run(LaneOrder::up, too_early, 32, 0, static_cast<const float*>(in.data()), out.data());
+  run(LaneOrder::up, too_early, 32, 0, in.data(), out.data());
   EXPECT_EQ(out[0], 1.0f) << "lane 31 has not come yet";
   EXPECT_TRUE(std::isnan(out[31]));
 }
@@ -273,7 +275,7 @@ TEST(CpAsync, WhatIsNotValidIsZero) {
   std::vector<char> out(17 * 16, 99);
   run(LaneOrder::up, fill, 17, 0, static_cast<const char*>(in), out.data());
   for (int valid = 0; valid <= 16; ++valid)
-    for (int i = 0; i < 16; ++i) ASSERT_EQ(out[static_cast<std::size_t>(valid * 16 + i)], i < valid ? i + 1 : 0) << valid << " valid";
+    for (int i = 0; i < 16; ++i) ASSERT_EQ(out[at(valid * 16 + i)], i < valid ? i + 1 : 0) << valid << " valid";
 }
 __global__ void copy_wrong(const char* in, int what) {
   GRAFT_SHARED(uint4, s, [1]);
@@ -282,7 +284,8 @@ __global__ void copy_wrong(const char* in, int what) {
 }
 TEST(CpAsync, RefusesWhatTheHardwareRefuses) {
   alignas(16) static char in[32] = {};
-  const char* const words[] = {"reach outside of the shared array", "the global address is not a multiple of 16", "17 valid bytes", "reach outside of the shared array"};
+  const char* const words[] = {"reach outside of the shared array", "the global address is not a multiple of 16", "17 valid bytes",
+                               "reach outside of the shared array"};
   for (int what = 0; what < 4; ++what) {
     const std::string e = error_of([&] { run(LaneOrder::up, copy_wrong, 1, 0, static_cast<const char*>(in), what); });
     EXPECT_NE(e.find(words[what]), std::string::npos) << e;
@@ -298,9 +301,9 @@ TEST(CpAsync, WhatNobodyWaitsForEndsWithTheBlock) {
   std::vector<float> in(5 * 64 * 4, 1.0f), out(64);
   {
     std::vector<float> gone(4, 1.0f);
-    run(LaneOrder::up, forgets, 32, 0, static_cast<const float*>(gone.data()));
+    run(LaneOrder::up, forgets, 32, 0, gone.data());
   }
-  run(LaneOrder::up, pipeline<1>, 64, 0, static_cast<const float*>(in.data()), out.data(), 5);
+  run(LaneOrder::up, pipeline<1>, 64, 0, in.data(), out.data(), 5);
   EXPECT_EQ(out, std::vector<float>(64, 20.0f));
 }
 
