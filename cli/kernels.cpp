@@ -85,7 +85,11 @@ int explain_verb(const std::string& family) {
       for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {
         const auto& row = s.rows[static_cast<std::size_t>(r)];
         const Verdict v = c.allowed(r, ops.views());
-        const std::string why = row.backend == Backend::ref ? "the oracle; runs only when named" : !v ? v.reason : r == best ? "taken: highest rank that may run" : "may run, lower rank";
+        const std::string why = row.backend == Backend::ref                  ? "the oracle; runs only when named"
+                                : !v                                         ? v.reason
+                                : !serves(row.backend, DeviceKind::cpu)      ? "may run, with --device " + row.name.substr(0, row.name.find('.'))
+                                : r == best                                  ? "taken on the CPU: highest rank that may run"
+                                                                             : "may run, lower rank";
         std::printf("  %c %-16s %3d  %s\n", r == best ? '*' : ' ', std::string(row.name).c_str(), row.rank, why.c_str());
       }
     }

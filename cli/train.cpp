@@ -42,7 +42,7 @@ void point(const fs::path& link, const std::string& target) {
 Json environment() {
   utsname u{};
   uname(&u);
-  return {{"graft", GRAFT_VERSION}, {"system", std::string(u.sysname) + " " + u.release}, {"machine", u.machine}, {"threads", current_queue().threads()},
+  return {{"graft", GRAFT_VERSION}, {"system", std::string(u.sysname) + " " + u.release}, {"machine", u.machine}, {"device", name_of(current_queue().device())}, {"threads", current_queue().threads()},
           {"compiler", __VERSION__}};
 }
 

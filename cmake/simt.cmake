@@ -59,7 +59,7 @@ function(graft_simt_sources family)
     # a library of its own: nvcc does not take the host flags
     add_library(cuda_${family} STATIC ${cu})
     target_include_directories(cuda_${family} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
-    target_compile_options(cuda_${family} PRIVATE --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall -Werror=all-warnings -Xptxas=-v)
+    target_compile_options(cuda_${family} PRIVATE --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall -Werror=all-warnings)
     target_link_libraries(cuda_${family} PUBLIC CUDA::cudart_static)
     target_compile_definitions(${target} PRIVATE GRAFT_HAVE_CUDA)
     target_link_libraries(${target} PUBLIC cuda_${family} graft_core)

@@ -19,9 +19,9 @@ Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set)
   double loss = 0;
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < data.batches(); ++i) {
-    const Batch b = data.get(0, i).to(current_queue().device());
+    const Batch host = data.get(0, i), b = host.to(current_queue().device());
     const Tensor logits = cast(model.forward(b.images, run), DType::f32);
-    const std::vector<std::int64_t> guess = argmax(logits, 1).host<std::int64_t>(), want = b.labels.host<std::int64_t>();
+    const std::vector<std::int64_t> guess = argmax(logits, 1).host<std::int64_t>(), want = host.labels.host<std::int64_t>();
     CrossEntropyOptions o;
     o.reduction = Reduction::sum;
     loss += cross_entropy(logits, b.labels, o).item();

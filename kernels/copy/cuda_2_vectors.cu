@@ -6,15 +6,10 @@
 #include "kernels/copy/raw.h"
 #include "kernels/copy/rows.h"
 #include "kernels/core/loops.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
-
-template <class T, int N>
-struct alignas(16) Pack {
-  T v[N];
-};
 
 // in, out: as r says, elements; per_run: packs in a run; count: of all runs; tail: elements after the last pack, where there is one run
 template <class From, class To>
@@ -32,10 +27,10 @@ __global__ void __launch_bounds__(256) packs(const From* in, To* out, Runs<2> r,
       to += i * r.stride[d][0];
       from += i * r.stride[d][1];
     }
-    const Pack<From, N> x = *reinterpret_cast<const Pack<From, N>*>(in + from);
-    Pack<To, N> y;
+    const Piece<From, N> x = *reinterpret_cast<const Piece<From, N>*>(in + from);
+    Piece<To, N> y;
     for (int e = 0; e < N; ++e) y.v[e] = convert<To>(x.v[e]);
-    *reinterpret_cast<Pack<To, N>*>(out + to) = y;
+    *reinterpret_cast<Piece<To, N>*>(out + to) = y;
   }
   if (first < tail) out[std::int64_t{count} * N + first] = convert<To>(in[std::int64_t{count} * N + first]);
 }

@@ -3,16 +3,10 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/core/cuda_backend.h"
 #include "kernels/core/error.h"
 
 namespace graft {
-
-#ifdef GRAFT_HAVE_CUDA
-// kernels/simt/cuda_device.cpp
-DeviceMemory& cuda_memory(int index);
-std::string why_no_cuda(int index);
-std::string describe_cuda(int index);
-#endif
 
 namespace {
 

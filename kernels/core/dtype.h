@@ -120,6 +120,14 @@ template <class T>
 using Accum = std::conditional_t<std::is_same_v<T, bf16> || std::is_same_v<T, f16>, float,
                                  std::conditional_t<std::is_floating_point_v<T>, T, std::int64_t>>;
 
+// What an index outside of its range answers: NaN, 0 for integers.
+template <class T>
+constexpr T missing_value() {
+  if constexpr (std::is_integral_v<T>) return T(0);
+  else return static_cast<T>(std::numeric_limits<float>::quiet_NaN());
+}
+constexpr bool index_inside(std::int64_t i, std::int64_t n) { return i >= 0 && i < n; }
+
 // visit(dtype, [&]<class T>() { ... }): one branch per element type.
 template <class F>
 constexpr decltype(auto) visit(DType t, F&& f) {

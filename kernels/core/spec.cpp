@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "kernels/core/device.h"
+
 namespace graft {
 namespace {
 
@@ -98,7 +100,7 @@ std::string other_orders(const ErasedCase& c, int row, Queue& q, DType t, Layout
     Operands again(c, t, layout, seed);
     q.set_lane_order(order);
     struct Restore { Queue& q; ~Restore() { q.set_lane_order(LaneOrder::up); } } restore{q};
-    c.run(q, row, again.views());
+    again.run(q, row);
     for (std::size_t k = 0; k < c.operands.size(); ++k) {
       if (!written(c.operands[k])) continue;
       const View &a = first.views()[k], &b = again.views()[k];
@@ -182,6 +184,30 @@ Operands::Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_
   }
 }
 
+void Operands::run(Queue& q, int row) {
+  if (q.device().kind == DeviceKind::cpu) return case_->run(q, row, views_);
+  DeviceMemory& memory = device_memory(q.device());
+  struct Copy { DeviceMemory& memory; std::vector<void*> blocks; ~Copy() { for (void* p : blocks) memory.release(p); } } there{memory, {}};
+  std::vector<View> views = views_;
+  std::vector<std::byte*> first(buffers_.size(), nullptr);
+  for (std::size_t k = 0; k < views.size(); ++k) {
+    if (const int same = case_->operands[k].alias_of; same >= 0) {
+      views[k].data = views[static_cast<std::size_t>(same)].data;
+      continue;
+    }
+    Buffer& b = buffers_[k];
+    void* p = memory.allocate(b.bytes.size() + 64);
+    if (!p) throw Error(Code::memory, "'" + case_->operands[k].name + "' of " + case_->shape + " does not fit on " + name_of(q.device()));
+    there.blocks.push_back(p);
+    first[k] = static_cast<std::byte*>(p) + reinterpret_cast<std::uintptr_t>(b.bytes.data()) % 64;  // elements keep their place within 64 bytes
+    memory.upload(first[k], b.bytes.data(), b.bytes.size(), q.stream());
+    views[k].data = first[k] + b.begin;
+  }
+  case_->run(q, row, views);
+  for (std::size_t k = 0; k < views.size(); ++k)
+    if (first[k]) memory.download(buffers_[k].bytes.data(), first[k], buffers_[k].bytes.size(), q.stream());
+}
+
 void Operands::poison_outputs() {
   for (std::size_t k = 0; k < views_.size(); ++k)
     if (case_->operands[k].role == Role::out && case_->operands[k].alias_of < 0)
@@ -216,6 +242,9 @@ std::string Operands::damage() const {
 CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
   CheckReport report;
   const std::string family(spec.family->name());
+  std::optional<Queue> host_queue;  // ref and naive are the host's
+  if (q.device().kind != DeviceKind::cpu) host_queue.emplace(q.threads());
+  Queue& host = host_queue ? *host_queue : q;
   int ref = -1, naive = -1;
   std::vector<int> order;
   for (int r = 0; r < static_cast<int>(spec.rows.size()); ++r) {
@@ -241,7 +270,7 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
       const std::string id = family + "/" + c.shape + "/" + std::string(name_of(t));
       const std::uint64_t seed = options.seed * 0x100000001b3ull ^ hash(id);
       Operands truth(c, t, Layout::dense, seed, !c.exact);
-      c.run(q, ref, truth.views());
+      truth.run(host, ref);
       std::vector<std::vector<double>> expect(c.operands.size());
       for (std::size_t k = 0; k < c.operands.size(); ++k)
         if (written(c.operands[k])) expect[k] = values(truth.views()[k]);
@@ -260,7 +289,7 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
             if (options.verbose) std::fprintf(stderr, "refused %s: %s\n", where.c_str(), v.reason.c_str());
             continue;
           }
-          c.run(q, r, ops.views());
+          ops.run(r == naive ? host : q, r);
           if (wanted) ++report.ran[variant];
           const auto fail = [&](const std::string& what) {
             if (wanted) report.failures.push_back(where + ": " + what + " (seed " + std::to_string(options.seed) + ")");

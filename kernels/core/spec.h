@@ -124,6 +124,8 @@ class Operands {
   // Empty when every byte outside the written operands is unchanged; else which operand was damaged.
   std::string damage() const;
   void poison_outputs();
+  // Runs a row of the case. On a device other than the CPU the buffers, guards and all, are copied there first and back afterwards.
+  void run(Queue& q, int row);
 
  private:
   struct Buffer { std::vector<std::byte> bytes, before; std::size_t begin = 0; };

@@ -3,16 +3,10 @@
 #include <bit>
 
 #include "kernels/embed/rows.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
-
-template <class V>
-__device__ __forceinline__ V filled(unsigned w) {
-  if constexpr (sizeof(V) == 16) return make_uint4(w, w, w, w);
-  else return static_cast<V>(std::uint64_t{w} << 32 | w);
-}
 
 // table: [vocab, pieces], out: [n, pieces] with these steps between rows, in pieces; missing: the bits of what no row answers
 template <class V>
@@ -21,7 +15,7 @@ __global__ void copy_rows(View ids, const V* table, std::int64_t vocab, std::int
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (i >= ids.shape[0]) return;
   const std::int64_t id = ids.as<const std::int64_t>()[i * ids.stride[0]];
-  const bool inside = id >= 0 && id < vocab;
+  const bool inside = index_inside(id, vocab);
   for (std::int64_t p = threadIdx.x; p < pieces; p += blockDim.x) out[i * out_step + p] = inside ? table[id * table_step + p] : filled<V>(missing);
 }
 
@@ -42,11 +36,7 @@ void embed_pieces(Queue& q, const EmbedArgs& a) {
   const std::uint64_t boundary = reinterpret_cast<std::uintptr_t>(a.table.data) | reinterpret_cast<std::uintptr_t>(a.out.data) |
                                  static_cast<std::uint64_t>(a.table.stride[0] * size) | static_cast<std::uint64_t>(a.out.stride[0] * size) |
                                  static_cast<std::uint64_t>(a.out.shape[1] * size);
-  if (boundary % 16 == 0) copy_in<uint4>(q, a);
-  else if (boundary % 8 == 0) copy_in<std::uint64_t>(q, a);
-  else if (boundary % 4 == 0) copy_in<std::uint32_t>(q, a);
-  else if (boundary % 2 == 0) copy_in<std::uint16_t>(q, a);
-  else copy_in<std::uint8_t>(q, a);
+  visit_piece(boundary, [&]<class V>() { copy_in<V>(q, a); });
 }
 
 }  // namespace graft::GRAFT_SIMT

@@ -1,23 +1,14 @@
 // Lookup and its gradient, element by element. The loops under `ref` (A = double) and `naive` (A = Accum<T>).
 #pragma once
-#include <limits>
-
 #include "kernels/embed/embed.h"
 
 namespace graft {
-
-// What an id outside of the table answers: NaN, 0 for integers.
-template <class T>
-constexpr T missing_value() {
-  if constexpr (std::is_integral_v<T>) return T(0);
-  else return static_cast<T>(std::numeric_limits<float>::quiet_NaN());
-}
 
 template <class T>
 constexpr void embed_one(const EmbedArgs& a, std::int64_t i, std::int64_t j) {
   const std::int64_t id = a.ids.as<const std::int64_t>()[i * a.ids.stride[0]];
   a.out.as<T>()[i * a.out.stride[0] + j * a.out.stride[1]] =
-      id >= 0 && id < a.table.shape[0] ? a.table.as<const T>()[id * a.table.stride[0] + j * a.table.stride[1]] : missing_value<T>();
+      index_inside(id, a.table.shape[0]) ? a.table.as<const T>()[id * a.table.stride[0] + j * a.table.stride[1]] : missing_value<T>();
 }
 template <class T>
 void embed_walk(const EmbedArgs& a, std::int64_t begin, std::int64_t end) {

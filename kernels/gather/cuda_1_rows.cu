@@ -5,7 +5,7 @@
 
 #include "kernels/gather/plain.h"
 #include "kernels/gather/rows.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
@@ -25,11 +25,6 @@ __global__ void gather_row(GatherArgs a) {
   }
 }
 
-template <class V>
-__device__ __forceinline__ V filled(unsigned w) {
-  if constexpr (sizeof(V) == 16) return make_uint4(w, w, w, w);
-  else return static_cast<V>(std::uint64_t{w} << 32 | w);
-}
 struct Steps {  // between outer positions and between rows, in pieces
   std::int64_t outer, row;
 };
@@ -75,11 +70,7 @@ void gather_pieces(Queue& q, const GatherArgs& a) {
   std::uint64_t boundary = static_cast<std::uint64_t>(a.out.shape[2] * size);
   for (const View* v : {&a.in, &a.out})
     boundary |= reinterpret_cast<std::uintptr_t>(v->data) | static_cast<std::uint64_t>(v->stride[0] * size) | static_cast<std::uint64_t>(v->stride[1] * size);
-  if (boundary % 16 == 0) copy_in<uint4>(q, a);
-  else if (boundary % 8 == 0) copy_in<std::uint64_t>(q, a);
-  else if (boundary % 4 == 0) copy_in<std::uint32_t>(q, a);
-  else if (boundary % 2 == 0) copy_in<std::uint16_t>(q, a);
-  else copy_in<std::uint8_t>(q, a);
+  visit_piece(boundary, [&]<class V>() { copy_in<V>(q, a); });
 }
 
 }  // namespace graft::GRAFT_SIMT

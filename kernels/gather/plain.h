@@ -1,20 +1,9 @@
 // gather and scatter element by element. The loops under `ref` and `naive`. A scatter's sums go through the output element itself, so they are
 // rounded to its dtype at each addition, as the definition (out += src, in the order of i) says.
 #pragma once
-#include <limits>
-
 #include "kernels/gather/gather.h"
 
 namespace graft {
-
-constexpr bool index_inside(std::int64_t at, std::int64_t n) { return at >= 0 && at < n; }
-
-// What an index outside answers: NaN, 0 for integers.
-template <class T>
-constexpr T missing_value() {
-  if constexpr (std::is_integral_v<T>) return T(0);
-  else return static_cast<T>(std::numeric_limits<float>::quiet_NaN());
-}
 
 // lines [begin, end) of outer * inner
 template <class T>

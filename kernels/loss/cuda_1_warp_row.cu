@@ -15,7 +15,7 @@ __global__ void warp_row(CrossEntropyArgs a) {
   const unsigned lane = threadIdx.x % 32;
   if (r >= a.logits.shape[0]) return;  // whole warps leave
   const Row<const T> x = row<const T>(a.logits, r);
-  const Running<A> v = fold_warp(visit_row<T>(x, lane, 32));
+  const Running<A> v = join_warp(visit_row<T>(x, lane, 32));
   finish<T>(a, r, x, v.top, v.sum, lane, 32, [](A s) { return warp_sum(s); });
 }
 template <class T>
@@ -26,7 +26,7 @@ __global__ void block_row(CrossEntropyArgs a) {
   A* l = lines;
   const std::int64_t r = blockIdx.x;
   const Row<const T> x = row<const T>(a.logits, r);
-  const Running<A> v = fold_block(visit_row<T>(x, threadIdx.x, blockDim.x), warps);
+  const Running<A> v = join_block(visit_row<T>(x, threadIdx.x, blockDim.x), warps);
   finish<T>(a, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
 }
 template <class T>

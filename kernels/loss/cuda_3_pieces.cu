@@ -1,38 +1,21 @@
 // cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and the running sum
 // rescaled once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write.
 // Limits: rows dense, on 16-byte boundaries, a whole number of pieces; at least 1024 classes.
-#include <cstring>
-
 #include "kernels/loss/device.h"
 #include "kernels/loss/rows.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 using namespace cross;
 
 template <class T>
-struct Piece {
-  static constexpr int kLength = 16 / sizeof(T);
-  T v[kLength];
-};
-template <class T>
-__device__ __forceinline__ Piece<T> load(const T* from) {
-  const uint4 bits = *reinterpret_cast<const uint4*>(from);
-  Piece<T> p;
-  std::memcpy(static_cast<void*>(p.v), &bits, 16);
-  return p;
-}
-template <class T>
-__device__ __forceinline__ void store(T* to, const Piece<T>& p) {
-  uint4 bits;
-  std::memcpy(&bits, p.v, 16);
-  *reinterpret_cast<uint4*>(to) = bits;
-}
+using Line = Piece<T, 16 / sizeof(T)>;
 
 template <class T>
 __global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
   using A = Accum<T>;
-  constexpr int V = Piece<T>::kLength;
+  constexpr int V = 16 / sizeof(T);
   GRAFT_SHARED(Running<A>, warps, [32]);
   GRAFT_SHARED(A, lines, [32]);
   A* l = lines;
@@ -40,24 +23,24 @@ __global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
   const Row<const T> x = row<const T>(a.logits, r);
   Running<A> v{-INFINITY, 0};
   for (std::int64_t c = std::int64_t{threadIdx.x} * V; c < x.n; c += std::int64_t{blockDim.x} * V) {
-    const Piece<T> p = load(x.data + c);
+    const auto p = *reinterpret_cast<const Line<T>*>(x.data + c);
     A top = v.top;
     for (int k = 0; k < V; ++k) top = max_or_nan(top, static_cast<A>(p.v[k]));
     A sum = v.top == top ? v.sum : v.sum * std::exp(v.top - top);
     for (int k = 0; k < V; ++k) {
       const A e = static_cast<A>(p.v[k]);
-      sum += e == top ? A(1) : std::exp(e - top);  // not exp(-inf - -inf), as in fold
+      sum += e == top ? A(1) : std::exp(e - top);  // not exp(-inf - -inf), as in join
     }
     v = {top, sum};
   }
-  v = fold_block(v, warps);
+  v = join_block(v, warps);
   finish<T>(a, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
 }
 
 template <class T>
 __global__ void __launch_bounds__(512) grad_pieces(CrossEntropyGradArgs a) {
   using A = Accum<T>;
-  constexpr int V = Piece<T>::kLength;
+  constexpr int V = 16 / sizeof(T);
   GRAFT_SHARED(A, lines, [32]);
   A* l = lines;
   const std::int64_t r = blockIdx.x;
@@ -65,9 +48,9 @@ __global__ void __launch_bounds__(512) grad_pieces(CrossEntropyGradArgs a) {
   const Row<T> dx = row<T>(a.dlogits, r);
   const auto t = target_of<T>(a, r, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
   for (std::int64_t c = std::int64_t{threadIdx.x} * V; c < x.n; c += std::int64_t{blockDim.x} * V) {
-    Piece<T> p = load(x.data + c);
+    auto p = *reinterpret_cast<const Line<T>*>(x.data + c);
     for (int k = 0; k < V; ++k) p.v[k] = static_cast<T>(gradient<T>(t, a.class_weight, c + k, static_cast<A>(p.v[k])));
-    store(dx.data + c, p);
+    *reinterpret_cast<Line<T>*>(dx.data + c) = p;
   }
 }
 

@@ -2,7 +2,7 @@
 // first, first + step, ...; sum(v) adds v over the threads that share the row. The numbers are those of plain.h: log p is (x - top) - log(sum), never x - lse.
 #pragma once
 #include "kernels/loss/loss.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/online.h"
 
 namespace graft::GRAFT_SIMT {
 namespace cross {
@@ -21,36 +21,10 @@ __device__ __forceinline__ Accum<T> class_weight(const View& w, std::int64_t c) 
   return w.data ? static_cast<Accum<T>>(w.as<const T>()[c * w.stride[0]]) : Accum<T>(1);
 }
 
-// The largest value seen, and the sum of exp(value - top).
-template <class A>
-struct Running {
-  A top, sum;
-};
-template <class A>
-__device__ __forceinline__ Running<A> fold(Running<A> a, Running<A> b) {
-  const A top = max_or_nan(a.top, b.top);
-  // -inf - -inf would be NaN where one side has seen nothing but -inf
-  const A sa = a.top == top ? a.sum : a.sum * std::exp(a.top - top), sb = b.top == top ? b.sum : b.sum * std::exp(b.top - top);
-  return {top, sa + sb};
-}
-template <class A>
-__device__ __forceinline__ Running<A> fold_warp(Running<A> v) {
-  for (int o = 16; o > 0; o /= 2) v = fold(v, Running<A>{__shfl_xor_sync(0xffffffffu, v.top, o), __shfl_xor_sync(0xffffffffu, v.sum, o)});
-  return v;
-}
-// warps: shared, 32 elements
-template <class A>
-__device__ __forceinline__ Running<A> fold_block(Running<A> v, Running<A>* warps) {
-  const unsigned lane = threadIdx.x % 32;
-  v = fold_warp(v);
-  if (lane == 0) warps[threadIdx.x / 32] = v;
-  __syncthreads();
-  return fold_warp(lane < blockDim.x / 32 ? warps[lane] : Running<A>{-INFINITY, 0});
-}
 template <class T>
 __device__ __forceinline__ Running<Accum<T>> visit_row(const Row<const T>& x, std::int64_t first, std::int64_t step) {
   Running<Accum<T>> v{-INFINITY, 0};
-  for (std::int64_t c = first; c < x.n; c += step) v = fold(v, Running<Accum<T>>{static_cast<Accum<T>>(x[c]), 1});
+  for (std::int64_t c = first; c < x.n; c += step) v = join(v, Running<Accum<T>>{static_cast<Accum<T>>(x[c]), 1});
   return v;
 }
 

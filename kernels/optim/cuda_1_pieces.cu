@@ -3,22 +3,18 @@
 // three, 28 bytes an element; with bf16 weights and gradients beside an f32 master copy 28 too.
 #include "kernels/optim/rows.h"
 #include "kernels/optim/update.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 
 inline constexpr int kPiece = 4;
-template <class T>
-struct alignas(sizeof(T) * kPiece < 16 ? sizeof(T) * kPiece : 16) Piece {
-  T v[kPiece];
-};
 
 // Elements i.. of p: [n]; zeros where there is no p. The tail is read one by one.
 template <class T, class A>
 __device__ __forceinline__ void read(const T* p, std::int64_t i, std::int64_t n, A (&to)[kPiece]) {
   if (p && i + kPiece <= n) {
-    const auto piece = *reinterpret_cast<const Piece<T>*>(p + i);
+    const auto piece = *reinterpret_cast<const Piece<T, kPiece>*>(p + i);
     for (int e = 0; e < kPiece; ++e) to[e] = static_cast<A>(piece.v[e]);
   } else {
     for (int e = 0; e < kPiece; ++e) to[e] = p && i + e < n ? static_cast<A>(p[i + e]) : A(0);
@@ -28,9 +24,9 @@ template <class T, class A>
 __device__ __forceinline__ void write(T* p, std::int64_t i, std::int64_t n, const A (&from)[kPiece]) {
   if (!p) return;
   if (i + kPiece <= n) {
-    Piece<T> piece;
+    Piece<T, kPiece> piece;
     for (int e = 0; e < kPiece; ++e) piece.v[e] = static_cast<T>(from[e]);
-    *reinterpret_cast<Piece<T>*>(p + i) = piece;
+    *reinterpret_cast<Piece<T, kPiece>*>(p + i) = piece;
   } else {
     for (int e = 0; e < kPiece; ++e)
       if (i + e < n) p[i + e] = static_cast<T>(from[e]);

@@ -3,15 +3,13 @@
 // products of 32 x 32 bits a counter) and, for normals, by double arithmetic. Any dtype; neighbouring threads take neighbouring fours.
 #include "kernels/random/plain.h"
 #include "kernels/random/rows.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 
 template <class T>
-struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Four {
-  T v[4];
-};
+using Four = Piece<T, 4>;
 
 // out: [n]
 template <class T, bool aligned>

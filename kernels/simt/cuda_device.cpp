@@ -6,7 +6,7 @@
 #include <memory>
 #include <mutex>
 
-#include "kernels/core/device.h"
+#include "kernels/core/cuda_backend.h"
 #include "kernels/core/error.h"
 
 namespace graft {

@@ -1,33 +1,17 @@
 // softmax and log-softmax, a group of threads per row: a warp (rung 1) or a block (rung 2, for rows that keep 256 threads busy). Lanes take neighbouring
 // columns, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum m and the sum of exp(x - m), rescaled when m grows,
 // and pairs (m, sum) are folded over the group (online softmax, Milakov and Gimelshein 2018). Bytes: 2 reads (the second from L2) and 1 write per element.
-#include "kernels/simt/simt.h"
+#include "kernels/simt/online.h"
 #include "kernels/softmax/rows.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 
-template <class A>
-struct Running {  // the largest value seen, and the sum of exp(value - top)
-  A top, sum;
-};
-template <class A>
-__device__ __forceinline__ Running<A> fold(Running<A> a, Running<A> b) {
-  const A top = max_or_nan(a.top, b.top);
-  // -inf - -inf would be NaN where one side has seen nothing but -inf
-  const A sa = a.top == top ? a.sum : a.sum * std::exp(a.top - top), sb = b.top == top ? b.sum : b.sum * std::exp(b.top - top);
-  return {top, sa + sb};
-}
-template <class A>
-__device__ __forceinline__ Running<A> fold_warp(Running<A> v) {
-  for (int o = 16; o > 0; o /= 2) v = fold(v, Running<A>{__shfl_xor_sync(0xffffffffu, v.top, o), __shfl_xor_sync(0xffffffffu, v.sum, o)});
-  return v;
-}
-// first, step: this thread's columns. Elements equal to the running maximum add 1, so a row of -inf sums to its length, not to NaN: see finish.
+// first, step: this thread's columns
 template <class T, class A>
 __device__ __forceinline__ Running<A> visit_row(const T* x, std::int64_t stride, std::int64_t n, std::int64_t first, std::int64_t step) {
   Running<A> v{-INFINITY, 0};
-  for (std::int64_t i = first; i < n; i += step) v = fold(v, Running<A>{static_cast<A>(x[i * stride]), 1});
+  for (std::int64_t i = first; i < n; i += step) v = join(v, Running<A>{static_cast<A>(x[i * stride]), 1});
   return v;
 }
 template <class T, class A>
@@ -46,7 +30,7 @@ __global__ void warp_row(SoftmaxArgs a) {
   const unsigned lane = threadIdx.x % 32;
   if (r >= a.x.shape[0]) return;  // whole warps leave
   const T* x = a.x.as<const T>() + r * a.x.stride[0];
-  const Running<A> v = fold_warp(visit_row<T, A>(x, a.x.stride[1], a.x.shape[1], lane, 32));
+  const Running<A> v = join_warp(visit_row<T, A>(x, a.x.stride[1], a.x.shape[1], lane, 32));
   finish_row<T, A>(x, a.y.as<T>() + r * a.y.stride[0], a, v, lane, 32);
 }
 
@@ -55,12 +39,8 @@ __global__ void block_row(SoftmaxArgs a) {
   using A = Accum<T>;
   GRAFT_SHARED(Running<A>, warps, [32]);
   const std::int64_t r = blockIdx.x;
-  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const T* x = a.x.as<const T>() + r * a.x.stride[0];
-  Running<A> v = fold_warp(visit_row<T, A>(x, a.x.stride[1], a.x.shape[1], threadIdx.x, blockDim.x));
-  if (lane == 0) warps[warp] = v;
-  __syncthreads();
-  v = fold_warp(lane < blockDim.x / 32 ? warps[lane] : Running<A>{-INFINITY, 0});
+  const Running<A> v = join_block(visit_row<T, A>(x, a.x.stride[1], a.x.shape[1], threadIdx.x, blockDim.x), warps);
   finish_row<T, A>(x, a.y.as<T>() + r * a.y.stride[0], a, v, threadIdx.x, blockDim.x);
 }
 

@@ -8,7 +8,7 @@
 namespace graft {
 
 template <class T, class A>
-void softmax_walk(const SoftmaxArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void softmax_walk(const SoftmaxArgs& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = a.x.shape[1];
   for (std::int64_t r = begin; r < end; ++r) {
     const T* x = a.x.as<const T>() + r * a.x.stride[0];
@@ -31,7 +31,7 @@ void softmax_walk(const SoftmaxArgs& a, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T, class A>
-void softmax_grad_walk(const SoftmaxGradArgs& a, std::int64_t begin, std::int64_t end) {
+constexpr void softmax_grad_walk(const SoftmaxGradArgs& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = a.y.shape[1];
   for (std::int64_t r = begin; r < end; ++r) {
     const T* y = a.y.as<const T>() + r * a.y.stride[0];

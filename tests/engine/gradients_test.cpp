@@ -44,7 +44,7 @@ double largest(const Tensor& t) {
   return m;
 }
 
-// Once per device: the CPU, and the CUDA kernels under the emulator.
+// Once per device: the CPU, and the CUDA kernels under the emulator and on a GPU where there is one.
 class Gradients : public testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
@@ -57,7 +57,7 @@ class Gradients : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-INSTANTIATE_TEST_SUITE_P(On, Gradients, testing::Values(DeviceKind::cpu, DeviceKind::emu), [](const auto& i) { return name_of(Device{i.param, 0}); });
+INSTANTIATE_TEST_SUITE_P(On, Gradients, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda), [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0}); });
 
 TEST(Catalog, EveryOpIsListedWithCasesOrAReason) {
   int differentiable = 0;

@@ -74,6 +74,22 @@ TEST(House, IncludesFollowTheArrows) {
   }
   EXPECT_GT(arrows, 200);
 }
+// A family's header that includes simt is device code: a .cpp that included it would be compiled with CUDA's words.
+TEST(House, DeviceHeadersStayWithTheCuFiles) {
+  std::map<std::string, std::string> text;
+  for (const auto& p : sources({"kernels"}, {".h", ".cpp"})) text[p.string()] = read(kRoot / p);
+  std::vector<std::string> device = {"kernels/simt/simt.h"};
+  for (std::size_t i = 0; i < device.size(); ++i)
+    for (const auto& [file, body] : text)
+      if (!starts(file, "kernels/simt/") && body.find("#include \"" + device[i] + "\"") != std::string::npos) {
+        EXPECT_TRUE(file.ends_with(".h")) << file << " includes " << device[i];
+        if (std::find(device.begin(), device.end(), file) == device.end()) device.push_back(file);
+      } else if (starts(file, "kernels/simt/") && file.ends_with(".h") && body.find("#include \"" + device[i] + "\"") != std::string::npos &&
+                 std::find(device.begin(), device.end(), file) == device.end()) {
+        device.push_back(file);
+      }
+  EXPECT_GT(device.size(), 4u);
+}
 TEST(House, TheArrowTestSeesAWrongArrow) {
   EXPECT_FALSE(allowed("kernels/softmax/ref.cpp", "kernels/norm/norm.h"));
   EXPECT_FALSE(allowed("kernels/softmax/ref.cpp", "kernels/simt/simt.h"));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/core/device.h"
 #include "kernels/specs.h"
 
 namespace graft {
@@ -43,12 +44,15 @@ TEST(Family, EveryRowAgreesWithRefAndHasRun) {
 }
 // The CUDA rows as the emulator runs them, each case under three orders of its threads (kernels/core/spec.cpp).
 TEST(Family, EveryCudaRowAgreesWithRefUnderTheEmulator) {
-#ifdef GRAFT_HAVE_EMU
+  if (const std::string why = why_not({DeviceKind::emu, 0}); !why.empty()) GTEST_SKIP() << why;
   Queue q(2, {DeviceKind::emu});
   check_all(q);
-#else
-  GTEST_SKIP() << "built without Boost.Context: the CUDA rows were not run";
-#endif
+}
+
+TEST(Family, EveryCudaRowAgreesWithRefOnTheGpu) {
+  if (const std::string why = why_not({DeviceKind::cuda, 0}); !why.empty()) GTEST_SKIP() << why;
+  Queue q(2, {DeviceKind::cuda});
+  check_all(q);
 }
 
 TEST(Family, SameBitsForAnyNumberOfThreads) {
