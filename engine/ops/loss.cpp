@@ -72,11 +72,11 @@ void check_targets(const char* op, const Tensor& logits, const Tensor& target, s
   raw::want_float(op, "logits", logits);
   if (logits.rank() != 2 || target.rank() != 1 || target.size(0) != logits.size(0) || target.dtype() != DType::i64)
     throw Error(Code::usage, std::string(op) + ": logits " + logits.str() + " and target " + target.str() + ": wants [rows, classes] and i64[rows]");
+  if (target.device().kind != DeviceKind::cpu) return;  // the kernel looks, and reports (Queue::look)
   const std::vector<std::int64_t> p = target.host<std::int64_t>();
   for (std::size_t i = 0; i < p.size(); ++i)
     if ((p[i] < 0 || p[i] >= logits.size(1)) && p[i] != ignore)
-      throw Error(Code::usage, std::string(op) + ": target[" + std::to_string(i) + "] is " + std::to_string(p[i]) + " but there are " + std::to_string(logits.size(1)) +
-                                   " classes; check the labels or the model's number of classes");
+      throw Error(Code::usage, fault_sentence(FaultKind::target, op, static_cast<std::int64_t>(i), p[i], logits.size(1)));
 }
 
 }  // namespace
@@ -94,8 +94,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   Tensor weight = cast(kept, loss.dtype());
   if (o.class_weight.defined())
     weight = mul(weight, cast(index_select(o.class_weight.detach(), 0, where(kept, target, Tensor::scalar(0, DType::i64))), loss.dtype()));
-  const double total = sum(weight).item();
-  return mul(sum(loss), 1.0 / total);
+  return mul(sum(loss), reciprocal(sum(weight)));  // no look at the total on the host: a device need not be waited for
 }
 Tensor bce_with_logits(const Tensor& x, const Tensor& y, Reduction r) {
   same("bce_with_logits", x, y);
@@ -124,7 +123,7 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, Reduction r) {
 Tensor focal_loss(const Tensor& logits, const Tensor& target, double gamma, Reduction r) {
   check_targets("focal_loss", logits, target, INT64_MIN);
   if (!(gamma >= 0)) throw Error(Code::usage, "focal_loss: gamma must not be negative");
-  const Tensor log_p = squeeze(gather(log_softmax(logits), 1, unsqueeze(target, 1)), 1);
+  const Tensor log_p = pick("focal_loss", log_softmax(logits), target);
   return reduced(neg(mul(pow(sub(1.0, exp(log_p)), gamma), log_p)), r);
 }
 

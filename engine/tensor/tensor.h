@@ -74,7 +74,9 @@ class Tensor {
   // The host's own memory: Error(usage) on another dtype, and for a tensor that is not on the CPU (use to() first).
   template <class T> T* data() const { return static_cast<T*>(raw_data(dtype_of<T>)); }
   void* raw() const;                                    // first element, whatever the dtype
-  Tensor to(Device device) const;                       // the same values there, no history; itself when it is there already
+  // The same values there, no history; itself when it is there already. A copy to the CPU waits for the queue's work: a bad index that an operation met
+  // on the device is thrown here, Error(usage), as are values(), host() and item(), which copy.
+  Tensor to(Device device) const;
   template <class T> std::vector<T> host() const;       // row-major copy in its own dtype, from any device
   void set_values(const std::vector<double>& v) const;  // row-major, rounded to the dtype; the tensor must be dense
   double item() const;                                  // the one element, as double; Error(usage) when there is not exactly one

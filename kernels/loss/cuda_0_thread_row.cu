@@ -8,7 +8,7 @@ namespace {
 using namespace cross;
 
 template <class T>
-__global__ void thread_row(CrossEntropyArgs a) {
+__global__ void thread_row(CrossEntropyArgs a, FaultSink faults) {
   using A = Accum<T>;
   const std::int64_t r = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (r >= a.logits.shape[0]) return;
@@ -16,7 +16,7 @@ __global__ void thread_row(CrossEntropyArgs a) {
   A top = -INFINITY, sum = 0;
   for (std::int64_t c = 0; c < x.n; ++c) top = max_or_nan(top, static_cast<A>(x[c]));
   for (std::int64_t c = 0; c < x.n; ++c) sum += std::exp(static_cast<A>(x[c]) - top);
-  finish<T>(a, r, x, top, sum, 0, 1, [](A v) { return v; });
+  finish<T>(a, faults, r, x, top, sum, 0, 1, [](A v) { return v; });
 }
 template <class T>
 __global__ void grad_thread_row(CrossEntropyGradArgs a) {
@@ -29,7 +29,7 @@ __global__ void grad_thread_row(CrossEntropyGradArgs a) {
 
 void cross_entropy_thread_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a); });
+  visit_float(a.logits.dtype, [&]<class T>() { launch(q, thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_thread_row(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -9,17 +9,17 @@ namespace {
 using namespace cross;
 
 template <class T>
-__global__ void warp_row(CrossEntropyArgs a) {
+__global__ void warp_row(CrossEntropyArgs a, FaultSink faults) {
   using A = Accum<T>;
   const std::int64_t r = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / 32;
   const unsigned lane = threadIdx.x % 32;
   if (r >= a.logits.shape[0]) return;  // whole warps leave
   const Row<const T> x = row<const T>(a.logits, r);
   const Running<A> v = join_warp(visit_row<T>(x, lane, 32));
-  finish<T>(a, r, x, v.top, v.sum, lane, 32, [](A s) { return warp_sum(s); });
+  finish<T>(a, faults, r, x, v.top, v.sum, lane, 32, [](A s) { return warp_sum(s); });
 }
 template <class T>
-__global__ void block_row(CrossEntropyArgs a) {
+__global__ void block_row(CrossEntropyArgs a, FaultSink faults) {
   using A = Accum<T>;
   GRAFT_SHARED(Running<A>, warps, [32]);
   GRAFT_SHARED(A, lines, [32]);
@@ -27,7 +27,7 @@ __global__ void block_row(CrossEntropyArgs a) {
   const std::int64_t r = blockIdx.x;
   const Row<const T> x = row<const T>(a.logits, r);
   const Running<A> v = join_block(visit_row<T>(x, threadIdx.x, blockDim.x), warps);
-  finish<T>(a, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
+  finish<T>(a, faults, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
 }
 template <class T>
 __global__ void grad_warp_row(CrossEntropyGradArgs a) {
@@ -45,11 +45,11 @@ __global__ void grad_block_row(CrossEntropyGradArgs a) {
 
 void cross_entropy_warp_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a); });
+  visit_float(a.logits.dtype, [&]<class T>() { launch(q, warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_block_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a); });
+  visit_float(a.logits.dtype, [&]<class T>() { launch(q, block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_warp_row(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -13,7 +13,7 @@ template <class T>
 using Line = Piece<T, 16 / sizeof(T)>;
 
 template <class T>
-__global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
+__global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a, FaultSink faults) {
   using A = Accum<T>;
   constexpr int V = 16 / sizeof(T);
   GRAFT_SHARED(Running<A>, warps, [32]);
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
     v = {top, sum};
   }
   v = join_block(v, warps);
-  finish<T>(a, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
+  finish<T>(a, faults, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
 }
 
 template <class T>
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(512) grad_pieces(CrossEntropyGradArgs a) {
 
 void cross_entropy_pieces(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a); });
+  visit_float(a.logits.dtype, [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_pieces(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

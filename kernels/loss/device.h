@@ -2,6 +2,7 @@
 // first, first + step, ...; sum(v) adds v over the threads that share the row. The numbers are those of plain.h: log p is (x - top) - log(sum), never x - lse.
 #pragma once
 #include "kernels/loss/loss.h"
+#include "kernels/simt/fault.h"
 #include "kernels/simt/online.h"
 
 namespace graft::GRAFT_SIMT {
@@ -30,7 +31,7 @@ __device__ __forceinline__ Running<Accum<T>> visit_row(const Row<const T>& x, st
 
 // x: [classes], top and sum known to every thread of the row. Loss and lse are written by the thread whose first column is 0.
 template <class T, class Sum>
-__device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> top, Accum<T> sum, std::int64_t first,
+__device__ __forceinline__ void finish(const CrossEntropyArgs& a, const FaultSink& faults, std::int64_t r, const Row<const T>& x, Accum<T> top, Accum<T> sum, std::int64_t first,
                                        std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
@@ -44,7 +45,8 @@ __device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r
   if (first != 0) return;
   A loss = NAN;
   if (target == a.ignore_index) loss = 0;
-  else if (target >= 0 && target < x.n)
+  else if (!index_inside(target, x.n)) report_fault(faults, r, target, x.n);
+  else
     loss = (1 - smoothing) * class_weight<T>(a.class_weight, target) * (log_sum - (static_cast<A>(x[target]) - top)) + spread;
   a.lse.as<A>()[r * a.lse.stride[0]] = top + log_sum;
   a.loss.as<A>()[r * a.loss.stride[0]] = loss;
