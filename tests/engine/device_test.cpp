@@ -5,9 +5,11 @@
 #include <optional>
 
 #include "engine/autograd/tape.h"
+#include "engine/data/feed.h"
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
 #include "kernels/core/device.h"
+#include "kernels/core/graph.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gather/gather.h"
 #include "kernels/loss/loss.h"
@@ -125,6 +127,99 @@ TEST_P(OnDevice, EveryRungReports) {
   const Tensor logits = Tensor::ones({4, 1024}), loss = Tensor::zeros({4}), lse = Tensor::zeros({4}), target = ids({1023, 3, 1024, -1});
   each(cross_entropy_family(), CrossEntropyArgs{logits.view(), target.view(), {}, loss.view(), lse.view()}, "cross_entropy: target[2] is 1024 but there are 1024 classes");
   EXPECT_GE(rungs, 2 + 4 + 3 + 3 + 4);
+}
+
+// ---- what runs is known by name ----
+
+TEST_P(OnDevice, AnOperationAndItsBackwardAreNamedWithShapes) {
+  std::string forward_text, backward_text;
+  const auto probe = custom(
+      "probe",
+      [&](Context&, const Tensors& in) {
+        forward_text = running();
+        return Tensors{mul(in[0], 2.0)};
+      },
+      [&](const Context&, const Tensors& dy) {
+        backward_text = running();
+        return Tensors{mul(dy[0], 2.0)};
+      });
+  Tensor x = Tensor::ones({2, 3});
+  x.set_requires_grad();
+  backward(sum(probe({x})[0]));
+  EXPECT_EQ(forward_text, "probe of f32[2,3]");
+  EXPECT_EQ(backward_text, "backward of probe f32[2,3]");
+  EXPECT_EQ(running(), "");
+}
+
+// ---- batches beside the work ----
+
+Dataset small_set(std::int64_t n) { return draw_glyphs("digits", n, 3); }
+
+TEST_P(OnDevice, AFeedGivesTheLoadersBatches) {
+  const Dataset set = small_set(23);
+  const Loader loader(set, 5, 0.5, 0.5, 7, true);
+  Feed feed(loader, queue());
+  for (std::int64_t step = 0; step < 12; ++step) {
+    const std::int64_t epoch = step / loader.batches(), i = step % loader.batches();
+    const Batch b = feed.get(epoch, i);
+    const Tensor twice = mul(b.images, 2.0), labels = add(b.labels, 0);
+    if (step % 3 != 2) feed.prefetch((step + 1) / loader.batches(), (step + 1) % loader.batches());  // where nobody asked ahead, get() makes it
+    if (step == 4) feed.prefetch(0, 0);                                                               // one is under way already
+    const Batch want = loader.get(epoch, i);
+    ASSERT_EQ(b.images.shape(), want.images.shape());
+    const std::vector<float> got = twice.host<float>(), from = want.images.host<float>();
+    for (std::size_t k = 0; k < got.size(); ++k) ASSERT_EQ(got[k], 2 * from[k]) << step;
+    EXPECT_EQ(labels.host<std::int64_t>(), want.labels.host<std::int64_t>()) << step;
+  }
+  const Batch other = feed.get(9, 2);  // not the one that was asked for ahead
+  EXPECT_EQ(other.labels.host<std::int64_t>(), loader.get(9, 2).labels.host<std::int64_t>());
+}
+
+// ---- memory of a graph ----
+
+TEST_P(OnDevice, MemoryOfACaptureIsTheGraphsUntilItDies) {
+  Allocator& a = Allocator::of(queue().device());
+  a.trim();
+  const std::int64_t before = a.stats().in_use;
+  const Tensor x = Tensor::ones({1 << 16});
+  Tensor y, outside;
+  {
+    Graph graph(queue());
+    Tensor freed_inside = mul(x, 3.0);
+    graph.capture([&] {
+      y = add(mul(x, 2.0), freed_inside);  // the product's block is free again when the sum has been recorded
+      y = add(y, 1.0);
+      freed_inside = {};
+    });
+    EXPECT_GE(a.stats().pooled, 2 * x.bytes());
+    outside = Tensor::full({1 << 16}, 100);  // must not land in what the graph uses
+    const Tensor more = Tensor::full({1 << 16}, 200);
+    fill_(x, 5);
+    graph.replay();
+    EXPECT_EQ(y.host<float>()[77], 2 * 5 + 3 + 1);
+    EXPECT_EQ(outside.host<float>()[77], 100);
+    EXPECT_EQ(more.host<float>()[77], 200);
+    fill_(x, 7);
+    graph.replay();
+    EXPECT_EQ(y.host<float>()[77], 2 * 7 + 3 + 1);
+  }
+  EXPECT_EQ(a.stats().pooled, 0);
+  EXPECT_EQ(y.host<float>()[0], 18);  // what came out of it lives on
+  y = outside = {};
+  EXPECT_EQ(a.stats().in_use - before, x.bytes());
+}
+TEST_P(OnDevice, ReadingAResultInACaptureNamesTheOperation) {
+  const Tensor x = Tensor::ones({2, 3});
+  Graph graph(queue());
+  const std::string text = refusal([&] {
+    graph.capture([&] { EXPECT_EQ(sum(x).item(), 6); });
+  });
+  EXPECT_NE(text.find("the host reads device memory while a graph is captured"), std::string::npos) << text;
+  const std::string named = refusal([&] {
+    graph.capture([&] { masked_select(x, Tensor::ones({2, 3}, DType::b8)); });
+  });
+  EXPECT_NE(named.find("while a graph is captured"), std::string::npos) << named;
+  EXPECT_EQ(sum(x).item(), 6);
 }
 
 }  // namespace
