@@ -48,6 +48,7 @@ std::vector<OpInfo> conv_ops();
 std::vector<OpInfo> pool_ops();
 std::vector<OpInfo> loss_ops();
 std::vector<OpInfo> random_ops();
+std::vector<OpInfo> bias_act_ops();
 std::vector<OpInfo> all_ops();
 
 // dy summed over the axes along which `shape` was stretched to dy's shape; differentiable. The backward of broadcasting.

@@ -18,6 +18,16 @@ std::vector<Spec> random_specs() {
       };
       c.bytes_per_item = static_cast<double>(n);
       c.exact = true;
+      if (n == 1003) {  // the offset of a captured launch: beyond 2^32, so that a row that drops the upper half is seen
+        auto moved = c;
+        moved.shape += "_offset";
+        moved.operands.push_back({.name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true});
+        moved.bind = [k](const std::vector<View>& v) {
+          return RandomArgs{k.kind, v[0], k.a, k.b, 0x123456789abcdefull, 42, 17, v[1]};
+        };
+        if (k.integers) moved.dtypes = {DType::i64};
+        draws.push_back(moved);
+      }
       if (k.integers) c.dtypes = k.kind == RandomKind::integer ? std::vector{DType::i64, DType::i32} : std::vector{DType::b8, DType::u8, DType::i64};
       draws.push_back(c);
     }
@@ -32,6 +42,12 @@ std::vector<Spec> random_specs() {
       c.bytes_per_item = 2.0 * static_cast<double>(n);
       c.roundings = 2;
       drops.push_back(c);
+      if (n == 1003) {
+        c.shape += "_offset";
+        c.operands.push_back({.name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true});
+        c.bind = [p](const std::vector<View>& v) { return DropoutArgs{v[0], v[1], p, 7, 3, 5, v[2]}; };
+        drops.push_back(c);
+      }
     }
   auto big = drops.back();
   big.shape = "p0.50_1048576";
