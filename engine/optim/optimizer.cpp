@@ -132,7 +132,7 @@ void Optimizer::step(double lr_factor, double grad_scale) {
 void Optimizer::scalars_on_device(bool on) {
   for (const auto& g : groups_)
     if (on && g.options.name == "adafactor")
-      throw Error(Code::usage, "optimizer adafactor: reads norms on the host in every step, which cannot be replayed; use another optimizer or leave scalars on the host");
+      throw Error(Code::usage, "optimizer adafactor: reads norms on the host in every step, which cannot be replayed; use another optimizer");
   scalars_on_device_ = on;
 }
 
@@ -181,7 +181,7 @@ void Optimizer::update() {
       if (!g.defined()) continue;
       Slot& slot = slots_[gi][i];
       if (slot.counted != steps_)
-        throw Error(Code::usage, "optimizer: parameter '" + name + "' has a gradient now but had none when advance() counted this update; call advance() after backward()");
+        throw Error(Code::usage, "optimizer: parameter '" + name + "' has a gradient but had none when advance() counted; advance after backward()");
       g = raw::contiguous(g);
       const bool narrow = is_narrow(p);
       if (narrow && !slot.states["master"].defined()) slot.states["master"] = raw::cast(p, DType::f32);

@@ -16,7 +16,7 @@ const char* name_of(ActKind act) {
 
 struct Shape {
   ActKind act;
-  std::int64_t outer, channels, inner;
+  std::int64_t outer, channels, inner = 1;
   bool bias = true, residual = true;
   double p = 0.3;
   bool offset = false, in_place = false, bench = false;
@@ -51,14 +51,14 @@ std::vector<Spec> bias_act_specs() {
   std::vector<Case<BiasActArgs>> forward;
   std::vector<Case<BiasActGradArgs>> backward;
   for (const Shape& s : std::vector<Shape>{
-           {.act = none, .outer = 7, .channels = 37, .inner = 1}, {.act = relu, .outer = 7, .channels = 37, .inner = 1}, {.act = gelu, .outer = 7, .channels = 37, .inner = 1},
-           {.act = silu, .outer = 7, .channels = 37, .inner = 1, .offset = true}, {.act = gelu, .outer = 40, .channels = 64, .inner = 1},
+           {.act = none, .outer = 7, .channels = 37}, {.act = relu, .outer = 7, .channels = 37}, {.act = gelu, .outer = 7, .channels = 37},
+           {.act = silu, .outer = 7, .channels = 37, .offset = true}, {.act = gelu, .outer = 40, .channels = 64},
            {.act = relu, .outer = 3, .channels = 5, .inner = 64}, {.act = silu, .outer = 3, .channels = 5, .inner = 49, .in_place = true},
-           {.act = gelu, .outer = 9, .channels = 120, .inner = 1, .p = 0}, {.act = relu, .outer = 9, .channels = 8, .inner = 25, .residual = false},
-           {.act = silu, .outer = 1, .channels = 1003, .inner = 1, .bias = false}, {.act = none, .outer = 1, .channels = 2, .inner = 1, .bias = false, .residual = false},
-           {.act = relu, .outer = 4, .channels = 16, .inner = 1, .p = 1}, {.act = gelu, .outer = 0, .channels = 3, .inner = 2}, {.act = none, .outer = 1, .channels = 1, .inner = 1},
-           {.act = gelu, .outer = 5, .channels = 11, .inner = 1, .p = 0, .fill = Fill::extreme}, {.act = silu, .outer = 5, .channels = 11, .inner = 1, .fill = Fill::extreme},
-           {.act = gelu, .outer = 1024, .channels = 1024, .inner = 1, .p = 0.1, .bench = true}}) {
+           {.act = gelu, .outer = 9, .channels = 120, .p = 0}, {.act = relu, .outer = 9, .channels = 8, .inner = 25, .residual = false},
+           {.act = silu, .outer = 1, .channels = 1003, .bias = false}, {.act = none, .outer = 1, .channels = 2, .bias = false, .residual = false},
+           {.act = relu, .outer = 4, .channels = 16, .p = 1}, {.act = gelu, .outer = 0, .channels = 3, .inner = 2}, {.act = none, .outer = 1, .channels = 1},
+           {.act = gelu, .outer = 5, .channels = 11, .p = 0, .fill = Fill::extreme}, {.act = silu, .outer = 5, .channels = 11, .fill = Fill::extreme},
+           {.act = gelu, .outer = 1024, .channels = 1024, .p = 0.1, .bench = true}}) {
     const double n = static_cast<double>(s.outer * s.channels * s.inner);
     const std::vector<std::int64_t> all = {s.outer, s.channels, s.inner};
     const Operand x{.name = "x", .shape = all, .fill = s.fill}, bias{.name = "bias", .shape = {s.channels}};

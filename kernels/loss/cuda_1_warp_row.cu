@@ -1,7 +1,7 @@
-// cross-entropy, its gradient and both at once, a group of threads per row: a warp (rung 1) or a block (rung 2, from 1024 classes on). Lanes take neighbouring classes,
-// so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum and the sum of exp(x - maximum), pairs are folded over
-// the group (online softmax, Milakov and Gimelshein 2018). Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write; fused: 2 reads,
-// the second from the cache, and 1 write. Any dtype, stride and option.
+// cross-entropy, its gradient and both at once, a group of threads per row: a warp (rung 1) or a block (rung 2, from 1024 classes on). Lanes take
+// neighbouring classes, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum and the sum of exp(x - maximum),
+// pairs are folded over the group (online softmax, Milakov and Gimelshein 2018). Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write;
+// fused: 2 reads, the second from the cache, and 1 write. Any dtype, stride and option.
 #include "kernels/loss/device.h"
 #include "kernels/loss/rows.h"
 

@@ -37,8 +37,8 @@ __device__ __forceinline__ Accum<T> hit_of(const CrossEntropyArgs& a, std::int64
 
 // x: [classes]; hit, top and sum known to every thread of the row. Loss and lse are written by the thread whose first column is 0.
 template <class T, class Sum>
-__device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> hit, Accum<T> top, Accum<T> sum, std::int64_t first,
-                                       std::int64_t step, Sum&& over_row) {
+__device__ __forceinline__ void finish(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x, Accum<T> hit, Accum<T> top, Accum<T> sum,
+                                       std::int64_t first, std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
   // a row of -inf has counted its elements instead of exp(-inf - -inf): NaN, as the mathematics
@@ -66,7 +66,8 @@ struct Target {
   bool ignored, outside;
 };
 template <class T, class Args, class Sum>
-__device__ __forceinline__ Target<Accum<T>> target_of(const Args& a, std::int64_t r, Accum<T> g, Accum<T> shift, std::int64_t first, std::int64_t step, Sum&& over_row) {
+__device__ __forceinline__ Target<Accum<T>> target_of(const Args& a, std::int64_t r, Accum<T> g, Accum<T> shift, std::int64_t first, std::int64_t step,
+                                                      Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t n = a.logits.shape[1], target = a.target.template as<const std::int64_t>()[r * a.target.stride[0]];
   const A smoothing = static_cast<A>(a.smoothing);
@@ -113,7 +114,8 @@ __device__ __forceinline__ Target<Accum<T>> finish_fused(const CrossEntropyFused
 }
 // columns first, first + step, ...
 template <class T>
-__device__ __forceinline__ void write_row(const CrossEntropyFusedArgs& a, std::int64_t r, const Row<const T>& x, const Target<Accum<T>>& t, std::int64_t first, std::int64_t step) {
+__device__ __forceinline__ void write_row(const CrossEntropyFusedArgs& a, std::int64_t r, const Row<const T>& x, const Target<Accum<T>>& t, std::int64_t first,
+                                          std::int64_t step) {
   const Row<T> dx = row<T>(a.dlogits, r);
   for (std::int64_t c = first; c < x.n; c += step) dx[c] = static_cast<T>(gradient<T>(t, a.class_weight, c, static_cast<Accum<T>>(x[c])));
 }

@@ -91,8 +91,10 @@ void cross_entropy_grad_row(const Args& a, std::int64_t r, A g, A shift, A sum) 
 }
 template <class T, class S, class A>
 void cross_entropy_grad_walk(const CrossEntropyGradArgs& a, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t r = begin; r < end; ++r)
-    cross_entropy_grad_row<T, A>(a, r, static_cast<A>(a.dloss.as<const S>()[r * a.dloss.stride[0]]), static_cast<A>(a.lse.as<const S>()[r * a.lse.stride[0]]), A(1));
+  for (std::int64_t r = begin; r < end; ++r) {
+    const A g = static_cast<A>(a.dloss.as<const S>()[r * a.dloss.stride[0]]), lse = static_cast<A>(a.lse.as<const S>()[r * a.lse.stride[0]]);
+    cross_entropy_grad_row<T, A>(a, r, g, lse, A(1));
+  }
 }
 template <class T, class S, class A>
 void cross_entropy_fused_walk(const CrossEntropyFusedArgs& a, std::int64_t begin, std::int64_t end) {

@@ -154,12 +154,14 @@ std::vector<Spec> optim_specs() {
     multi.push_back(big);
   }
 
-  std::vector<Case<SumSquaresMultiArgs>> squares = {make_squares({1, 0, 1003, 40, 20000, 3}, Fill::normal), make_squares(repeated(70, {1, 8, 0, 5}), Fill::normal),
-                                                    make_squares({}, Fill::normal), make_squares({100, 17}, Fill::extreme)};
+  std::vector<Case<SumSquaresMultiArgs>> squares = {
+      make_squares({1, 0, 1003, 40, 20000, 3}, Fill::normal), make_squares(repeated(70, {1, 8, 0, 5}), Fill::normal), make_squares({}, Fill::normal),
+      make_squares({100, 17}, Fill::extreme)};
   squares.push_back(make_squares(repeated(32, {64 * 64 * 9, 64, 64, 64}), Fill::normal));
   squares.back().bench = true;
   squares.back().dtypes = {DType::f32};
-  return {make_spec(optim_family(), std::move(cases)), make_spec(optim_multi_family(), std::move(multi)), make_spec(sum_squares_multi_family(), std::move(squares))};
+  return {make_spec(optim_family(), std::move(cases)), make_spec(optim_multi_family(), std::move(multi)),
+          make_spec(sum_squares_multi_family(), std::move(squares))};
 }
 
 }  // namespace graft

@@ -41,8 +41,10 @@ Verdict streams(const OptimTensors& a) {
 constexpr const char* kPieces = "dense, on boundaries of four elements; f64 throughout, or states and master f32, gradient f32 or as the parameter";
 constexpr Limit<OptimArgs> pieces{kPieces, [](const OptimArgs& a) {
   if (const Verdict v = streams(a); !v) return v;
-  for (const View* v : {&a.param, &a.master, &a.grad, &a.m, &a.v, &a.v2})
-    if (v->data && reinterpret_cast<std::uintptr_t>(v->data) % std::min<std::size_t>(16, 4 * size_of(v->dtype)) != 0) return no("a tensor does not begin on a boundary");
+  for (const View* v : {&a.param, &a.master, &a.grad, &a.m, &a.v, &a.v2}) {
+    const std::size_t boundary = std::min<std::size_t>(16, 4 * size_of(v->dtype));
+    if (v->data && reinterpret_cast<std::uintptr_t>(v->data) % boundary != 0) return no("a tensor does not begin on a boundary");
+  }
   return yes();
 }};
 constexpr Limit<OptimMultiArgs> chunks{"dense; f64 throughout, or states and master f32, gradient f32 or as the parameter",
@@ -81,7 +83,8 @@ const Family<SumSquaresMultiArgs>& sum_squares_multi_family() {
       host("cpu.1_simd", sum_squares_multi_simd, any<SumSquaresMultiArgs>, 10, "one parallel region over all tensors, 16 sums side by side", squares_scratch),
   }, {
       {"0_tensors", GRAFT_BODIES(sum_squares_multi_tensors), any<SumSquaresMultiArgs>, 1, "a launch and a block per tensor"},
-      {"2_chunks", GRAFT_BODIES(sum_squares_multi_chunks), any<SumSquaresMultiArgs>, 20, "a launch for 192 tensors, a block per 8192 elements of one", squares_scratch},
+      {"2_chunks", GRAFT_BODIES(sum_squares_multi_chunks), any<SumSquaresMultiArgs>, 20, "a launch for 192 tensors, a block per 8192 elements",
+       squares_scratch},
   });
   return family;
 }

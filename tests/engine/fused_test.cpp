@@ -15,7 +15,7 @@
 namespace graft {
 namespace {
 
-class Fused : public testing::TestWithParam<DeviceKind> {
+class FusedOps : public testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
     if (const std::string why = why_not({GetParam(), 0}); !why.empty()) GTEST_SKIP() << why;
@@ -27,7 +27,7 @@ class Fused : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-INSTANTIATE_TEST_SUITE_P(On, Fused, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda),
+INSTANTIATE_TEST_SUITE_P(On, FusedOps, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda),
                          [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0}); });
 
 Tensor drawn(const Shape& s, std::uint64_t stream, DType t = DType::f32) {
@@ -49,7 +49,7 @@ double difference(const Tensor& a, const Tensor& b) {
 
 // ---- cross-entropy with its gradient in one visit ----
 
-TEST_P(Fused, CrossEntropyLeavesTheGradientOfTheRows) {
+TEST_P(FusedOps, CrossEntropyLeavesTheGradientOfTheRows) {
   const Tensor target = Tensor::from<std::int64_t>({1, 4, -100, 0, 2}, {5});
   for (const DType t : {DType::f32, DType::f64, DType::bf16})
     for (const Reduction how : {Reduction::mean, Reduction::sum}) {
@@ -69,7 +69,7 @@ TEST_P(Fused, CrossEntropyLeavesTheGradientOfTheRows) {
     }
 }
 
-TEST_P(Fused, CrossEntropyMultipliesByACotangentThatIsNotOne) {
+TEST_P(FusedOps, CrossEntropyMultipliesByACotangentThatIsNotOne) {
   const Tensor target = Tensor::from<std::int64_t>({1, 0, 2}, {3});
   for (const DType t : {DType::f32, DType::bf16}) {
     const Tensor x = leaf(drawn({3, 4}, 2, t)), y = leaf(x), z = leaf(x);
@@ -87,7 +87,7 @@ TEST_P(Fused, CrossEntropyMultipliesByACotangentThatIsNotOne) {
 
 // ---- bias_act ----
 
-TEST_P(Fused, BiasActIsItsPlainCompositionBitForBit) {
+TEST_P(FusedOps, BiasActIsItsPlainCompositionBitForBit) {
   for (const DType t : {DType::f32, DType::f64})
     for (const ActKind act : {ActKind::none, ActKind::relu, ActKind::gelu, ActKind::silu})
       for (const int axis : {1, -1}) {
@@ -128,7 +128,7 @@ TEST(BiasAct, WrongArgumentsAreRefused) {
   EXPECT_TRUE(refused([&] { bias_act(Tensor::from<std::int64_t>({1}, {1}), Tensor{}, {}); }));
 }
 
-TEST_P(Fused, LinearActIsLinearThenActivationThenDropout) {
+TEST_P(FusedOps, LinearActIsLinearThenActivationThenDropout) {
   const Params p = Params::init(3);
   const LinearAct fused(p, 6, 8, ActKind::gelu, 0.5);
   Sequential plain;
@@ -143,7 +143,7 @@ TEST_P(Fused, LinearActIsLinearThenActivationThenDropout) {
 
 // ---- numbers in device memory ----
 
-TEST_P(Fused, RandomNumbersMoveOnByAnOffsetInMemory) {
+TEST_P(FusedOps, RandomNumbersMoveOnByAnOffsetInMemory) {
   const Tensor x = drawn({37}, 8), offset = Tensor::from<std::int64_t>({1ll << 33, (1ll << 32) - 2}, {2});
   RandomState by_value{3, 4 + (1ull << 33), 5 + (1ull << 32) - 2}, from_memory{3, 4, 5, offset};
   EXPECT_EQ(dropout(x, 0.4, by_value).values(), dropout(x, 0.4, from_memory).values());
@@ -172,7 +172,7 @@ const Kind kKinds[] = {{OptimKind::sgd, false, false, false},
                        {OptimKind::lion, true, false, false}};
 
 // Every row of optim_multi on many tensors, with the rule by value and from memory, against every row of optim on each.
-TEST_P(Fused, OptimMultiIsOptimOnEachTensorBitForBit) {
+TEST_P(FusedOps, OptimMultiIsOptimOnEachTensorBitForBit) {
   Queue& q = current_queue();
   const std::vector<std::int64_t> sizes = {5, 1, 4099, 0, 64};
   for (const Kind& k : kKinds)
@@ -221,7 +221,8 @@ TEST_P(Fused, OptimMultiIsOptimOnEachTensorBitForBit) {
           optim_multi_family().run_row(q, row, a);
           for (std::size_t i = 0; i < sizes.size(); ++i)
             for (std::size_t o = 0; o < 5; ++o)
-              EXPECT_EQ(got[i][o].values(), want[i][o].values()) << row.name << " kind " << static_cast<int>(k.kind) << " step " << step << " tensor " << i << " operand " << o;
+              EXPECT_EQ(got[i][o].values(), want[i][o].values())
+                  << row.name << " kind " << static_cast<int>(k.kind) << " step " << step << " tensor " << i << " operand " << o;
           ++rows;
         }
       }
@@ -241,7 +242,7 @@ std::vector<OptimOptions> all_options() {
   return all;
 }
 
-TEST_P(Fused, UpdatesFromDeviceScalarsAreTheStepsBitForBit) {
+TEST_P(FusedOps, UpdatesFromDeviceScalarsAreTheStepsBitForBit) {
   for (const OptimOptions& o : all_options())
     for (const DType t : {DType::f32, DType::bf16}) {
       const auto parameters = [&] {
@@ -286,7 +287,7 @@ TEST(Optim, AGradientThatCameAfterTheCountIsAnError) {
   EXPECT_THROW(Optimizer({{{{"a", a}}, adafactor}}).scalars_on_device(true), Error);
 }
 
-TEST_P(Fused, NormOfManyGradients) {
+TEST_P(FusedOps, NormOfManyGradients) {
   Tensors params;
   double squares = 0;
   for (std::uint64_t k = 0; k < 210; ++k) {  // more than one launch holds
