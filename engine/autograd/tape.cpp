@@ -141,7 +141,9 @@ Tensor seed_for(const Tensor& root, const Tensor& seed) {
   if (!seed.defined()) {
     if (root.numel() != 1)
       throw Error(Code::usage, "backward: " + root.str() + " has " + std::to_string(root.numel()) + " elements; give a seed of its shape or reduce it to one");
-    return Tensor::ones(root.shape(), root.dtype());
+    const Tensor one = Tensor::ones(root.shape(), root.dtype());
+    one.impl()->unit_seed = true;
+    return one;
   }
   if (!(seed.shape() == root.shape()) || seed.dtype() != root.dtype())
     throw Error(Code::usage, "backward: seed " + seed.str() + " does not match " + root.str());

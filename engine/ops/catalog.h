@@ -48,6 +48,7 @@ std::vector<OpInfo> conv_ops();
 std::vector<OpInfo> pool_ops();
 std::vector<OpInfo> loss_ops();
 std::vector<OpInfo> random_ops();
+std::vector<OpInfo> bias_act_ops();
 std::vector<OpInfo> all_ops();
 
 // x[r, target[r]] of x [rows, classes]; on a device a target outside is reported in the name of `op`.

@@ -116,6 +116,7 @@ struct TensorImpl {
   std::int64_t offset = 0;
   DType dtype = DType::f32;
   bool requires_grad = false;
+  bool unit_seed = false;      // the 1 that backward() starts from: an op that has its gradient ready need not multiply by it
   int output_index = 0;
   std::shared_ptr<Node> node;  // what made it; empty for leaves
   Tensor grad;

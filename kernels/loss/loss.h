@@ -30,4 +30,12 @@ struct CrossEntropyGradArgs {
 };
 const Family<CrossEntropyGradArgs>& cross_entropy_grad_family();
 
+// cross_entropy_fused: loss, lse and the gradient of scale * sum(loss) in one visit of the logits, for training by a sum or mean, where every row's
+// cotangent is known beforehand: dlogits[row, c] = scale * (p_c * sum_k(q_k w_k) - q_c w_c), in the logits' dtype. dlogits may be logits.
+struct CrossEntropyFusedArgs : CrossEntropyArgs {
+  View dlogits;  // [rows, classes]
+  View scale;    // [1], accumulation type, or absent: 1. In memory, so that a mean needs no number on the host
+};
+const Family<CrossEntropyFusedArgs>& cross_entropy_fused_family();
+
 }  // namespace graft
