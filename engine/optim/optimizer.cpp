@@ -164,7 +164,7 @@ void Optimizer::advance(double lr_factor, double grad_scale) {
 }
 
 // Tensors of one group with the same dtypes and number of updates go to the kernel together.
-void Optimizer::update() {
+void Optimizer::update(const Tensor& grad_scale) {
   NoGrad off;
   struct Batch {
     DType param, grad;
@@ -197,7 +197,10 @@ void Optimizer::update() {
       if (batch == batches.end()) {
         batch = batches.insert(batch, {p.dtype(), g.dtype(), slot.steps, {}});
         static_cast<OptimRule&>(batch->args) = rule_of(o, slot.steps);
-        if (scalars_on_device_) batch->args.scalars = slot.scalars.view();
+        if (scalars_on_device_) {
+          batch->args.scalars = slot.scalars.view();
+          if (grad_scale.defined()) raw::copy(slot.scalars.alias({1}, {1}, kGradScale), raw::reshape(grad_scale, {1}));
+        }
       }
       batch->args.tensors.push_back(tensors_of(slot, p, g, o));
       gradients.push_back(g);
@@ -281,7 +284,7 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& st
   steps_ = steps;
 }
 
-double grad_norm(const Tensors& params) {
+Tensor grad_norm_value(const Tensors& params) {
   NoGrad off;
   std::map<DType, SumSquaresMultiArgs> by_dtype;
   Tensors gradients;
@@ -290,15 +293,16 @@ double grad_norm(const Tensors& params) {
     gradients.push_back(raw::contiguous(p.grad()));
     by_dtype[p.grad().dtype()].x.push_back(flat(gradients.back()));
   }
-  double squares = 0;
+  Tensor squares;
   for (auto& [dtype, a] : by_dtype) {
     const Tensor out = Tensor::empty({1}, DType::f64);
     a.out = out.view();
     sum_squares_multi_family().run(current_queue(), a);
-    squares += out.item();
+    squares = squares.defined() ? raw::binary(ElementwiseOp::add, squares, out) : out;
   }
-  return std::sqrt(squares);
+  return squares.defined() ? raw::unary(ElementwiseOp::sqrt, squares) : Tensor::zeros({1}, DType::f64);
 }
+double grad_norm(const Tensors& params) { return grad_norm_value(params).item(); }
 double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
 void clip_grad_value(const Tensors& params, double limit) {
   if (!(limit >= 0)) throw Error(Code::usage, "clip_grad_value: limit must be at least 0");

@@ -49,7 +49,8 @@ class Optimizer {
   // Error(usage) for adafactor, whose norms are read on the host, and from update() for a gradient that was not there at advance().
   void scalars_on_device(bool on);
   void advance(double lr_factor = 1, double grad_scale = 1);
-  void update();
+  // grad_scale: f64 with one element on the device, in place of the number that advance() wrote (a clip factor that the host never sees); or undefined.
+  void update(const Tensor& grad_scale = {});
 
   std::int64_t steps() const { return steps_; }
   std::vector<ParamGroup>& groups() { return groups_; }
@@ -79,6 +80,7 @@ class Optimizer {
 
 // Euclidean norm of all gradients together, summed in double in a fixed order; one read by the host for all of one dtype.
 double grad_norm(const Tensors& params);
+Tensor grad_norm_value(const Tensors& params);  // the same as f64 [1] on the device; the host reads nothing
 // The factor for Optimizer::step that brings a norm to at most `max_norm` (torch.nn.utils.clip_grad_norm_): min(1, max_norm / (norm + 1e-6)).
 double clip_factor(double norm, double max_norm);
 // Every gradient element into [-limit, limit].
