@@ -66,7 +66,8 @@ struct Allocator::Impl {
   std::uint64_t capturing(Allocator& self) {
     Graph* g = chosen && chosen->device() == device ? chosen->capturing() : nullptr;
     if (!g) return 0;
-    if (pools.try_emplace(g->id()).second) g->keep({static_cast<const void*>(this), [&self, id = g->id()](const void*) { self.impl_->end_pool(id); }});
+    if (pools.try_emplace(g->id()).second)
+      g->keep({static_cast<const void*>(this), [&self, id = g->id()](const void*) { self.impl_->end_pool(id); }});
     return g->id();
   }
   void end_pool(std::uint64_t id) {

@@ -8,8 +8,8 @@ namespace graft {
 
 struct Feed::Slot {
   Slot(Device d, const Shape& images_shape, std::int64_t count)
-      : images(Tensor::empty(images_shape, DType::f32, d)), labels(Tensor::empty({count}, DType::i64, d)), label_bytes(static_cast<std::size_t>(labels.bytes())),
-        pinned(d, static_cast<std::size_t>(images.bytes()) + label_bytes), copied(d), used(d) {}
+      : images(Tensor::empty(images_shape, DType::f32, d)), labels(Tensor::empty({count}, DType::i64, d)),
+        label_bytes(static_cast<std::size_t>(labels.bytes())), pinned(d, static_cast<std::size_t>(images.bytes()) + label_bytes), copied(d), used(d) {}
   Tensor images, labels;
   std::size_t label_bytes;
   PinnedBuffer pinned;  // labels, then images
@@ -51,7 +51,8 @@ void Feed::begin(std::int64_t epoch, std::int64_t i) {
   s.used.hold(lanes_->stream.handle());  // the queue's work on the batch before the present one
   const auto labels = static_cast<std::size_t>(s.count) * sizeof(std::int64_t);
   s.pinned.upload(s.labels.storage()->data, 0, labels, lanes_->stream);
-  s.pinned.upload(s.images.storage()->data, s.label_bytes, static_cast<std::size_t>(s.count * s.images.numel() / s.images.size(0)) * sizeof(float), lanes_->stream);
+  const auto images = static_cast<std::size_t>(s.count * loader_.image_shape().numel()) * sizeof(float);
+  s.pinned.upload(s.images.storage()->data, s.label_bytes, images, lanes_->stream);
   s.copied.record(lanes_->stream.handle());
   s.images.written();
   s.labels.written();

@@ -74,7 +74,8 @@ std::byte* PinnedBuffer::bytes() {
   return data_;
 }
 void PinnedBuffer::upload(void* device, std::size_t from, std::size_t count, Stream& stream) {
-  if (from + count > size_) throw Error(Code::bug, "bytes " + std::to_string(from) + " to " + std::to_string(from + count) + " of a pinned buffer of " + std::to_string(size_));
+  if (from + count > size_)
+    throw Error(Code::bug, "bytes " + std::to_string(from) + " to " + std::to_string(from + count) + " of a pinned buffer of " + std::to_string(size_));
   device_memory(device_).upload_async(device, data_ + from, count, stream.handle());
   copied_.record(stream.handle());
   under_way_ = true;

@@ -56,7 +56,9 @@ void copy_in(Queue& q, const GatherArgs& a) {
   const auto steps = [&](const View& v) { return Steps{v.stride[0] * size / width, v.stride[1] * size / width}; };
   const std::int64_t pieces = a.out.shape[2] * size / width;
   over_rows(a.out.shape[0] * a.out.shape[1], pieces,
-            [&](dim3 grid, dim3 block) { launch(q, copy_row<V>, grid, block, 0, a, steps(a.in), steps(a.out), pieces, is_float(a.out.dtype) ? ~0u : 0u, q.fault(a.outside)); });
+            [&](dim3 grid, dim3 block) {
+              launch(q, copy_row<V>, grid, block, 0, a, steps(a.in), steps(a.out), pieces, is_float(a.out.dtype) ? ~0u : 0u, q.fault(a.outside));
+            });
 }
 
 }  // namespace

@@ -53,7 +53,9 @@ void cross_entropy_grad_thread_row(Queue& q, const CrossEntropyGradArgs& a) {
 }
 void cross_entropy_fused_thread_row(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, fused_thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype, [&]<class T>() {
+    launch(q, fused_thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a, q.fault(FaultKind::target));
+  });
 }
 
 }  // namespace graft::GRAFT_SIMT

@@ -89,11 +89,15 @@ void cross_entropy_grad_block_row(Queue& q, const CrossEntropyGradArgs& a) {
 }
 void cross_entropy_fused_warp_row(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, fused_warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype, [&]<class T>() {
+    launch(q, fused_warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a, q.fault(FaultKind::target));
+  });
 }
 void cross_entropy_fused_block_row(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, fused_block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype, [&]<class T>() {
+    launch(q, fused_block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a, q.fault(FaultKind::target));
+  });
 }
 
 }  // namespace graft::GRAFT_SIMT

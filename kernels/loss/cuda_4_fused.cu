@@ -61,12 +61,15 @@ __global__ void __launch_bounds__(512) fused_lines(CrossEntropyFusedArgs a, Faul
 
 void cross_entropy_fused_pieces(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, fused_lines<T, false>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype, [&]<class T>() {
+    launch(q, fused_lines<T, false>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target));
+  });
 }
 void cross_entropy_fused_held(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
   visit_float(a.logits.dtype, [&]<class T>() {
-    launch(q, fused_lines<T, true>, static_cast<unsigned>(a.logits.shape[0]), 512, static_cast<std::size_t>(a.logits.shape[1]) * sizeof(T) / 16 * 16, a, q.fault(FaultKind::target));
+    launch(q, fused_lines<T, true>, static_cast<unsigned>(a.logits.shape[0]), 512, static_cast<std::size_t>(a.logits.shape[1]) * sizeof(T) / 16 * 16, a,
+           q.fault(FaultKind::target));
   });
 }
 

@@ -106,7 +106,8 @@ __device__ __forceinline__ void grad_row(const CrossEntropyGradArgs& a, std::int
 // Loss, lse and what the gradient of the row needs.
 template <class T, class Sum>
 __device__ __forceinline__ Target<Accum<T>> finish_fused(const CrossEntropyFusedArgs& a, const FaultSink& faults, std::int64_t r,
-                                                         const Row<const T>& x, Accum<T> hit, const Running<Accum<T>>& v, std::int64_t first, std::int64_t step, Sum&& over_row) {
+                                                         const Row<const T>& x, Accum<T> hit, const Running<Accum<T>>& v, std::int64_t first,
+                                                         std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   finish<T>(a, faults, r, x, hit, v.top, v.sum, first, step, over_row);
   auto t = target_of<T>(a, r, a.scale.data ? *a.scale.as<const A>() : A(1), v.top, first, step, over_row);

@@ -51,7 +51,8 @@ class Devices : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue;
   std::vector<void*> blocks;
 };
-INSTANTIATE_TEST_SUITE_P(On, Devices, testing::Values(DeviceKind::emu, DeviceKind::cuda), [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : "emu"; });
+INSTANTIATE_TEST_SUITE_P(On, Devices, testing::Values(DeviceKind::emu, DeviceKind::cuda),
+                         [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : "emu"; });
 
 TEST_P(Devices, APinnedBufferIsTheCopysUntilItIsWaitedFor) {
   Stream stream(device);

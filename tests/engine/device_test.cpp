@@ -68,6 +68,10 @@ std::vector<BadIndex> bad_indices() {
       {"scatter", [=] { return sum(scatter(Tensor::zeros({3, 4}), 1, Tensor::from<std::int64_t>({0, 4, 3, 9, 1, 1}, {3, 2}), Tensor::ones({3, 2}))); }},
       {"scatter_add", [=] { return sum(scatter_add(Tensor::zeros({4, 3}), 0, Tensor::from<std::int64_t>({0, 1, 2, 3, -5, 7}, {2, 3}), Tensor::ones({2, 3}))); }},
       {"cross_entropy", [=] { return cross_entropy(Tensor::ones({4, 10}), ids({1, -100, 11, 10})); }},
+      {"cross_entropy, with its gradient", [=] {
+         Tensor x = Tensor::ones({4, 10});
+         return cross_entropy(x.set_requires_grad(), ids({1, 12, 11, 10}));
+       }},
       {"cross_entropy, weighted", [=] {
          CrossEntropyOptions o;
          o.class_weight = Tensor::ones({10});
@@ -121,12 +125,17 @@ TEST_P(OnDevice, EveryRungReports) {
   const Tensor table = Tensor::ones({50, 16}), out = Tensor::zeros({4, 16}), bad = ids({1, 50, 3, -7});
   each(embed_family(), EmbedArgs{bad.view(), table.view(), out.view()}, "embed: id 50 at position 1 is outside the table of 50 rows");
   each(embed_grad_family(), EmbedGradArgs{bad.view(), out.view(), table.view()}, "embed_grad: id 50 at position 1 is outside the table of 50 rows");
-  const auto three = [](const Tensor& t, std::int64_t inner_stride = 1) { return t.alias({1, t.size(0), 16}, {0, t.rank() == 1 ? 1 : 16, inner_stride}, 0).view(); };
+  const auto three = [](const Tensor& t, std::int64_t inner_stride = 1) {
+    return t.alias({1, t.size(0), 16}, {0, t.rank() == 1 ? 1 : 16, inner_stride}, 0).view();
+  };
   each(gather_family(), GatherArgs{three(table), three(bad, 0), three(out)}, "gather: index 50 at position 1 is out of range for an axis of 50");
   each(scatter_family(), ScatterArgs{three(out), three(bad, 0), three(table)}, "scatter: index 50 at position 1 is out of range for an axis of 50");
   const Tensor logits = Tensor::ones({4, 1024}), loss = Tensor::zeros({4}), lse = Tensor::zeros({4}), target = ids({1023, 3, 1024, -1});
   each(cross_entropy_family(), CrossEntropyArgs{logits.view(), target.view(), {}, loss.view(), lse.view()}, "cross_entropy: target[2] is 1024 but there are 1024 classes");
-  EXPECT_GE(rungs, 2 + 4 + 3 + 3 + 4);
+  const Tensor dlogits = Tensor::zeros({4, 1024});
+  each(cross_entropy_fused_family(), CrossEntropyFusedArgs{{logits.view(), target.view(), {}, loss.view(), lse.view()}, dlogits.view(), {}},
+       "cross_entropy_fused: target[2] is 1024 but there are 1024 classes");
+  EXPECT_GE(rungs, 2 + 4 + 3 + 3 + 4 + 5);
 }
 
 // ---- what runs is known by name ----

@@ -24,7 +24,8 @@ class GraphTraining : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-INSTANTIATE_TEST_SUITE_P(On, GraphTraining, testing::Values(DeviceKind::emu, DeviceKind::cuda), [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : "emu"; });
+INSTANTIATE_TEST_SUITE_P(On, GraphTraining, testing::Values(DeviceKind::emu, DeviceKind::cuda),
+                         [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : "emu"; });
 
 struct Trained {
   std::vector<double> losses, norms;
@@ -86,7 +87,8 @@ TEST_P(GraphTraining, TheCnnWithDropoutDrawsTheSameMasks) {
   EXPECT_EQ(graph.replayed, 3);
 }
 TEST_P(GraphTraining, AnOptimizerThatReadsOnTheHostIsNotCaptured) {
-  const std::vector<std::string> settings = {"optim.name=adafactor", "model.hidden=8", "train.batch=4", "train.steps=3", "schedule.warmup=1", "train.checkpoint_every=100"};
+  const std::vector<std::string> settings = {"optim.name=adafactor", "model.hidden=8", "train.batch=4",
+                                             "train.steps=3", "schedule.warmup=1", "train.checkpoint_every=100"};
   const Trained plain = run("mnist-mlp", settings, "false", 8), graph = run("mnist-mlp", settings, "true", 8);
   expect_same(graph, plain);
   EXPECT_EQ(graph.replayed, 0);
