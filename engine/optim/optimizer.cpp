@@ -173,6 +173,7 @@ void Optimizer::update(const Tensor& grad_scale) {
   };
   for (std::size_t gi = 0; gi < groups_.size(); ++gi) {
     const OptimOptions& o = groups_[gi].options;
+    const OpScope scope("optimizer", [](const void* options) { return "optimizer " + static_cast<const OptimOptions*>(options)->name; }, &o);
     std::vector<Batch> batches;
     Tensors gradients;  // alive until the kernels have run
     for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
