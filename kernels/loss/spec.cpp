@@ -40,14 +40,15 @@ std::vector<Spec> loss_specs() {
   const std::vector<Layout> all = {Layout::dense, Layout::misaligned, Layout::sliced, Layout::transposed, Layout::stepped};
   std::vector<Case<CrossEntropyArgs>> forward;
   std::vector<Case<CrossEntropyGradArgs>> backward;
+  std::vector<Case<CrossEntropyFusedArgs>> fused;
   for (const Shape& s : std::vector<Shape>{
            {.rows = 9, .classes = 10, .layouts = all}, {.rows = 7, .classes = 37, .weighted = true, .layouts = all},
            {.rows = 7, .classes = 37, .smoothing = 0.1}, {.rows = 7, .classes = 37, .weighted = true, .smoothing = 0.2, .ignore = 3},
            {.rows = 40, .classes = 5, .ignore = 2}, {.rows = 1, .classes = 1}, {.rows = 0, .classes = 4}, {.rows = 3, .classes = 1003}, {.rows = 3, .classes = 1031},
            {.rows = 5, .classes = 2056, .weighted = true, .smoothing = 0.1, .ignore = 3}, {.rows = 2, .classes = 5000}, {.rows = 3, .classes = 1032, .fill = Fill::large_offset},
-          
            {.rows = 9, .classes = 11, .fill = Fill::extreme}, {.rows = 9, .classes = 11, .fill = Fill::large_offset},
-           {.rows = 9, .classes = 11, .fill = Fill::equal}, {.rows = 1024, .classes = 1000, .bench = true}}) {
+           {.rows = 9, .classes = 11, .fill = Fill::equal}, {.rows = 1, .classes = 50257}, {.rows = 1024, .classes = 1000, .bench = true},
+           {.rows = 64, .classes = 50257, .bench = true}, {.rows = 32, .classes = 128256, .bench = true}}) {
     const double n = static_cast<double>(s.rows * s.classes);
     Case<CrossEntropyArgs> f;
     f.shape = s.name();
@@ -63,6 +64,25 @@ std::vector<Spec> loss_specs() {
     f.layouts = s.layouts;
     f.bench = s.bench;
     add(forward, f, {3, 4}, s.bench);
+
+    Case<CrossEntropyFusedArgs> both;
+    both.shape = s.name();
+    both.operands = f.operands;
+    both.operands.push_back({.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}});
+    both.operands.push_back({.name = "scale", .shape = {1}, .fill = Fill::positive, .dense_only = true});
+    both.bind = [s, bind = f.bind](const std::vector<View>& v) { return CrossEntropyFusedArgs{bind(v), v[5], s.rows == 40 ? View{} : v[6]}; };
+    both.flops = 6 * n;
+    both.bytes_per_item = 2 * n;
+    both.roundings = 2 * static_cast<double>(s.classes) + 112;
+    both.layouts = s.layouts;
+    both.bench = s.bench;
+    add(fused, both, {3, 4, 6}, s.bench);
+    if (!s.bench) {  // in place
+      both.shape += "_inplace";
+      both.operands[0].role = Role::inout;
+      both.operands[5].alias_of = 0;
+      add(fused, both, {3, 4, 6}, false);
+    }
 
     Case<CrossEntropyGradArgs> b;
     b.shape = s.name();
@@ -81,7 +101,8 @@ std::vector<Spec> loss_specs() {
     if (s.fill == Fill::extreme) continue;  // exp(160) overflows whatever the arithmetic
     add(backward, b, {3, 4}, s.bench);
   }
-  return {make_spec(cross_entropy_family(), std::move(forward)), make_spec(cross_entropy_grad_family(), std::move(backward))};
+  return {make_spec(cross_entropy_family(), std::move(forward)), make_spec(cross_entropy_grad_family(), std::move(backward)),
+          make_spec(cross_entropy_fused_family(), std::move(fused))};
 }
 
 }  // namespace graft
