@@ -1,5 +1,6 @@
 #include "kernels/core/device.h"
 
+#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -18,12 +19,24 @@ struct HostMemory : DeviceMemory {
   void clear(void* p, std::size_t bytes, void*) override {
     if (bytes) std::memset(p, 0, bytes);
   }
+  void fill(void* p, int byte, std::size_t bytes, void*) override {
+    if (bytes) std::memset(p, byte, bytes);
+  }
   static void move(void* to, const void* from, std::size_t bytes) {
     if (bytes) std::memcpy(to, from, bytes);
   }
 };
 
+using Reading = std::chrono::steady_clock::time_point;
+
 }  // namespace
+
+void* DeviceMemory::make_mark() { return new Reading; }
+void DeviceMemory::end_mark(void* mark) { delete static_cast<Reading*>(mark); }
+void DeviceMemory::set_mark(void* mark, void*) { *static_cast<Reading*>(mark) = std::chrono::steady_clock::now(); }
+double DeviceMemory::seconds_between(void* first, void* second) {
+  return std::chrono::duration<double>(*static_cast<Reading*>(second) - *static_cast<Reading*>(first)).count();
+}
 
 std::string why_not(Device d) {
   switch (d.kind) {

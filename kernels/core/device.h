@@ -8,6 +8,13 @@
 
 namespace graft {
 
+// What bounds a device before anything is measured; 0 where it does not say.
+struct DeviceFacts {
+  int multiprocessors = 0;
+  double clock_hz = 0, memory_bytes_per_s = 0;  // at most, as the device states them
+  std::size_t cache_bytes = 0;                  // the last level
+};
+
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
@@ -20,6 +27,14 @@ class DeviceMemory {
   virtual void* make_stream() { return nullptr; }
   virtual void end_stream(void*) {}
   virtual void synchronize(void*) {}  // throws Error(device) when work on the stream has failed
+
+  // Time on the device: a mark is set in the order of a stream's work. On the host, whose calls return when they are done, it is the steady clock's reading.
+  virtual void* make_mark();
+  virtual void end_mark(void* mark);
+  virtual void set_mark(void* mark, void* stream);
+  virtual double seconds_between(void* first, void* second);  // waits for both
+  virtual void fill(void* device, int byte, std::size_t bytes, void* stream) = 0;
+  virtual DeviceFacts facts() { return {}; }
 };
 
 // Throws Error(device), one line with the reason, when the device cannot be used: not built, no driver, no such index.

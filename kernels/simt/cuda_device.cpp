@@ -44,6 +44,33 @@ class CudaMemory : public DeviceMemory {
   void end_stream(void* s) override { (void)cudaStreamDestroy(static_cast<cudaStream_t>(s)); }
   void synchronize(void* s) override { check(cudaStreamSynchronize(static_cast<cudaStream_t>(s)), "a kernel failed (GRAFT_SYNC=1 names it)", index_); }
 
+  void* make_mark() override {
+    cudaEvent_t e = nullptr;
+    check(cudaEventCreate(&e), "event", index_);
+    return e;
+  }
+  void end_mark(void* mark) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark)); }
+  void set_mark(void* mark, void* stream) override { check(cudaEventRecord(static_cast<cudaEvent_t>(mark), static_cast<cudaStream_t>(stream)), "event", index_); }
+  double seconds_between(void* first, void* second) override {
+    check(cudaEventSynchronize(static_cast<cudaEvent_t>(second)), "a kernel failed (GRAFT_SYNC=1 names it)", index_);
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(first), static_cast<cudaEvent_t>(second)), "event", index_);
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+  void fill(void* p, int byte, std::size_t bytes, void* stream) override {
+    if (bytes) check(cudaMemsetAsync(p, byte, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
+  }
+  DeviceFacts facts() override {
+    const auto attribute = [&](cudaDeviceAttr a) {
+      int v = 0;
+      check(cudaDeviceGetAttribute(&v, a, index_), "attribute", index_);
+      return v;
+    };
+    // clocks come in kHz; memory moves data on both edges over a bus of so many bits
+    return {attribute(cudaDevAttrMultiProcessorCount), 1e3 * attribute(cudaDevAttrClockRate),
+            2e3 * attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8, static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize))};
+  }
+
  private:
   void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, void* stream) {
     if (!bytes) return;
