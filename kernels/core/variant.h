@@ -79,6 +79,24 @@ struct SimtRow {
   namespace cuda { void function(Queue& q, const Args& a); } \
   static_assert(true)
 
+// A vendor's kernel as a row: cuda.NAME, the named baseline of benches, chosen by itself only where nothing of ours can run. `missing` says why its library
+// cannot be used here; then the family has no such row. In a build without CUDA both pointers are null.
+template <class Args>
+struct VendorRow {
+  std::string_view name;  // "cublaslt"
+  void (*run)(Queue&, const Args&);
+  std::string (*missing)();
+  Limit<Args> limit;
+  int rank;
+  std::string_view doc;
+  std::size_t (*scratch)(const Args&, int threads) = nullptr;
+};
+// graft::cuda::function, defined by kernels/<family>/vendor_*.cpp, and what loads its library (kernels/core/cuda_backend.h).
+#define GRAFT_VENDOR(function, library) GRAFT_CUDA_BODY(function), GRAFT_CUDA_BODY(library##_missing)
+#define GRAFT_VENDOR_ROW(function, Args)                   \
+  namespace cuda { void function(Queue& q, const Args& a); } \
+  static_assert(true)
+
 struct VariantInfo {
   std::string_view name;
   Backend backend;
@@ -129,11 +147,14 @@ RunListener*& run_listener();
 template <class Args>
 class Family : public FamilyBase {
  public:
-  Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}) : FamilyBase(name), rows_(std::move(rows)) {
+  Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}, std::vector<VendorRow<Args>> vendor = {})
+      : FamilyBase(name), rows_(std::move(rows)) {
     for (const auto& r : simt) {
       if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
       if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
     }
+    for (const auto& r : vendor)
+      if (r.run && r.missing().empty()) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.run, r.limit, r.rank, r.doc, r.scratch});
   }
 
   const std::vector<Row<Args>>& rows() const { return rows_; }
