@@ -144,8 +144,11 @@ void Threads::begin() {
 }
 double Threads::foreign() const {
   double rest = seconds(CLOCK_PROCESS_CPUTIME_ID) - process_;
-  for (const auto& [thread, before] : known_)
-    if (const double now = seconds(clock_of(thread)); now >= 0) rest -= now - before;
+  for (const auto& [thread, before] : known_) {
+    const double now = seconds(clock_of(thread));
+    if (now < 0) return 0;  // it has ended and taken its time along: nobody can tell
+    rest -= now - before;
+  }
   return rest;
 }
 

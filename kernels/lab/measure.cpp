@@ -130,7 +130,7 @@ std::optional<double> Contest::turn(Candidate& c, std::uint64_t number) {
     }
   }
   if (c.caught.empty()) c.caught = after_turn(c, r, slowest);
-  if (c.peer) lab_.threads().adopt();
+  if (c.peer || !c.caught.empty()) lab_.threads().adopt();  // what runs on is not the next one's fault
   const double least = *std::min_element(times.begin(), times.end());
   if (c.caught.empty() && least < lab_.roofline().floor(cost())) {
     lab_.roofline().measure();
@@ -178,9 +178,30 @@ void Contest::rehearse(Candidate& c) {
   if (t) c.calls = static_cast<int>(std::clamp(lab_.options().seconds / lab_.least_rounds() / *t, 1.0, 100.0));
 }
 
+namespace {
+// Where operands would lie, without drawing their values.
+ErasedCase undrawn(const ErasedCase& c) {
+  ErasedCase plan = c;
+  for (Operand& o : plan.operands) o.role = Role::out;
+  return plan;
+}
+}  // namespace
+
+Verdict may_run(const Spec&, const ErasedCase& c, DType t, int row) {
+  const ErasedCase plan = undrawn(c);
+  return c.allowed(row, Operands(plan, t, Layout::dense, 1).views());
+}
+
+int trusted_rows(const Spec& spec, const std::string& outside) {
+  int n = 0;
+  while (n < static_cast<int>(spec.rows.size()) && !spec.rows[static_cast<std::size_t>(n)].name.starts_with("peer.") && spec.rows[static_cast<std::size_t>(n)].name != outside) ++n;
+  return n;
+}
+
 std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named, const std::string& against) {
   std::vector<int> rows;
-  Operands ops(c, t, Layout::dense, 1);
+  const ErasedCase plan = undrawn(c);
+  const Operands ops(plan, t, Layout::dense, 1);
   for (int r = 0; r < static_cast<int>(spec.rows.size()); ++r) {
     const VariantInfo& row = spec.rows[static_cast<std::size_t>(r)];
     if (!serves(row.backend, device) || !c.allowed(r, ops.views())) continue;

@@ -24,7 +24,7 @@ struct Options {
   double seconds = 0.3;        // timed calls per row and run, about
   double noise = 0.02;         // rounds go on until the median is known to this share of itself,
   int most_rounds = 24;        // or until there were so many: the row is noisy then
-  std::optional<std::uint64_t> seed;  // to repeat a run; drawn from the system's entropy otherwise
+  std::optional<std::uint64_t> seed = {};  // to repeat a run; drawn from the system's entropy otherwise
 };
 
 // What is measured with: queue, roofline, options. One at a time in a process.
@@ -98,6 +98,10 @@ class Contest {
   std::unique_ptr<Round> round_;
 };
 
+// What a row's limit says of a case whose operands are dense.
+Verdict may_run(const Spec& spec, const ErasedCase& c, DType t, int row);
+// Rows up to here are the family's own; peers and rows from a user's file come after them.
+int trusted_rows(const Spec& spec, const std::string& outside = {});
 // Rows that may take part: they serve the device and their limit says yes. `named` empty: all but the oracle, peers, and naive where it would take minutes.
 // The row `against` takes part too.
 std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named, const std::string& against);
