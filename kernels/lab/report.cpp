@@ -87,9 +87,10 @@ std::string text_of(const Result& r) {
   char head[160];
   std::snprintf(head, sizeof head, "%-18s %-18s %-24s %-5s ", r.family.c_str(), r.variant.c_str(), r.shape.c_str(), r.dtype.c_str());
   if (!r.caught.empty()) return std::string(head) + "CAUGHT: " + r.caught;
+  const bool tera = r.flops_rate >= 1e13;
   char body[256];
-  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f GFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3, r.q3 * 1e3, 50 * r.spread, r.samples,
-                r.flops_rate * 1e-9, r.bytes_rate * 1e-9);
+  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f %cFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3, r.q3 * 1e3, 50 * r.spread, r.samples,
+                r.flops_rate * (tera ? 1e-12 : 1e-9), tera ? 'T' : 'G', r.bytes_rate * 1e-9);
   std::string s = std::string(head) + body;
   if (r.of_roofline) s += number("  %5.1f %% of ", 100 * *r.of_roofline) + r.bound_by;
   s += number("  error %.2g", r.error);
