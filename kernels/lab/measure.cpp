@@ -131,7 +131,7 @@ std::optional<double> Contest::turn(Candidate& c, std::uint64_t number) {
   }
   if (c.caught.empty()) c.caught = after_turn(c, r, slowest);
   if (c.peer || !c.caught.empty()) lab_.threads().adopt();  // what runs on is not the next one's fault
-  const double least = *std::min_element(times.begin(), times.end());
+  const double least = times.empty() ? 0 : *std::min_element(times.begin(), times.end());
   if (c.caught.empty() && least < lab_.roofline().floor(cost())) {
     lab_.roofline().measure();
     if (const double floor = lab_.roofline().floor(cost()); least < floor)
