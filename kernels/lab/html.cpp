@@ -40,7 +40,7 @@ std::string bars(const std::vector<const Result*>& rows) {
   for (const Result* r : rows)
     if (r->caught.empty()) longest = std::max(longest, r->q3), best = std::min(best, r->median);
   if (longest <= 0) return {};
-  const double left = 170, wide = 480, step = 24;
+  const double left = 170, wide = 400, step = 24;
   std::string s = "<svg viewBox=\"0 0 900 " + std::to_string(static_cast<int>(step * static_cast<double>(rows.size()) + 8)) + "\" role=\"img\">";
   double y = 4;
   for (const Result* r : rows) {
