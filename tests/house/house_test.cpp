@@ -47,10 +47,11 @@ bool allowed(const std::string& from, const std::string& to) {
   const std::string a = room(from), b = room(to);
   if (a == b) return true;
   const bool contract = fs::path(to).stem() == fs::path(to).parent_path().filename();  // kernels/softmax/softmax.h
-  const bool family = starts(b, "kernels/") && b != "kernels/core" && b != "kernels/simd" && b != "kernels/simt";
+  const bool family = starts(b, "kernels/") && b != "kernels/core" && b != "kernels/simd" && b != "kernels/simt" && b != "kernels/lab";
   if (a == "kernels/core") return false;
   if (a == "kernels/simd" || a == "kernels/simt") return b == "kernels/core";
   if (a == "kernels") return b == "kernels/core" || (family && contract);
+  if (a == "kernels/lab") return b == "kernels/core" || b == "kernels" || to == "kernels/simd/peak.h" || (family && contract);
   // Only what is compiled as CUDA sees simt: a family's .cu files and the headers that only they include; and rows of a vendor's library see its loader.
   if (starts(a, "kernels/") && b == "kernels/simt")
     return is_vendor(to) ? starts(fs::path(from).filename(), "vendor_") : fs::path(from).extension() == ".cu" || fs::path(from).extension() == ".h";
@@ -101,6 +102,10 @@ TEST(House, TheArrowTestSeesAWrongArrow) {
   EXPECT_FALSE(allowed("kernels/matmul/cpu_2_packed.cpp", "kernels/simt/vendor.h"));
   EXPECT_FALSE(allowed("kernels/core/view.h", "engine/tensor/tensor.h"));
   EXPECT_FALSE(allowed("engine/ops/norm.cpp", "kernels/norm/loops.h"));
+  EXPECT_TRUE(allowed("kernels/lab/peers.cpp", "kernels/matmul/matmul.h"));
+  EXPECT_FALSE(allowed("kernels/lab/peers.cpp", "kernels/matmul/rows.h"));
+  EXPECT_FALSE(allowed("kernels/matmul/ref.cpp", "kernels/lab/measure.h"));
+  EXPECT_FALSE(allowed("engine/ops/norm.cpp", "kernels/lab/lab.h"));
   EXPECT_FALSE(allowed("weights/import.cpp", "models/zoo.h"));
   EXPECT_FALSE(allowed("models/mlp.cpp", "kernels/matmul/matmul.h"));
   EXPECT_TRUE(allowed("engine/ops/norm.cpp", "kernels/norm/norm.h"));
