@@ -87,7 +87,7 @@ int explain_verb(const std::string& family) {
         const Verdict v = c.allowed(r, ops.views());
         const std::string why = row.backend == Backend::ref                  ? "the oracle; runs only when named"
                                 : !v                                         ? v.reason
-                                : !serves(row.backend, DeviceKind::cpu)      ? "may run, with --device " + row.name.substr(0, row.name.find('.'))
+                                : !serves(row.backend, DeviceKind::cpu)      ? "may run, with --device " + std::string(row.name.substr(0, row.name.find('.')))
                                 : r == best                                  ? "taken on the CPU: highest rank that may run"
                                                                              : "may run, lower rank";
         std::printf("  %c %-16s %3d  %s\n", r == best ? '*' : ' ', std::string(row.name).c_str(), row.rank, why.c_str());

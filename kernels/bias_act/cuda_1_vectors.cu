@@ -1,6 +1,6 @@
-// bias_act and its gradient in packs of four elements of f32 or f64 (one Philox counter) and eight of bf16 or f16 (two), loaded and stored 16 bytes at once;
-// threads stride over the grid. A pack's biases are a pack too where they lie along the last axis in whole packs, one value where an inner axis is whole
-// packs long, else looked up one by one. Bytes: x and the residual (dy and x) read once, y (dx) written once.
+// bias_act and its gradient in packs of four elements (one Philox counter), of bf16 eight (two), loaded and stored up to 16 bytes at once; threads stride over
+// the grid. A pack's biases are a pack too where they lie along the last axis in whole packs, one value where an inner axis is whole packs long, else looked
+// up one by one. Bytes: x and the residual (dy and x) read once, y (dx) written once.
 // Limits: float dtypes, tensors on 16-byte boundaries, fewer than 2^31 elements (one 32-bit division per pack).
 #include "kernels/bias_act/plain.h"
 #include "kernels/bias_act/rows.h"
@@ -9,8 +9,9 @@
 namespace graft::GRAFT_SIMT {
 namespace {
 
+// f16 is converted in software: eight at once would spill.
 template <class T>
-inline constexpr int kPack = sizeof(T) == 2 ? 8 : 4;
+inline constexpr int kPack = std::is_same_v<T, bf16> ? 8 : 4;
 template <class T>
 using Pack = Piece<T, kPack<T>>;
 

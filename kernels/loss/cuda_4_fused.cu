@@ -28,7 +28,11 @@ __global__ void __launch_bounds__(512) fused_lines(CrossEntropyFusedArgs a, Faul
   constexpr int V = 16 / sizeof(T);
   GRAFT_SHARED(Running<A>, warps, [32]);
   GRAFT_SHARED(A, sums, [32]);
-  GRAFT_DYNAMIC_SHARED(Line<T>, kept);
+  Line<T>* kept = nullptr;
+  if constexpr (held) {
+    GRAFT_DYNAMIC_SHARED(Line<T>, row_lines);
+    kept = row_lines;
+  }
   A* s = sums;
   const std::int64_t r = blockIdx.x;
   const Row<const T> x = row<const T>(a.logits, r);
