@@ -134,7 +134,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   const DType t = raw::accum(logits.dtype());
   Tensor weight = cast(kept, t);
   if (o.class_weight.defined())
-    weight = mul(weight, cast(index_select(o.class_weight.detach(), 0, where(kept, target, Tensor::scalar(0, DType::i64))), t));
+    weight = mul(weight, cast(pick("cross_entropy", raw::expand(o.class_weight.detach(), logits.shape()), where(kept, target, Tensor::scalar(0, DType::i64))), t));
   return record1<CrossEntropySum>(attrs, {logits, targets, o.class_weight, reciprocal(sum(weight))});
 }
 Tensor bce_with_logits(const Tensor& x, const Tensor& y, Reduction r) {

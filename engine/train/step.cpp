@@ -38,7 +38,7 @@ RandomState TrainStep::random(std::int64_t step) const { return {o_.seed, stream
 
 Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
   Run run{true, random};
-  const Tensor logits = model_.forward(o_.half ? cast(batch.images, DType::bf16) : batch.images, run);
+  const Tensor logits = model_.forward(cast(batch.images, o_.images), run);
   const Tensor loss = cross_entropy(logits, batch.labels, o_.loss);
   optimizer_.zero_grad();
   backward(loss);

@@ -15,10 +15,10 @@ namespace graft {
 
 struct StepOptions {
   CrossEntropyOptions loss;
-  double clip_norm = 0;    // 0: not clipped
-  bool half = false;       // images as bf16
-  std::uint64_t seed = 0;  // of dropout
-  bool graph = false;      // capture and replay
+  double clip_norm = 0;       // 0: not clipped
+  DType images = DType::f32;  // in which the model takes them
+  std::uint64_t seed = 0;     // of dropout
+  bool graph = false;         // capture and replay
 };
 
 class TrainStep {

@@ -14,7 +14,9 @@ namespace {
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 }  // namespace
 
-Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set) {
+DType image_dtype(const Config& c) { return c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32; }
+
+Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images) {
   NoGrad off;
   Run run;
   Evaluation e;
@@ -23,7 +25,7 @@ Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set)
   Feed feed(data, current_queue());
   for (std::int64_t i = 0; i < data.batches(); ++i) {
     const Batch b = feed.get(0, i);
-    const Tensor logits = cast(model.forward(b.images, run), DType::f32), best = argmax(logits, 1);
+    const Tensor logits = cast(model.forward(cast(b.images, images), run), DType::f32), best = argmax(logits, 1);
     CrossEntropyOptions o;
     o.reduction = Reduction::sum;
     const Tensor lost = cross_entropy(logits, b.labels, o);
@@ -88,7 +90,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   StepOptions step_options;
   step_options.loss.smoothing = c.get<double>("train.label_smoothing");
   step_options.clip_norm = c.get<double>("train.clip_norm");
-  step_options.half = c.get<std::string>("train.dtype") == "bf16";
+  step_options.images = image_dtype(c);
   step_options.seed = seed;
   step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
 
@@ -110,7 +112,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const auto judge = [&](std::int64_t step, std::int64_t epoch) {
     const double before = now();
     if (ema) ema->swap();
-    const Evaluation e = evaluate(model, test, test_set);
+    const Evaluation e = evaluate(model, test, test_set, step_options.images);
     const bool best = last_eval < 0 || e.accuracy > result.best_accuracy;
     result.accuracy = e.accuracy;
     result.test_loss = e.loss;

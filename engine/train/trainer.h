@@ -18,7 +18,9 @@ struct Evaluation {
   std::int64_t images = 0;
   std::vector<std::int64_t> predictions;  // per image
 };
-Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set);
+// images: the dtype in which the model takes them.
+Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images = DType::f32);
+DType image_dtype(const Config& config);  // of train.dtype
 
 struct StepReport {
   std::int64_t step = 0, steps = 0, epoch = 0;  // step counts from 1
