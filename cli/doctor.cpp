@@ -27,6 +27,8 @@ void add_doctor(CLI::App& app, Action& run) {
   sub->add_option("--threads", common->threads, "threads on the CPU (default: one per core)");
   sub->callback([=, &run] {
     run = [=] {
+      const Device device = parse_device(common->device);
+      if (*peaks && device.kind == DeviceKind::emu) throw Error(Code::usage, "--peaks --device emu: times of the emulator mean nothing; name cpu or cuda");
       Json checks = Json::array(), measured;
       bool all = true;
       const auto report = [&](const std::string& name, bool ok, const std::string& text) {
@@ -50,8 +52,6 @@ void add_doctor(CLI::App& app, Action& run) {
       const auto space = std::filesystem::space(".", ec);
       report("disk", !ec, ec ? ec.message() : std::to_string(space.available >> 20) + " MiB free here");
       if (*peaks) {
-        const Device device = parse_device(common->device);
-        if (device.kind == DeviceKind::emu) throw Error(Code::usage, "--peaks --device emu: times of the emulator mean nothing; name cpu or cuda");
         Session session(*common);
         lab::Roofline roofline(current_queue());
         const auto mhz = lab::clock_mhz(device);
