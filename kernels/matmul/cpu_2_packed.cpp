@@ -10,7 +10,6 @@
 #include <hwy/highway.h>
 
 #include <cstring>
-#include <vector>
 
 #include "kernels/matmul/packing.h"
 #include "kernels/matmul/plain.h"
@@ -93,6 +92,7 @@ struct PackedProduct {
   const MatmulArgs& a;
   const PackPlan p;
   T *packed_a, *packed_b, *sums;
+  std::int64_t* held;  // per slot: the block of A that it holds
 
   // One tile of C at (i, j): rows x columns of it exist.
   template <int R>
@@ -171,7 +171,6 @@ struct PackedProduct {
     constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>()), kBlockTiles = kRowBlock / kTileRows;
     // an even number of blocks of nearly the same number of tiles
     const std::int64_t tiles = (p.m + kTileRows - 1) / kTileRows, blocks = std::min(tiles, 2 * ((tiles + 2 * kBlockTiles - 1) / (2 * kBlockTiles)));
-    std::vector<std::int64_t> held(static_cast<std::size_t>(slots));
     for (std::int64_t j0 = 0; j0 < p.n; j0 += kPanelColumns) {
       const std::int64_t n = std::min(kPanelColumns, p.n - j0), panels = (n + kColumns - 1) / kColumns;
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {
@@ -179,12 +178,12 @@ struct PackedProduct {
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
         const Packing<From, T, kColumns> pack_b{y + l0 * a.b.stride[1] + j0 * a.b.stride[2], a.b.stride[2], a.b.stride[1], n, depth, p.lead, packed_b};
         parallel_ranges(pool, pack_b.tasks(), 1, [&](std::int64_t t, std::int64_t) { pack_b.task(t); });
-        std::fill(held.begin(), held.end(), -1);
+        std::fill(held, held + slots, -1);
         pool.run(blocks * panels, [&](std::int64_t t, int worker) {
           const std::int64_t block = t / panels, j = t % panels * kColumns, slot = worker % slots;
           const std::int64_t begin = tiles * block / blocks * kTileRows, end = std::min(p.m, tiles * (block + 1) / blocks * kTileRows);
           T* own = packed_a + slot * static_cast<std::int64_t>(p.a_elements);
-          if (std::int64_t& mine = held[static_cast<std::size_t>(slot)]; mine != block) {
+          if (std::int64_t& mine = held[slot]; mine != block) {
             mine = block;
             Packing<From, T, kTileRows>{x + begin * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], end - begin, depth, p.lead, own}.all();
           }
@@ -208,8 +207,9 @@ void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::
     using T = Accum<From>;
     const PackPlan p = pack_plan(a);
     const std::size_t a_elements = p.a_elements * static_cast<std::size_t>(slots);
-    T* base = reinterpret_cast<T*>(scratch);
-    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr};
+    T* base = reinterpret_cast<T*>(scratch + held_bytes(slots));
+    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr,
+                                         reinterpret_cast<std::int64_t*>(scratch)};
     product.run(pool, batch, slots);
   });
 }
@@ -225,7 +225,7 @@ namespace {
 std::size_t one_product(const MatmulArgs& a, std::int64_t slots) {
   const PackPlan p = pack_plan(a);
   const std::size_t bytes = (p.a_elements * static_cast<std::size_t>(slots) + p.b_elements + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
-  return (bytes + 63) / 64 * 64;
+  return held_bytes(slots) + (bytes + 63) / 64 * 64;
 }
 }  // namespace
 
