@@ -36,21 +36,22 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
   }
 }
 
-// Steps [begin, end) of whole groups whose lines lie side by side in memory. Of 32 rows of the source a run of two lines or more is dealt out to its panels,
-// then the next run: its pages are translated and its lines asked for. All panels of a row at once would write to as many pages as there are panels
+// Steps [begin, end) of whole groups whose lines lie side by side in memory. Of kPackSteps rows of the source a run of two lines or more is dealt out to its
+// panels, then the next run: its pages are translated and its lines asked for. All panels of a row at once would write to as many pages as there are panels
 // (7 to 13 % of 512^3 to 512x768x3072 on Zen 4), all steps of a panel at once would read from as many as there are steps.
 template <std::int64_t W, class T>
 void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t begin, std::int64_t end, T* HWY_RESTRICT dst, std::int64_t panel) {
-  constexpr std::int64_t kLine = 64 / sizeof(T), kSteps = 32;
+  constexpr std::int64_t kLine = 64 / sizeof(T), kAhead = 8;
   constexpr std::int64_t kRun = W < 16 ? 8 : std::max<std::int64_t>(1, 128 / static_cast<std::int64_t>(W * sizeof(T)));  // narrow panels are those of A
-  for (std::int64_t i0 = begin; i0 < end; i0 += kSteps) {
-    const std::int64_t i1 = std::min(i0 + kSteps, end);
+  for (std::int64_t i0 = begin; i0 < end; i0 += kPackSteps) {
+    const std::int64_t i1 = std::min(i0 + kPackSteps, end);
     for (std::int64_t p0 = 0; p0 < panels; p0 += kRun) {
       const std::int64_t run = std::min(kRun, panels - p0);
+      const std::int64_t ahead = run < panels ? run * W : kAhead * along;  // the next run, or a later row where there is one run only
       T* to = dst + p0 * panel + i0 * W;
       const T* from = src + i0 * along + p0 * W;
       for (std::int64_t i = i0; i < i1; ++i, to += W, from += along) {
-        for (std::int64_t l = 0; l < kRun * W; l += kLine) hwy::Prefetch(from + kRun * W + l);
+        for (std::int64_t l = 0; l < run * W; l += kLine) hwy::Prefetch(from + ahead + l);
         for (std::int64_t p = 0; p < run; ++p) std::memcpy(to + p * panel, from + p * W, W * sizeof(T));
       }
     }
@@ -67,7 +68,7 @@ struct Packing {
 
   bool by_steps() const { return std::is_same_v<From, T> && line == 1; }
   std::int64_t grain() const {
-    return std::max<std::int64_t>(1, by_steps() ? kPackElements / lines : kPackElements / (W * std::max<std::int64_t>(k, 1))) * (by_steps() ? 1 : W);
+    return by_steps() ? std::max(kPackSteps, kPackElements / lines) : std::max<std::int64_t>(1, kPackElements / (W * std::max<std::int64_t>(k, 1))) * W;
   }
   std::int64_t tasks() const { return ((by_steps() ? k : lines) + grain() - 1) / grain(); }
   void task(std::int64_t t) const { run(t * grain(), std::min(by_steps() ? k : lines, (t + 1) * grain())); }

@@ -9,7 +9,7 @@
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 512, kRowBlock = 96, kPackElements = 16 * 1024;
+inline constexpr std::int64_t kDepth = 512, kRowBlock = 96, kPackElements = 16 * 1024, kPackSteps = 32;
 inline constexpr std::int64_t kPanelColumns = 4096;  // of B, packed at once
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // padding that any target may want
 
