@@ -1,11 +1,11 @@
-// graft_bench: every benchmark row of the catalog under Google Benchmark, f32 products of OpenBLAS, BLIS and oneDNN beside them. Repetitions are interleaved at
-// random and the ratios printed at the end come from the medians of this one run, since times of two runs do not compare on a shared machine.
+// graft_bench: every benchmark row of the catalog in the laboratory (kernels/lab) under Google Benchmark, f32 products of OpenBLAS, BLIS and oneDNN beside them.
+// Repetitions are interleaved at random and the ratios printed at the end come from the medians of this one run, since times of two runs do not compare on a
+// shared machine. A repetition is a turn: some calls on new inputs, the answer checked after; its time is their median. Exit code 1 when a row is caught cheating.
 //   graft_bench [--threads=N] [Google Benchmark's own options: --benchmark_filter=..., --benchmark_out=..., --benchmark_repetitions=...]
 // Names: family/variant/shape/dtype; a peer's variant is "peer.openblas".
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -13,106 +13,57 @@
 #include <memory>
 #include <thread>
 
-#include "bench/peers.h"
-#include "kernels/catalog.h"
-#include "kernels/simd/peak.h"
+#include "kernels/lab/measure.h"
+#include "kernels/lab/peers.h"
+#include "kernels/lab/statistics.h"
 #include "kernels/specs.h"
 
 namespace graft::bench {
 namespace {
 
-// Operands are made when a row is first run and shared by its variants and peers: only rows that the filter takes cost memory.
-struct Shared {
-  const ErasedCase* work;
-  DType dtype;
-  std::unique_ptr<Operands> operands;
-  const std::vector<View>& views() {
-    if (!operands) operands = std::make_unique<Operands>(*work, dtype, Layout::dense, 1);
-    return operands->views();
+// One turn of a candidate per repetition: a round of its own for every number of turns, so that rows of one case meet the same inputs.
+void turn(benchmark::State& state, lab::Lab& lab, lab::Contest& contest, lab::Candidate& c) {
+  if (const Verdict v = lab::may_run(contest.spec(), contest.work(), contest.dtype(), c.row); !v) {
+    state.SkipWithError(("refuses: " + v.reason).c_str());
+    return;
   }
-};
-
-// The peers' and our own worker threads spin for a while after a call; let them come to rest before somebody else is timed.
-void settle(const benchmark::State&) { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
-
-template <class F>
-void measure(benchmark::State& state, const ErasedCase& c, DType dtype, const Peak& peak, F&& call) {
-  call();  // warm: scratch, pages
+  if (c.turns == 0) contest.rehearse(c);
   for (auto _ : state) {
-    call();
-    benchmark::ClobberMemory();
+    if (const auto t = contest.turn(c, c.turns)) state.SetIterationTime(*t);
+    else state.SkipWithError(c.caught.c_str());
   }
-  const double bytes = c.bytes_per_item * static_cast<double>(size_of(dtype)) + c.other_bytes, n = static_cast<double>(state.iterations());
-  using benchmark::Counter;
-  state.counters["GFLOPS"] = Counter(c.flops * n * 1e-9, Counter::kIsRate);
-  state.counters["GBps"] = Counter(bytes * n * 1e-9, Counter::kIsRate);
-  state.counters["of_roofline"] = Counter(std::max(c.flops / (peak.gflops * 1e9), bytes / (peak.gbps * 1e9)) * n, Counter::kIsRate);
+  contest.rest();
+  if (!c.caught.empty()) return;
+  const lab::Work w = contest.cost();
+  const lab::Bound bound = lab.roofline().bound(w, false);
+  const double t = lab::median(c.samples);
+  state.counters["GFLOPS"] = w.flops / t * 1e-9;
+  state.counters["GBps"] = w.bytes / t * 1e-9;
+  state.counters["of_roofline"] = bound.seconds / t;
+  state.counters["calls"] = static_cast<double>(c.samples.size());
 }
 
-void set_up(benchmark::internal::Benchmark* b) { b->UseRealTime()->Unit(benchmark::kMillisecond)->Setup(settle); }
-
-// C of the peer's call as C of ours: a benchmark of a wrong answer is worth nothing.
-double largest_difference(const View& x, const std::vector<float>& y) {
-  double worst = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const double d = std::abs(static_cast<double>(x.as<const float>()[i]) - static_cast<double>(y[i]));
-    if (!(d <= worst)) worst = d;
-  }
-  return worst;
-}
-
-void register_peers(const ErasedCase& c, const std::shared_ptr<Shared>& shared, std::vector<Peer>& peers, Queue& q, const Peak& peak, const std::string& shape) {
-  const bool ta = shape.ends_with("_tn") || shape.ends_with("_tt"), tb = shape.ends_with("_nt") || shape.ends_with("_tt");
-  for (Peer& p : peers) {
-    const std::string name = "matmul/peer." + p.name + "/" + shape + "/f32/threads:" + std::to_string(q.threads());
-    set_up(benchmark::RegisterBenchmark(name.c_str(), [&c, shared, &p, &q, &peak, ta, tb](benchmark::State& state) {
-      const auto& v = shared->views();
-      MatmulArgs a;
-      const auto op = [](View x, bool swap) {
-        if (swap) {
-          std::swap(x.shape[1], x.shape[2]);
-          std::swap(x.stride[1], x.stride[2]);
-        }
-        return x;
-      };
-      a.a = op(v[0], ta);
-      a.b = op(v[1], tb);
-      a.c = v[2];
-      matmul_family().run(q, a);
-      const std::vector<float> ours(a.c.as<const float>(), a.c.as<const float>() + a.c.numel());
-      p.matmul(a);
-      const double bound = 1e-6 * static_cast<double>(a.a.shape[2]);
-      if (const double d = largest_difference(a.c, ours); !(d <= bound)) {
-        state.SkipWithError(("answers differ by " + std::to_string(d)).c_str());
-        return;
-      }
-      measure(state, c, DType::f32, peak, [&] { p.matmul(a); });
-    }));
-  }
-}
-
-void register_rows(std::vector<Spec>& specs, std::vector<Peer>& peers, Queue& q, const Peak& peak) {
+// Every row that the device may run is registered, minutes of plain loops left out; a limit that says no is reported when its turn comes.
+std::vector<std::unique_ptr<lab::Contest>> register_rows(const std::vector<Spec>& specs, lab::Lab& lab) {
+  std::vector<std::unique_ptr<lab::Contest>> contests;
   for (const Spec& s : specs)
     for (const ErasedCase& c : s.cases) {
-      if (!c.bench) continue;
+      if (!c.timed_on(lab.queue().device().kind)) continue;
       for (const DType t : c.dtypes) {
-        const auto shared = std::make_shared<Shared>(Shared{&c, t, nullptr});
+        std::vector<int> rows;
         for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {
           const VariantInfo& row = s.rows[static_cast<std::size_t>(r)];
-          if (!serves(row.backend, q.device().kind) || (row.name == "naive" && c.only_timed())) continue;  // minutes of plain loops
-          const std::string name = std::string(s.family->name()) + "/" + std::string(row.name) + "/" + c.shape + "/" + std::string(name_of(t)) + "/threads:" + std::to_string(q.threads());
-          set_up(benchmark::RegisterBenchmark(name.c_str(), [&c, shared, r, t, &q, &peak](benchmark::State& state) {
-            const auto& v = shared->views();
-            if (const Verdict ok = c.allowed(r, v); !ok) {
-              state.SkipWithError(("refuses: " + ok.reason).c_str());
-              return;
-            }
-            measure(state, c, t, peak, [&] { c.run(q, r, v); });
-          }));
+          const bool peer = row.name.starts_with("peer.");
+          if (serves(row.backend, lab.queue().device().kind) && !(row.name == "naive" && c.only_timed()) && !(peer && t != DType::f32)) rows.push_back(r);
         }
-        if (s.family->name() == "matmul" && t == DType::f32) register_peers(c, shared, peers, q, peak, c.shape);
+        contests.push_back(std::make_unique<lab::Contest>(lab, s, c, t, rows, lab::trusted_rows(s)));
+        lab::Contest& contest = *contests.back();
+        for (lab::Candidate& k : contest.candidates())
+          benchmark::RegisterBenchmark(contest.row_name(k).c_str(), [&lab, &contest, &k](benchmark::State& state) { turn(state, lab, contest, k); })
+              ->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
       }
     }
+  return contests;
 }
 
 // Console output, and the times of every row for the table of ratios.
@@ -175,28 +126,30 @@ int main_of(int argc, char** argv) {
       rest.push_back(argv[i]);
     }
   }
-  static char interleave[] = "--benchmark_enable_random_interleaving=true", repeat[] = "--benchmark_repetitions=5", quick[] = "--benchmark_min_time=0.1";
-  rest.insert(rest.begin() + 1, {interleave, repeat, quick});  // a caller's own, later, win
+  static char interleave[] = "--benchmark_enable_random_interleaving=true", repeat[] = "--benchmark_repetitions=5";
+  rest.insert(rest.begin() + 1, {interleave, repeat});  // a caller's own, later, win
   int count = static_cast<int>(rest.size());
   benchmark::Initialize(&count, rest.data());
   if (benchmark::ReportUnrecognizedArguments(count, rest.data())) return 2;
 
-  std::vector<std::string> missing;
-  std::vector<Peer> peers = open_peers(threads, missing);
+  const lab::Peers peers = lab::add_peers(threads);
+  const std::vector<Spec> specs = all_specs();
   Queue q(threads);
-  const Peak peak = measure_peak(q);
+  lab::Lab lab(q, {});
   benchmark::AddCustomContext("threads", std::to_string(threads));
-  benchmark::AddCustomContext("roofline_gflops_f32", std::to_string(peak.gflops));
-  benchmark::AddCustomContext("roofline_gbps", std::to_string(peak.gbps));
-  for (const auto& m : missing) benchmark::AddCustomContext("peer " + m, "not installed: left out");
-
-  std::vector<Spec> specs = all_specs();
-  register_rows(specs, peers, q, peak);
+  benchmark::AddCustomContext("roofline_gflops_f32", std::to_string(lab.roofline().flops(DType::f32) * 1e-9));
+  for (const auto& l : lab.roofline().levels()) benchmark::AddCustomContext("roofline_gbps_" + l.name, std::to_string(l.rate * 1e-9));
+  for (const auto& p : peers.found) benchmark::AddCustomContext("peer " + p.substr(0, p.find(' ')), p);
+  for (const auto& m : peers.missing) benchmark::AddCustomContext("peer " + m, "not installed: left out");
+  const auto contests = register_rows(specs, lab);
   Reporter reporter;
   benchmark::RunSpecifiedBenchmarks(&reporter);
   std::fprintf(stderr, "\nspeed over each peer, medians of this run (above 1: graft is faster)\n");
   reporter.print_ratios(stderr);
   benchmark::Shutdown();
+  for (const auto& contest : contests)
+    for (const lab::Candidate& c : contest->candidates())
+      if (!c.caught.empty()) return 1;
   return 0;
 }
 

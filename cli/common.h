@@ -73,6 +73,7 @@ void add_train(CLI::App& app, Action& run);
 void add_eval(CLI::App& app, Action& run);
 void add_config(CLI::App& app, Action& run);
 void add_kernels(CLI::App& app, Action& run);
+void add_lab(CLI::App& kernels, Action& run);  // kernels bench, compare, try
 void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
 void add_gradcheck(CLI::App& app, Action& run);

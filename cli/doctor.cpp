@@ -10,16 +10,26 @@
 #include "engine/ops/ops.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
+#include "kernels/lab/machine.h"
+#include "kernels/lab/roofline.h"
 
 namespace graft::cli {
 
 void add_doctor(CLI::App& app, Action& run) {
   auto* sub = app.add_subcommand("doctor", "what this machine has, and whether graft works on it");
   auto json = std::make_shared<bool>(false);
+  auto peaks = std::make_shared<bool>(false);
+  auto common = std::make_shared<Common>();
+  common->device = "cpu";
   sub->add_flag("--json", *json, "one JSON document on stdout");
+  sub->add_flag("--peaks", *peaks, "measure what the device can do at most: bandwidths and products");
+  sub->add_option("--device", common->device, "whose peaks: cpu (the default), cuda or cuda:N");
+  sub->add_option("--threads", common->threads, "threads on the CPU (default: one per core)");
   sub->callback([=, &run] {
     run = [=] {
-      Json checks = Json::array();
+      const Device device = parse_device(common->device);
+      if (*peaks && device.kind == DeviceKind::emu) throw Error(Code::usage, "--peaks --device emu: times of the emulator mean nothing; name cpu or cuda");
+      Json checks = Json::array(), measured;
       bool all = true;
       const auto report = [&](const std::string& name, bool ok, const std::string& text) {
         all &= ok;
@@ -41,7 +51,30 @@ void add_doctor(CLI::App& app, Action& run) {
       std::error_code ec;
       const auto space = std::filesystem::space(".", ec);
       report("disk", !ec, ec ? ec.message() : std::to_string(space.available >> 20) + " MiB free here");
-      if (*json) std::printf("%s\n", Json{{"ok", all}, {"checks", checks}}.dump(2).c_str());
+      if (*peaks) {
+        Session session(*common);
+        lab::Roofline roofline(current_queue());
+        const auto mhz = lab::clock_mhz(device);
+        measured = {{"device", name_of(device)}, {"threads", current_queue().threads()}, {"gflops_f32", roofline.flops(DType::f32) * 1e-9},
+                    {"gflops_bf16", roofline.flops(DType::bf16) * 1e-9}, {"gbps", Json::object()}, {"clock_mhz", mhz ? Json(*mhz) : Json(nullptr)}};
+        char text[64];
+        std::snprintf(text, sizeof text, "%.1f GFLOP/s f32, %.1f GFLOP/s bf16", roofline.flops(DType::f32) * 1e-9, roofline.flops(DType::bf16) * 1e-9);
+        std::string rates;
+        for (const auto& l : roofline.levels()) {
+          measured["gbps"][l.name] = l.rate * 1e-9;
+          char rate[48];
+          std::snprintf(rate, sizeof rate, "%s%.1f GB/s %s", rates.empty() ? "" : ", ", l.rate * 1e-9, l.name.c_str());
+          rates += rate;
+        }
+        report("products", true, text + std::string(device.kind == DeviceKind::cpu ? " (multiply-adds from registers, " : " (matmul of 4096, ") +
+                                     (device.kind == DeviceKind::cpu ? std::to_string(current_queue().threads()) + " threads)" : name_of(device) + ")"));
+        report("bandwidth", true, rates + " (read and written)");
+      }
+      if (*json) {
+        Json document = {{"ok", all}, {"checks", checks}};
+        if (*peaks) document["peaks"] = measured;
+        std::printf("%s\n", document.dump(2).c_str());
+      }
       return all ? 0 : static_cast<int>(Code::no);
     };
   });

@@ -1,12 +1,9 @@
-// graft kernels list|check|explain|bench: the catalog of variants, walked.
-#include <algorithm>
-#include <chrono>
+// graft kernels list|check|explain: the catalog of variants, walked.
 #include <cstdio>
 
 #include "cli/common.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
-#include "kernels/simd/peak.h"
 #include "kernels/specs.h"
 
 namespace graft::cli {
@@ -73,6 +70,7 @@ int explain_verb(const std::string& family) {
   for (const Spec& s : all_specs()) {
     if (s.family->name() != family) continue;
     for (const auto& c : s.cases) {
+      if (c.large) continue;  // gigabytes
       const DType t = c.dtypes.front();
       Operands ops(c, t, c.layouts.front(), 1);
       if (!c.bench && &c != &s.cases.front()) continue;
@@ -99,55 +97,6 @@ int explain_verb(const std::string& family) {
   return 0;
 }
 
-int bench_verb(const std::string& family, const std::string& variant, const std::string& shape, double seconds, const Common& c) {
-  chosen(family);
-  known_variant(family, variant);
-  Session session(c);
-  Queue& q = current_queue();
-  const Peak peak = measure_peak(q);
-  if (!c.json) std::printf("roofline of this machine, %d threads: %.1f GFLOP/s f32, %.1f GB/s\n", q.threads(), peak.gflops, peak.gbps);
-  Json rows = Json::array();
-  for (const Spec& s : all_specs()) {
-    if (!family.empty() && s.family->name() != family) continue;
-    for (const auto& k : s.cases) {
-      if (!k.bench || (!shape.empty() && k.shape.find(shape) == std::string::npos)) continue;
-      for (const DType t : k.dtypes) {
-        Operands ops(k, t, Layout::dense, 1);
-        for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {
-          const auto& row = s.rows[static_cast<std::size_t>(r)];
-          if (!serves(row.backend, q.device().kind) || (!variant.empty() && row.name != variant) || !k.allowed(r, ops.views())) continue;
-          if (variant.empty() && row.name == "naive" && k.only_timed()) continue;  // minutes; name it to see it
-          std::vector<double> times;
-          const auto begin = std::chrono::steady_clock::now();
-          double spent = 0;
-          k.run(q, r, ops.views());
-          while (times.size() < 5 || (spent < seconds && times.size() < 1000)) {
-            const auto a = std::chrono::steady_clock::now();
-            k.run(q, r, ops.views());
-            const auto b = std::chrono::steady_clock::now();
-            times.push_back(std::chrono::duration<double>(b - a).count());
-            spent = std::chrono::duration<double>(b - begin).count();
-          }
-          std::sort(times.begin(), times.end());
-          const double median = times[times.size() / 2], spread = (times[times.size() * 3 / 4] - times[times.size() / 4]) / median;
-          const double bytes = k.bytes_per_item * static_cast<double>(size_of(t)) + k.other_bytes;
-          const double bound = std::max(k.flops / (peak.gflops * 1e9), bytes / (peak.gbps * 1e9));
-          if (c.json)
-            rows.push_back({{"family", s.family->name()}, {"variant", row.name}, {"shape", k.shape}, {"dtype", name_of(t)}, {"threads", q.threads()}, {"median_s", median},
-                            {"spread", spread}, {"gflops", k.flops / median * 1e-9}, {"gbps", bytes / median * 1e-9}, {"of_roofline", bound / median}});
-          else
-            std::printf("%-18s %-14s %-28s %-5s %10.3f ms +-%4.1f %%  %8.1f GFLOP/s %7.1f GB/s  %5.1f %% of the roofline\n", std::string(s.family->name()).c_str(),
-                        std::string(row.name).c_str(), k.shape.c_str(), std::string(name_of(t)).c_str(), median * 1e3, spread * 100, k.flops / median * 1e-9,
-                        bytes / median * 1e-9, 100 * bound / median);
-          std::fflush(stdout);
-        }
-      }
-    }
-  }
-  if (c.json) std::printf("%s\n", Json{{"rows", rows}}.dump(2).c_str());
-  return 0;
-}
-
 }  // namespace
 
 void add_kernels(CLI::App& app, Action& run) {
@@ -156,15 +105,14 @@ void add_kernels(CLI::App& app, Action& run) {
   const auto sub = [&](const char* name, const char* text) { return verb->add_subcommand(name, text); };
   struct Options {
     Common common;
-    std::string family, variant, shape;
-    double seconds = 0.3;
+    std::string family, variant;
   };
   const auto base = [](CLI::App* s, Options& o, bool required) {
     auto* f = s->add_option("family", o.family, "kernel family");
     if (required) f->required();
     s->add_flag("--json", o.common.json, "one JSON document on stdout");
   };
-  auto list = std::make_shared<Options>(), check = std::make_shared<Options>(), explain = std::make_shared<Options>(), bench = std::make_shared<Options>();
+  auto list = std::make_shared<Options>(), check = std::make_shared<Options>(), explain = std::make_shared<Options>();
   auto* l = sub("list", "every variant with rank, limits and idea");
   base(l, *list, false);
   l->callback([=, &run] { run = [=] { return list_verb(list->family, list->common.json); }; });
@@ -178,13 +126,7 @@ void add_kernels(CLI::App& app, Action& run) {
   auto* e = sub("explain", "which variant is taken for typical shapes, and why not the others");
   base(e, *explain, true);
   e->callback([=, &run] { run = [=] { return explain_verb(explain->family); }; });
-  auto* b = sub("bench", "times of the variants on the benchmark shapes");
-  base(b, *bench, false);
-  b->add_option("--variant", bench->variant, "only this one");
-  b->add_option("--shape", bench->shape, "only shapes with this text");
-  b->add_option("--seconds", bench->seconds, "time per row")->check(CLI::Range(0.0, 3600.0));
-  b->add_option("--threads", bench->common.threads);
-  b->callback([=, &run] { run = [=] { return bench_verb(bench->family, bench->variant, bench->shape, bench->seconds, bench->common); }; });
+  add_lab(*verb, run);
 }
 
 }  // namespace graft::cli

@@ -52,7 +52,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   if (value == 0) {
     Tensor t = empty(shape, dtype);
-    device_memory(t.device()).clear(t.address(), static_cast<std::size_t>(t.bytes()), stream_of(t.device()));
+    device_memory(t.device()).fill(t.address(), 0, static_cast<std::size_t>(t.bytes()), stream_of(t.device()));
     return t;
   }
   if (current_queue().device().kind != DeviceKind::cpu) {

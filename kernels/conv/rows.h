@@ -33,4 +33,8 @@ GRAFT_SIMT_ROW(conv_depthwise_input_grad, ConvInputGradArgs);
 GRAFT_SIMT_ROW(conv_depthwise_weight_grad, ConvWeightGradArgs);
 GRAFT_SIMT_ROW(conv_winograd, ConvArgs);
 
+GRAFT_VENDOR_ROW(conv_cudnn, ConvArgs);
+GRAFT_VENDOR_ROW(conv_input_grad_cudnn, ConvInputGradArgs);
+GRAFT_VENDOR_ROW(conv_weight_grad_cudnn, ConvWeightGradArgs);
+
 }  // namespace graft

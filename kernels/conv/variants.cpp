@@ -1,5 +1,6 @@
 #include "kernels/conv/rows.h"
 #include "kernels/conv/split.h"
+#include "kernels/core/cuda_backend.h"
 
 namespace graft {
 namespace {
@@ -95,6 +96,27 @@ std::size_t winograd_scratch(const ConvArgs& a, int) { return sizeof(float) * st
 
 std::size_t gemm_scratch(const ConvWeightGradArgs& a, int) { return conv_split::bytes(a, conv_split::gemm(a)); }
 
+// cuDNN takes images that lie channels first or channels last, without holes, and dense filters.
+bool packed(const View& v) {
+  if (is_dense(v)) return true;
+  const auto &n = v.shape, &s = v.stride;
+  return s[1] == 1 && s[3] == n[1] && s[2] == n[3] * s[3] && s[0] == n[2] * s[2];
+}
+Verdict as_cudnn(const View& x, const View& w, const View& y, bool more) {
+  if (!f32_or_half(x.dtype)) return no("dtype is " + std::string(name_of(x.dtype)));
+  if (more) return no("a bias or an activation beside the convolution");
+  for (const View* v : {&x, &w, &y})
+    if (!packed(*v)) return no("an operand is neither channels first nor channels last without holes");
+  return yes();
+}
+constexpr Limit<ConvArgs> cudnn{"f32, bf16, f16 without holes; no bias, no ReLU", [](const ConvArgs& a) { return as_cudnn(a.x, a.weight, a.y, a.bias.data || a.relu); }};
+constexpr Limit<ConvInputGradArgs> grad_cudnn{"f32, bf16, f16 without holes; no bias",
+                                              [](const ConvInputGradArgs& a) { return as_cudnn(a.dx, a.weight, a.dy, a.bias.data); }};
+constexpr Limit<ConvWeightGradArgs> weight_cudnn{"f32, bf16, f16 without holes; no gradient of a bias",
+                                                 [](const ConvWeightGradArgs& a) { return as_cudnn(a.x, a.dweight, a.dy, a.dbias.data); }};
+template <class Args>
+std::size_t vendor_workspace(const Args&, int) { return std::size_t{32} << 20; }  // kVendorWorkspace of kernels/simt/vendor.h
+
 }  // namespace
 
 const Family<ConvArgs>& conv_family() {
@@ -108,6 +130,8 @@ const Family<ConvArgs>& conv_family() {
       {"1_implicit_gemm", GRAFT_BODIES(conv_implicit_gemm), gemm, 10, "64 x 64 tiles of pixels x channels in shared memory, nothing unfolded"},
       {"2_depthwise", GRAFT_BODIES(conv_depthwise), depthwise, 20, "a channel's filter in registers, 8 pixels per thread"},
       {"3_winograd", GRAFT_BODIES(conv_winograd), winograd, 30, "F(2 x 2, 3 x 3): 16 products per 4 outputs, transforms in registers", winograd_scratch},
+  }, {
+      {"cudnn", GRAFT_VENDOR(conv_cudnn, cudnn), cudnn, 5, "cuDNN's graph API, the heuristic's first engine", vendor_workspace<ConvArgs>},
   });
   return family;
 }
@@ -122,6 +146,8 @@ const Family<ConvInputGradArgs>& conv_input_grad_family() {
       {"0_direct", GRAFT_BODIES(conv_direct_input_grad), any<ConvInputGradArgs>, 1, "one thread per dx element gathers"},
       {"1_implicit_gemm", GRAFT_BODIES(conv_implicit_gemm_input_grad), grad_gemm, 10, "64 x 64 tiles, one stride-1 convolution per phase of the stride"},
       {"2_depthwise", GRAFT_BODIES(conv_depthwise_input_grad), grad_depthwise, 20, "a channel's filter in registers, 8 pixels per thread"},
+  }, {
+      {"cudnn", GRAFT_VENDOR(conv_input_grad_cudnn, cudnn), grad_cudnn, 5, "cuDNN's graph API, the heuristic's first engine", vendor_workspace<ConvInputGradArgs>},
   });
   return family;
 }
@@ -138,6 +164,8 @@ const Family<ConvWeightGradArgs>& conv_weight_grad_family() {
        "64 x 64 tiles of k x taps, ranges of pixels folded in order", gemm_scratch},
       {"2_depthwise", GRAFT_BODIES(conv_depthwise_weight_grad), weight_depthwise, 20, "a sum per tap in registers, ranges of pixels folded in order",
        depthwise_scratch},
+  }, {
+      {"cudnn", GRAFT_VENDOR(conv_weight_grad_cudnn, cudnn), weight_cudnn, 5, "cuDNN's graph API, the heuristic's first engine", vendor_workspace<ConvWeightGradArgs>},
   });
   return family;
 }

@@ -1,4 +1,4 @@
-// What kernels/simt/cuda_device.cpp gives to device.cpp in builds with CUDA.
+// What kernels/simt/cuda_device.cpp and vendor.cpp give to the host's code in builds with CUDA.
 #pragma once
 #include <string>
 
@@ -10,5 +10,12 @@ DeviceMemory& cuda_memory(int index);
 bool sync_each_launch();               // GRAFT_SYNC=1: every launch is waited for, so that an error names it
 std::string why_no_cuda(int index);    // empty when the GPU can be used
 std::string describe_cuda(int index);  // name, compute capability, memory; the GPU can be used
+
+// Empty when the vendor's library can be used: there is a GPU and the library was found at run time. Linked into no program, so that one binary serves
+// machines with and without it.
+namespace cuda {
+std::string cublaslt_missing();
+std::string cudnn_missing();
+}  // namespace cuda
 
 }  // namespace graft

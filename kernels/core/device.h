@@ -8,16 +8,23 @@
 
 namespace graft {
 
+// What bounds a device before anything is measured; 0 where it does not say.
+struct DeviceFacts {
+  int multiprocessors = 0;
+  double clock_hz = 0, memory_bytes_per_s = 0;  // at most, as the device states them
+  std::size_t cache_bytes = 0;                  // the last level
+};
+
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
   virtual void* allocate(std::size_t bytes) = 0;  // aligned to at least 64; nullptr when it does not fit
   virtual void release(void* p) = 0;
-  // In order with the work of `stream`; upload and download return when the bytes have arrived. During a capture clear and copy are recorded, the others
+  // In order with the work of `stream`; upload and download return when the bytes have arrived. During a capture fill and copy are recorded, the others
   // are Error(usage): the host cannot read what has not run, and what it writes would be gone at the replay.
   virtual void upload(void* device, const void* host, std::size_t bytes, void* stream) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes, void* stream) = 0;
-  virtual void clear(void* device, std::size_t bytes, void* stream) = 0;  // zero bytes
+  virtual void fill(void* device, int byte, std::size_t bytes, void* stream) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes, void* stream) = 0;  // within the device
   // Memory of the host that copies go from and to without a detour and that kernels reach at the same address; nullptr when there is no more.
   virtual void* allocate_pinned(std::size_t bytes) = 0;
@@ -40,6 +47,13 @@ class DeviceMemory {
   virtual void* end_capture(void* stream) = 0;
   virtual void replay(void* graph, void* stream) = 0;
   virtual void end_graph(void* graph) noexcept = 0;
+
+  // Time on the device: a mark is set in the order of a stream's work. On the host, whose calls return when they are done, it is the steady clock's reading.
+  virtual void* make_mark();
+  virtual void end_mark(void* mark);
+  virtual void set_mark(void* mark, void* stream);
+  virtual double seconds_between(void* first, void* second);  // waits for both
+  virtual DeviceFacts facts() { return {}; }
 };
 
 // Work in order beside that of a queue.

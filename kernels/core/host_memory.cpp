@@ -53,8 +53,8 @@ class HostMemory : public DeviceMemory {
     if (recording(stream)) refuse_in_capture(kRead);
     copy(to, from, bytes, stream);
   }
-  void clear(void* p, std::size_t bytes, void* stream) override {
-    if (bytes) both(stream, [=] { std::memset(p, 0, bytes); });
+  void fill(void* p, int byte, std::size_t bytes, void* stream) override {
+    if (bytes) both(stream, [=] { std::memset(p, byte, bytes); });
   }
   void copy(void* to, const void* from, std::size_t bytes, void* stream) override {
     if (bytes) both(stream, [=] { std::memmove(to, from, bytes); });

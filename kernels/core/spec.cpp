@@ -87,11 +87,6 @@ std::uint64_t hash(std::string_view s) {
 constexpr std::size_t kGuard = 128;       // bytes before and after every buffer
 constexpr std::byte kPattern{0xff};       // as a float of any width: NaN
 
-std::vector<double> values(const View& v) {
-  std::vector<double> out(static_cast<std::size_t>(v.numel()));
-  each(v, [&](std::int64_t i, std::int64_t o) { out[static_cast<std::size_t>(i)] = load(v.data, v.dtype, o); });
-  return out;
-}
 bool written(const Operand& o) { return o.role != Role::in; }
 
 // A kernel under the emulator once more, its threads run in other orders: any bit that differs is a race or a missing barrier.
@@ -184,6 +179,32 @@ Operands::Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_
   }
 }
 
+std::size_t Operands::copy_element(std::size_t operand, std::int64_t from, std::int64_t to) {
+  const View& v = views_[operand];
+  Buffer& b = buffers_[operand];
+  const std::size_t size = size_of(v.dtype);
+  const auto place = [&](std::int64_t i) {
+    std::int64_t off = 0;
+    for (int d = v.rank - 1; d >= 0; --d) {
+      off += i % v.shape[d] * v.stride[d];
+      i /= v.shape[d];
+    }
+    return static_cast<std::size_t>(off * static_cast<std::int64_t>(size)) + b.begin;
+  };
+  const std::size_t a = place(from), z = place(to);
+  Change change{operand, z, {}};
+  std::memcpy(change.old.data(), &b.before[z], size);
+  changes_.push_back(change);
+  std::memcpy(&b.before[z], &b.before[a], size);
+  std::memcpy(&b.bytes[z], &b.before[z], size);
+  return z;
+}
+void Operands::restart() {
+  for (auto c = changes_.rbegin(); c != changes_.rend(); ++c) std::memcpy(&buffers_[c->operand].before[c->at], c->old.data(), size_of(views_[c->operand].dtype));
+  changes_.clear();
+  for (Buffer& b : buffers_) std::copy(b.before.begin(), b.before.end(), b.bytes.begin());  // in place: views point there
+}
+
 void Operands::run(Queue& q, int row) {
   if (q.device().kind == DeviceKind::cpu) return case_->run(q, row, views_);
   DeviceMemory& memory = device_memory(q.device());
@@ -239,6 +260,53 @@ std::string Operands::damage() const {
   return {};
 }
 
+std::vector<double> values_of(const View& v) {
+  std::vector<double> out(static_cast<std::size_t>(v.numel()));
+  each(v, [&](std::int64_t i, std::int64_t o) { out[static_cast<std::size_t>(i)] = load(v.data, v.dtype, o); });
+  return out;
+}
+
+double a_priori_allowance(const ErasedCase& c, DType out, const std::vector<double>& expect) {
+  double largest = 0;
+  for (double e : expect)
+    if (std::isfinite(e)) largest = std::max(largest, std::abs(e));
+  // 16-bit outputs are sums in f32 rounded once; the rounding at the store is in ulps(T).
+  return c.roundings * (out == DType::f64 ? epsilon_of(DType::f64) : epsilon_of(DType::f32)) * largest;
+}
+
+Judgement judge(const View& out, const std::vector<double>& expect, bool exact, double allowance) {
+  Judgement j;
+  const double eps = epsilon_of(out.dtype);
+  double worst = -1, worst_error = 0, worst_got = 0;
+  std::int64_t worst_at = 0, at = 0;
+  for (const double got : values_of(out)) {
+    const double want = expect[static_cast<std::size_t>(at)];
+    const std::int64_t i = at++;
+    double error, tolerance;
+    if (!std::isfinite(want)) {
+      error = (std::isnan(want) ? std::isnan(got) : got == want) ? 0 : INFINITY;
+      tolerance = 0;
+    } else {
+      error = std::abs(got - want);
+      tolerance = exact ? 0 : allowance + 4 * eps * std::max(std::abs(want), smallest_normal(out.dtype));
+      // f16 overflow: what cannot be held becomes infinity, and that is right
+      if (out.dtype == DType::f16 && std::abs(want) >= 65520 && std::isinf(got) && (got > 0) == (want > 0)) error = 0;
+      if (error < INFINITY) j.largest_error = std::max(j.largest_error, error);
+    }
+    if (!(error <= tolerance)) {
+      j.ok = false;
+      const double score = tolerance > 0 ? error / tolerance : INFINITY;
+      if (!(score <= worst)) worst = score, worst_at = i, worst_error = error, worst_got = got;
+    }
+  }
+  if (j.ok) return j;
+  char text[256];
+  std::snprintf(text, sizeof text, "%s is %.9g, wants %.9g (error %.3g, %.3g times the tolerance)", coordinates(out, worst_at).c_str(), worst_got,
+                expect[static_cast<std::size_t>(worst_at)], worst_error, worst);
+  j.worst = text;
+  return j;
+}
+
 CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
   CheckReport report;
   const std::string family(spec.family->name());
@@ -273,7 +341,7 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
       truth.run(host, ref);
       std::vector<std::vector<double>> expect(c.operands.size());
       for (std::size_t k = 0; k < c.operands.size(); ++k)
-        if (written(c.operands[k])) expect[k] = values(truth.views()[k]);
+        if (written(c.operands[k])) expect[k] = values_of(truth.views()[k]);
       std::vector<double> naive_error(c.operands.size(), 0.0);
 
       for (int r : order) {
@@ -302,46 +370,11 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
             if (!written(c.operands[k])) continue;
             const View& out = ops.views()[k];
             const bool exact = c.exact || !is_float(out.dtype);
-            double largest = 0;
-            for (double e : expect[k])
-              if (std::isfinite(e)) largest = std::max(largest, std::abs(e));
-            const double eps = epsilon_of(out.dtype);
-            // 16-bit outputs are sums in f32 rounded once; the rounding at the store is in ulps(T).
-            const double accum_eps = out.dtype == DType::f64 ? epsilon_of(DType::f64) : epsilon_of(DType::f32);
             // In f64 the truth is rounded like the rows themselves, so e(naive) measures nothing and the a-priori bound takes its place.
             const bool a_priori = r == naive || out.dtype == DType::f64;
-            const double allowance = a_priori ? c.roundings * accum_eps * largest : 2 * naive_error[k];
-            double worst = -1, worst_error = 0;
-            std::int64_t worst_at = 0;
-            bool bad = false;
-            std::int64_t at = 0;
-            for (const double got : values(out)) {
-              const double want = expect[k][static_cast<std::size_t>(at)];
-              const std::int64_t i = at++;
-              double error, tolerance;
-              if (!std::isfinite(want)) {
-                error = (std::isnan(want) ? std::isnan(got) : got == want) ? 0 : INFINITY;
-                tolerance = 0;
-              } else {
-                error = std::abs(got - want);
-                tolerance = exact ? 0 : allowance + 4 * eps * std::max(std::abs(want), smallest_normal(out.dtype));
-                // f16 overflow: what cannot be held becomes infinity, and that is right
-                if (out.dtype == DType::f16 && std::abs(want) >= 65520 && std::isinf(got) && (got > 0) == (want > 0)) error = 0;
-                if (r == naive && error < INFINITY) naive_error[k] = std::max(naive_error[k], error);
-              }
-              if (!(error <= tolerance)) {
-                bad = true;
-                const double score = tolerance > 0 ? error / tolerance : INFINITY;
-                if (!(score <= worst)) { worst = score; worst_at = i; worst_error = error; }
-              }
-            }
-            if (bad) {
-              char text[256];
-              std::snprintf(text, sizeof text, "'%s' %s is %.9g, wants %.9g (error %.3g, %.3g times the tolerance)", c.operands[k].name.c_str(),
-                            coordinates(out, worst_at).c_str(), values(out)[static_cast<std::size_t>(worst_at)],
-                            expect[k][static_cast<std::size_t>(worst_at)], worst_error, worst);
-              fail(text);
-            }
+            const Judgement j = judge(out, expect[k], exact, a_priori ? a_priori_allowance(c, out.dtype, expect[k]) : 2 * naive_error[k]);
+            if (r == naive) naive_error[k] = std::max(naive_error[k], j.largest_error);
+            if (!j.ok) fail("'" + c.operands[k].name + "' " + j.worst);
           }
           if (options.verbose) std::fprintf(stderr, "ran %s\n", where.c_str());
         }

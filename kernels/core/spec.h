@@ -9,9 +9,12 @@
 // Comparisons are written so that a NaN fails them. A NaN or infinity in T must be met by the same.
 // Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs) must be unchanged.
 #pragma once
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,6 +71,7 @@ struct Case {
   std::vector<Layout> layouts = {Layout::dense};
   bool exact = false;                  // outputs equal `ref` (in the same dtype) bit for bit
   bool bench = false;                  // a benchmark shape: timed, and checked too where plain loops end in reasonable time
+  bool large = false;                  // a benchmark shape of a GPU, for which a CPU would take seconds a call; never checked by plain loops
 };
 
 // A case with its argument type erased; what the harness works on.
@@ -77,11 +81,13 @@ struct ErasedCase {
   double flops, bytes_per_item, other_bytes, roundings;
   std::vector<DType> dtypes;
   std::vector<Layout> layouts;
-  bool exact, bench;
+  bool exact, bench, large;
   std::function<Verdict(int row, const std::vector<View>&)> allowed;
   std::function<void(Queue&, int row, const std::vector<View>&)> run;
   // Plain loops would take seconds (matmul 2048^3): other cases of the family check what this one times.
-  bool only_timed() const { return bench && (flops > 2e8 || bytes_per_item > 3e6); }
+  bool only_timed() const { return large || (bench && (flops > 2e8 || bytes_per_item > 3e6)); }
+  // May it be timed on such a device?
+  bool timed_on(DeviceKind d) const { return d == DeviceKind::cuda ? bench || large : bench && !large; }
 };
 
 struct Spec {
@@ -96,13 +102,24 @@ Spec make_spec(const Family<Args>& family, std::vector<Case<Args>> cases) {
   s.family = &family;
   s.rows = family.variants();
   for (auto& c : cases) {
-    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, {}, {}};
+    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, c.large, {}, {}};
     e.allowed = [&family, bind = c.bind](int row, const std::vector<View>& v) { return family.rows()[row].allowed(bind(v)); };
     e.run = [&family, bind = c.bind](Queue& q, int row, const std::vector<View>& v) { family.run_row(q, family.rows()[row], bind(v)); };
     s.cases.push_back(std::move(e));
   }
   return s;
 }
+
+// One output against what it should be, element by element; an element may differ by `allowance` and the ulps above.
+struct Judgement {
+  bool ok = true;
+  std::string worst;         // "[3,4] is 1, wants 2 (error 1, 30 times the tolerance)"; empty when ok
+  double largest_error = 0;  // of the elements that are finite on both sides
+};
+Judgement judge(const View& out, const std::vector<double>& expect, bool exact, double allowance);
+std::vector<double> values_of(const View& v);  // row-major
+// What the naive row, or an f64 row, may differ from `expect`: roundings * eps(accum) * max|T|.
+double a_priori_allowance(const ErasedCase& c, DType out, const std::vector<double>& expect);
 
 struct CheckOptions {
   std::string variant;     // empty: every row that serves the queue's device, and `ref` as the oracle
@@ -124,12 +141,22 @@ class Operands {
   // Empty when every byte outside the written operands is unchanged; else which operand was damaged.
   std::string damage() const;
   void poison_outputs();
+  // The element at row-major position `from` of an operand written over the one at `to`, as if it had been drawn there; restart() undoes that and all that kernels wrote.
+  // Returns where that is in the operand's buffer.
+  std::size_t copy_element(std::size_t operand, std::int64_t from, std::int64_t to);
+  void restart();
+  const ErasedCase& work() const { return *case_; }
+  // Everything an operand lies in, guards and all, and where its first element stands; empty for one that shares another's memory.
+  std::span<std::byte> buffer(std::size_t operand) { return buffers_[operand].bytes; }
+  std::size_t begin(std::size_t operand) const { return buffers_[operand].begin; }
   // Runs a row of the case. On a device other than the CPU the buffers, guards and all, are copied there first and back afterwards.
   void run(Queue& q, int row);
 
  private:
   struct Buffer { std::vector<std::byte> bytes, before; std::size_t begin = 0; };
+  struct Change { std::size_t operand, at; std::array<std::byte, 8> old; };
   const ErasedCase* case_;
+  std::vector<Change> changes_;
   std::vector<Buffer> buffers_;
   std::vector<View> views_;
 };

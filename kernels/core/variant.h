@@ -80,6 +80,24 @@ struct SimtRow {
   namespace cuda { void function(Queue& q, const Args& a); } \
   static_assert(true)
 
+// A vendor's kernel as a row: cuda.NAME, the named baseline of benches, chosen by itself only where nothing of ours can run. `missing` says why its library
+// cannot be used here; then the family has no such row. In a build without CUDA both pointers are null.
+template <class Args>
+struct VendorRow {
+  std::string_view name;  // "cublaslt"
+  void (*run)(Queue&, const Args&);
+  std::string (*missing)();
+  Limit<Args> limit;
+  int rank;
+  std::string_view doc;
+  std::size_t (*scratch)(const Args&, int threads) = nullptr;
+};
+// graft::cuda::function, defined by kernels/<family>/vendor_*.cpp, and what loads its library (kernels/core/cuda_backend.h).
+#define GRAFT_VENDOR(function, library) GRAFT_CUDA_BODY(function), GRAFT_CUDA_BODY(library##_missing)
+#define GRAFT_VENDOR_ROW(function, Args)                   \
+  namespace cuda { void function(Queue& q, const Args& a); } \
+  static_assert(true)
+
 struct VariantInfo {
   std::string_view name;
   Backend backend;
@@ -95,6 +113,9 @@ class FamilyBase {
   virtual ~FamilyBase() = default;
   std::string_view name() const { return name_; }
   virtual std::vector<VariantInfo> variants() const = 0;
+  // A row that was not compiled in: a Row<Args> of this family's Args, for the life of the process. The sizes are the caller's; a row that was compiled against other
+  // headers is refused with Error(usage), as is a name that is taken. Only before specs are made and before work starts: references to rows end here.
+  virtual void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const = 0;
 
  private:
   std::string_view name_;
@@ -127,14 +148,25 @@ RunListener*& run_listener();
 template <class Args>
 class Family : public FamilyBase {
  public:
-  Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}) : FamilyBase(name), rows_(std::move(rows)) {
+  Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}, std::vector<VendorRow<Args>> vendor = {})
+      : FamilyBase(name), rows_(std::move(rows)) {
     for (const auto& r : simt) {
       if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
       if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
     }
+    for (const auto& r : vendor)
+      if (r.run && r.missing().empty()) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.run, r.limit, r.rank, r.doc, r.scratch});
   }
 
   const std::vector<Row<Args>>& rows() const { return rows_; }
+  void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const override {
+    if (row_bytes != sizeof(Row<Args>) || args_bytes != sizeof(Args))
+      throw Error(Code::usage, std::string(name()) + ": the row was compiled against other headers (its arguments have " + std::to_string(args_bytes) + " bytes, here " +
+                                   std::to_string(sizeof(Args)) + ")");
+    const auto& r = *static_cast<const Row<Args>*>(row);
+    if (find(r.name)) throw Error(Code::usage, std::string(name()) + " has a variant '" + r.name + "' already; choose another name");
+    rows_.push_back(r);
+  }
   const Row<Args>* find(std::string_view variant) const {
     for (const auto& r : rows_)
       if (r.name == variant) return &r;
@@ -179,7 +211,7 @@ class Family : public FamilyBase {
       if (serves(r.backend, q.device().kind)) s += "; " + std::string(r.name) + ": " + r.allowed(a).reason;
     return s;
   }
-  std::vector<Row<Args>> rows_;
+  mutable std::vector<Row<Args>> rows_;  // add() is for the table of a process, which everybody holds as const
 };
 
 }  // namespace graft

@@ -17,6 +17,7 @@ GRAFT_SIMT_ROW(matmul_vectors, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_async, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_mma, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_split_k, MatmulArgs);
+GRAFT_VENDOR_ROW(matmul_cublaslt, MatmulArgs);
 
 // How 6_split_k cuts k: `parts` of `each`, the last one shorter. By size alone, so that results do not depend on the device.
 struct SplitK { int parts; std::int64_t each; };

@@ -1,3 +1,4 @@
+#include "kernels/core/cuda_backend.h"
 #include "kernels/matmul/rows.h"
 
 namespace graft {
@@ -51,6 +52,28 @@ constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 5
   return split_k(a).parts > 1 ? yes() : no("enough tiles, or k too short to be split");
 }};
 
+// ---- vendor rows ----
+Verdict one_axis_dense(const View& v, const char* name) {
+  for (int axis : {1, 2}) {
+    const int far = 3 - axis;
+    if ((v.shape[axis] <= 1 || v.stride[axis] == 1) && (v.shape[far] <= 1 || v.stride[far] >= v.shape[axis])) return yes();
+  }
+  return no(std::string(name) + " is dense along neither axis");
+}
+constexpr Limit<MatmulArgs> as_cublaslt{"A and B dense along one axis, C along n; no gelu (theirs is the tanh one); f64 without bias and activation",
+                                        [](const MatmulArgs& a) {
+  if (a.a.shape[2] == 0) return no("k is 0");
+  if (a.epilogue == Epilogue::gelu) return no("cuBLASLt's gelu is the tanh approximation");
+  if (a.c.dtype == DType::f64 && (a.bias.data || a.epilogue != Epilogue::none)) return no("cuBLASLt has no epilogue in f64");
+  if (a.bias.data && a.bias.shape[0] > 1 && a.bias.stride[0] != 1) return no("bias is not dense");
+  if (a.c.shape[2] > 1 && a.c.stride[2] != 1) return no("C is not dense along n");
+  for (const Verdict& v : {one_axis_dense(a.a, "A"), one_axis_dense(a.b, "B"), one_axis_dense(a.c, "C")})
+    if (!v) return v;
+  return yes();
+}};
+// What cuBLAS recommends for Hopper (kernels/simt/vendor.h).
+std::size_t vendor_workspace(const MatmulArgs&, int) { return std::size_t{32} << 20; }
+
 }  // namespace
 
 const Family<MatmulArgs>& matmul_family() {
@@ -67,6 +90,8 @@ const Family<MatmulArgs>& matmul_family() {
       {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "four stages filled by cp.async while the threads multiply"},
       {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
       {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
+  }, {
+      {"cublaslt", GRAFT_VENDOR(matmul_cublaslt, cublaslt), as_cublaslt, 5, "cublasLtMatmul, the heuristic's first choice", vendor_workspace},
   });
   return family;
 }

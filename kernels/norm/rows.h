@@ -72,4 +72,7 @@ inline Cut cut_held(const View& x) {  // a part is what one warp or block walks 
   return x.shape[1] <= held_by_warp(x.dtype) / 2 ? cut(x.shape[0], 8, 1024) : cut(x.shape[0], 4, 512);
 }
 
+GRAFT_VENDOR_ROW(row_norm_cudnn, RowNormArgs);
+GRAFT_VENDOR_ROW(row_norm_grad_cudnn, RowNormGradArgs);
+
 }  // namespace graft

@@ -1,3 +1,4 @@
+#include "kernels/core/cuda_backend.h"
 #include "kernels/norm/rows.h"
 
 namespace graft {
@@ -85,6 +86,24 @@ constexpr const char* kColumns = "channels of x side by side; over 256 of them o
 constexpr Limit<BatchNormArgs> columns{kColumns, [](const BatchNormArgs& a) { return side_by_side(a.x); }};
 constexpr Limit<BatchNormGradArgs> grad_columns{kColumns, [](const BatchNormGradArgs& a) { return side_by_side(a.x); }};
 
+// ---- vendor rows ----
+// cuDNN's layer normalisation wants everything that may be absent here.
+Verdict whole_layer_norm(const View& x, bool rms, std::initializer_list<const View*> others) {
+  if (x.dtype != DType::f32 && x.dtype != DType::bf16 && x.dtype != DType::f16) return no("x is " + std::string(name_of(x.dtype)));
+  if (rms) return no("RMS");
+  for (const View* v : others)
+    if (!v->data) return no("weight, bias or a gradient is absent");
+    else if (!dense(*v) || (v->rank == 2 && v->shape[0] > 1 && v->stride[0] < v->shape[1])) return no("last axis is not dense");
+  return yes();
+}
+constexpr const char* kWholeLayerNorm = "f32, bf16, f16; layer norm with weight and bias, last axis dense";
+constexpr Limit<RowNormArgs> cudnn{kWholeLayerNorm, [](const RowNormArgs& a) { return whole_layer_norm(a.x, a.rms, {&a.x, &a.weight, &a.bias, &a.y, &a.mean, &a.rstd}); }};
+constexpr Limit<RowNormGradArgs> grad_cudnn{kWholeLayerNorm, [](const RowNormGradArgs& a) {
+  return whole_layer_norm(a.x, a.rms, {&a.x, &a.dy, &a.weight, &a.mean, &a.rstd, &a.dx, &a.dweight, &a.dbias});
+}};
+template <class Args>
+std::size_t vendor_workspace(const Args&, int) { return std::size_t{32} << 20; }  // kVendorWorkspace of kernels/simt/vendor.h
+
 }  // namespace
 
 const Family<RowNormArgs>& row_norm_family() {
@@ -97,6 +116,8 @@ const Family<RowNormArgs>& row_norm_family() {
       {"1_warp_row", GRAFT_BODIES(row_norm_warp_row), any<RowNormArgs>, 10, "one warp per row, three visits"},
       {"2_block_row", GRAFT_BODIES(row_norm_block_row), long_row, 20, "one block per row, three visits"},
       {"3_held_row", GRAFT_BODIES(row_norm_held_row), held_row, 30, "the row in registers, 16-byte loads: one visit"},
+  }, {
+      {"cudnn", GRAFT_VENDOR(row_norm_cudnn, cudnn), cudnn, 5, "cuDNN's graph API, the heuristic's first engine", vendor_workspace<RowNormArgs>},
   });
   return family;
 }
@@ -110,6 +131,8 @@ const Family<RowNormGradArgs>& row_norm_grad_family() {
       {"1_warp_row", GRAFT_BODIES(row_norm_grad_warp_row), any<RowNormGradArgs>, 10, "one warp per row; parameters by blocks of rows, folded in a tree", row_sums},
       {"2_block_row", GRAFT_BODIES(row_norm_grad_block_row), grad_long_row, 20, "one block per row; parameters by blocks of rows, folded in a tree", row_sums},
       {"3_held_row", GRAFT_BODIES(row_norm_grad_held_row), held_row_grad, 30, "rows in registers, dx and the parameters in one visit, 16-byte loads", held_sums},
+  }, {
+      {"cudnn", GRAFT_VENDOR(row_norm_grad_cudnn, cudnn), grad_cudnn, 5, "cuDNN's graph API, the heuristic's first engine", vendor_workspace<RowNormGradArgs>},
   });
   return family;
 }

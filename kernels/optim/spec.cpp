@@ -134,6 +134,10 @@ std::vector<Spec> optim_specs() {
     cases.push_back(big);
   }
 
+  cases.push_back(make(kShapes[5], 1 << 26, false, false));
+  cases.back().large = true;
+  cases.back().dtypes = {DType::f32};
+
   std::vector<Case<OptimMultiArgs>> multi;
   const std::vector<std::int64_t> some = {1, 0, 1003, 40, 9000, 3};
   for (const Shape& s : kShapes) {

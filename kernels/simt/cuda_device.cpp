@@ -57,8 +57,8 @@ class CudaMemory : public DeviceMemory {
     move(to, from, bytes, cudaMemcpyDeviceToHost, stream);
     synchronize(stream);
   }
-  void clear(void* p, std::size_t bytes, void* stream) override {
-    if (bytes) check(cudaMemsetAsync(p, 0, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
+  void fill(void* p, int byte, std::size_t bytes, void* stream) override {
+    if (bytes) check(cudaMemsetAsync(p, byte, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
   }
   void copy(void* to, const void* from, std::size_t bytes, void* stream) override { move(to, from, bytes, cudaMemcpyDeviceToDevice, stream); }
   void upload_async(void* to, const void* pinned, std::size_t bytes, void* stream) override { move(to, pinned, bytes, cudaMemcpyHostToDevice, stream); }
@@ -104,6 +104,30 @@ class CudaMemory : public DeviceMemory {
     if (sync_each_launch()) synchronize(s);
   }
   void end_graph(void* graph) noexcept override { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
+  void* make_mark() override {
+    cudaEvent_t e = nullptr;
+    check(cudaEventCreate(&e), "event", index_);
+    return e;
+  }
+  void end_mark(void* mark) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark)); }
+  void set_mark(void* mark, void* stream) override { check(cudaEventRecord(static_cast<cudaEvent_t>(mark), static_cast<cudaStream_t>(stream)), "event", index_); }
+  double seconds_between(void* first, void* second) override {
+    check(cudaEventSynchronize(static_cast<cudaEvent_t>(second)), "a kernel failed (GRAFT_SYNC=1 names it)", index_);
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(first), static_cast<cudaEvent_t>(second)), "event", index_);
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+  DeviceFacts facts() override {
+    const auto attribute = [&](cudaDeviceAttr a) {
+      int v = 0;
+      check(cudaDeviceGetAttribute(&v, a, index_), "attribute", index_);
+      return v;
+    };
+    // clocks come in kHz; memory moves data on both edges over a bus of so many bits
+    return {attribute(cudaDevAttrMultiProcessorCount), 1e3 * attribute(cudaDevAttrClockRate),
+            2e3 * attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8, static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize))};
+  }
 
  private:
   void move(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, void* stream) {

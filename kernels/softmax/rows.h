@@ -19,4 +19,7 @@ GRAFT_SIMT_ROW(softmax_grad_thread_row, SoftmaxGradArgs);
 GRAFT_SIMT_ROW(softmax_grad_warp_row, SoftmaxGradArgs);
 GRAFT_SIMT_ROW(softmax_grad_block_row, SoftmaxGradArgs);
 
+GRAFT_VENDOR_ROW(softmax_cudnn, SoftmaxArgs);
+GRAFT_VENDOR_ROW(softmax_grad_cudnn, SoftmaxGradArgs);
+
 }  // namespace graft

@@ -1,3 +1,4 @@
+#include "kernels/core/cuda_backend.h"
 #include "kernels/softmax/rows.h"
 
 namespace graft {
@@ -20,6 +21,18 @@ Verdict is_long(const View& x) { return x.shape[1] >= 1024 ? yes() : no("rows of
 constexpr Limit<SoftmaxArgs> long_row{"at least 1024 columns", [](const SoftmaxArgs& a) { return is_long(a.x); }};
 constexpr Limit<SoftmaxGradArgs> grad_long_row{"at least 1024 columns", [](const SoftmaxGradArgs& a) { return is_long(a.y); }};
 
+// cuDNN counts in 32 bits.
+Verdict as_cudnn(std::initializer_list<const View*> views) {
+  for (const View* v : views) {
+    if (v->shape[1] > 1 && v->stride[1] != 1) return no("last axis is not dense");
+    if (v->shape[0] > 1 && v->stride[0] < v->shape[1]) return no("rows overlap");
+    if (v->shape[0] * (v->shape[0] > 1 ? v->stride[0] : v->shape[1]) >= std::int64_t{1} << 31) return no("2^31 elements or more");
+  }
+  return yes();
+}
+constexpr Limit<SoftmaxArgs> cudnn{"last axis dense, fewer than 2^31 elements", [](const SoftmaxArgs& a) { return as_cudnn({&a.x, &a.y}); }};
+constexpr Limit<SoftmaxGradArgs> grad_cudnn{"last axis dense, fewer than 2^31 elements", [](const SoftmaxGradArgs& a) { return as_cudnn({&a.y, &a.dy, &a.dx}); }};
+
 }  // namespace
 
 const Family<SoftmaxArgs>& softmax_family() {
@@ -31,6 +44,8 @@ const Family<SoftmaxArgs>& softmax_family() {
       {"0_thread_row", GRAFT_BODIES(softmax_thread_row), any<SoftmaxArgs>, 1, "one thread per row, three visits"},
       {"1_warp_row", GRAFT_BODIES(softmax_warp_row), any<SoftmaxArgs>, 10, "one warp per row, one visit for maximum and sum"},
       {"2_block_row", GRAFT_BODIES(softmax_block_row), long_row, 20, "one block per row, warps meet in shared memory"},
+  }, {
+      {"cudnn", GRAFT_VENDOR(softmax_cudnn, cudnn), cudnn, 5, "cudnnSoftmaxForward"},
   });
   return family;
 }
@@ -44,6 +59,8 @@ const Family<SoftmaxGradArgs>& softmax_grad_family() {
       {"0_thread_row", GRAFT_BODIES(softmax_grad_thread_row), any<SoftmaxGradArgs>, 1, "one thread per row, two visits"},
       {"1_warp_row", GRAFT_BODIES(softmax_grad_warp_row), any<SoftmaxGradArgs>, 10, "one warp per row, two visits"},
       {"2_block_row", GRAFT_BODIES(softmax_grad_block_row), grad_long_row, 20, "one block per row, warps meet in shared memory"},
+  }, {
+      {"cudnn", GRAFT_VENDOR(softmax_grad_cudnn, cudnn), grad_cudnn, 5, "cudnnSoftmaxBackward"},
   });
   return family;
 }

@@ -49,6 +49,17 @@ const Misuse kCorpus[] = {
     {"kernels", 2, "subcommand"}, {"kernels lst", 2, "list"}, {"kernels list convv", 2, "did you mean conv"}, {"kernels check conv --variant fast", 2, "fast"},
     {"kernels check nope", 2, "nope"}, {"kernels explain", 2, "family"}, {"kernels explain nope", 2, "nope"}, {"kernels bench conv --variant nope", 2, "nope"},
     {"kernels bench conv --seconds -1", 2, "seconds"}, {"kernels bench conv --seconds x", 2, "seconds"}, {"gradcheck", 2, "name a model"}, {"gradcheck nope", 2, "nope"},
+    {"kernels bench softmax --device tpu", 2, "--device tpu"}, {"kernels bench softmax --device cuda:99", 6, "--device cuda:99"},
+    {"kernels bench softmax --dtype f12", 2, "f32"}, {"kernels bench matmul --shape 512x512x512 --dtype i64", 2, "i64"}, {"kernels bench softmax --shape 9999", 2, "4096x1024"},
+    {"kernels bench sofmax", 2, "did you mean softmax"}, {"kernels bench softmax --against openbals", 2, "openbals"}, {"kernels bench softmax --against openblas", 2, "in softmax"},
+    {"kernels bench softmax --variant cpu.1_simd,naiv", 2, "did you mean naive"}, {"kernels bench softmax --variant ref", 2, "no chosen variant runs"},
+    {"kernels bench softmax --csv /nowhere/a.csv", 3, "/nowhere"}, {"kernels bench softmax --html /nowhere/a.html", 3, "/nowhere"}, {"kernels bench softmax -o /nowhere/a.json", 3, "/nowhere"},
+    {"kernels bench softmax --seed -1", 2, "seed"}, {"kernels bench softmax --threads 99999", 2, "--threads"}, {"kernels compare", 2, "required"},
+    {"kernels compare missing.json missing.json", 3, "missing.json"}, {"kernels compare bad.toml bad.toml", 3, "not JSON"}, {"kernels compare rows.json rows.json", 3, "row 0"},
+    {"kernels compare norows.json norows.json", 3, "rows"}, {"kernels compare times.json times.json", 3, "no sound times"}, {"kernels compare times.json times.json --threshold x", 2, "threshold"},
+    {"kernels try", 2, "required"}, {"kernels try missing.cpp", 3, "--new"}, {"kernels try bad.toml", 2, ".cu"}, {"kernels try empty.cpp --device emu", 2, ".cpp runs on the CPU"},
+    {"kernels try empty.cpp --device tpu", 2, "tpu"}, {"kernels try empty.cpp --new", 2, "there already"}, {"kernels try empty.txt --new", 2, ".cu"},
+    {"kernels try empty.cpp", 2, "has no row"}, {"kernels try empty.cu --device cpu", 2, "emu and cuda"}, {"doctor --peaks --device emu", 2, "mean nothing"},
     // keys
     {"train digits-cnn lr=1", 2, "lr"}, {"train digits-cnn optim.lrr=1", 2, "optim.lr"}, {"train digits-cnn optm.lr=1", 2, "optim"}, {"train digits-cnn optim.lr", 2, "optim.lr"},
     {"train digits-cnn optim.lr=", 2, "optim.lr"}, {"train digits-cnn optim.lr=fast", 2, "optim.lr"}, {"train digits-cnn optim.lr=-1", 2, "optim.lr"},
@@ -103,6 +114,11 @@ TEST(Misuse, OneLineTheRightCodeAndNothingWritten) {
   put("broken/train-labels-idx1-ubyte", "not idx");
   put("short/train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" "abc", 19));
   put("short/train-labels-idx1-ubyte", std::string("\0\0\x08\x01\0\0\0\x02" "\1\2", 10));
+  put("rows.json", R"({"rows": [{"family": "softmax"}]})");
+  put("norows.json", R"({"row": []})");
+  put("times.json", R"({"rows": [{"family": "a", "variant": "b", "shape": "c", "dtype": "f32", "threads": 1, "median_s": -1, "spread": 0}]})");
+  put("empty.cpp", "// nothing\n");
+  put("empty.cu", "// nothing\n");
   put("empty.safetensors", "");
   put("text.safetensors", "this is no checkpoint, whatever its name says");
   const std::string header = R"({"conv1.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";

@@ -38,7 +38,7 @@ class Devices : public testing::TestWithParam<DeviceKind> {
   DeviceMemory& memory() { return device_memory(device); }
   int* ints(std::size_t n) {  // zeros
     blocks.push_back(memory().allocate(n * sizeof(int)));
-    memory().clear(blocks.back(), n * sizeof(int), queue->stream());
+    memory().fill(blocks.back(), 0, n * sizeof(int), queue->stream());
     return static_cast<int*>(blocks.back());
   }
   std::vector<int> read(const int* p, std::size_t n) {
@@ -116,7 +116,7 @@ TEST_P(Devices, AGraphRunsAtItsReplaysAndOnlyThen) {
   graph.capture([&] {
     EXPECT_EQ(queue->capturing(), &graph);
     memory().copy(b, a, 4 * sizeof(int), queue->stream());
-    memory().clear(a, 2 * sizeof(int), queue->stream());
+    memory().fill(a, 0, 2 * sizeof(int), queue->stream());
   });
   EXPECT_EQ(queue->capturing(), nullptr);
   const std::vector<int> values = {1, 2, 3, 4};
@@ -137,7 +137,7 @@ TEST_P(Devices, WhatTheHostDoesInACaptureIsRefusedByTheOperationsName) {
     return refusal(Code::usage, [&] {
       graph.capture([&] {
         const OpScope scope("argmax", [](const void*) { return std::string("argmax(axis=1) of f32[4,10]"); });
-        memory().clear(a, sizeof(int), queue->stream());
+        memory().fill(a, 0, sizeof(int), queue->stream());
         f();
       });
     });
@@ -159,10 +159,10 @@ TEST_P(Devices, AGraphKeepsTheScratchItWasCapturedWith) {
   graph.capture([&] {
     std::byte* s = queue->scratch(4096);
     EXPECT_EQ(s, first);
-    memory().clear(s, 4096, queue->stream());
+    memory().fill(s, 0, 4096, queue->stream());
     std::byte* larger = queue->scratch(1 << 16);  // grows in the middle
     EXPECT_NE(larger, s);
-    memory().clear(larger, 1 << 16, queue->stream());
+    memory().fill(larger, 0, 1 << 16, queue->stream());
     memory().copy(out, s, 4096, queue->stream());
   });
   queue->scratch(1 << 20);  // the queue lets go of both
