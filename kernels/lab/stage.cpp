@@ -92,7 +92,7 @@ void Stage::spoil() {
 }
 
 double Stage::run(int row) {
-  memory_.synchronize(q_.stream());
+  memory_.head_start(q_.stream());
   memory_.set_mark(begin_, q_.stream());
   host_.work().run(q_, row, views_);
   memory_.set_mark(end_, q_.stream());
