@@ -29,7 +29,8 @@ std::vector<Piece> stir(Operands& ops, std::uint64_t seed) {
     if (o.role == Role::out || o.alias_of >= 0 || n < 2 || o.fill == Fill::index || o.fill == Fill::boolean) continue;
     if (o.dtype && !is_float(*o.dtype)) continue;
     for (int i = 0; i < 16; ++i) {
-      const auto from = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n)), to = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n));
+      const auto from = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n)),
+                 to = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n));
       pieces.push_back({k, ops.copy_element(k, from, to), size_of(ops.views()[k].dtype)});
     }
   }
