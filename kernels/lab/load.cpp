@@ -101,7 +101,8 @@ Compiled::Compiled(const TryFile& file) : file_(file) {
   folder_ = name;
   object_ = folder_ + "/row.so";
   const auto more = [&](std::initializer_list<const char*> list) { words.insert(words.end(), list.begin(), list.end()); };
-  if (cuda) more({"-std=c++20", "-O3", "--expt-relaxed-constexpr", "--extended-lambda", "-shared", "-Xcompiler=-fPIC", "-cudart=none", "-arch=native"});
+  // nvcc links its runtime into the object: the one in this program is hidden. Both work in the device's primary context, and a stream is the driver's.
+  if (cuda) more({"-std=c++20", "-O3", "--expt-relaxed-constexpr", "--extended-lambda", "-shared", "-Xcompiler=-fPIC", "-arch=native"});
   else more({"-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-fno-math-errno", "-ffp-contract=off"});
   for (const char* flag : {GRAFT_SANITIZER})
     if (!cuda && *flag) words.emplace_back(flag);
