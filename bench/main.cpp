@@ -49,7 +49,7 @@ std::vector<std::unique_ptr<lab::Contest>> register_rows(const std::vector<Spec>
   std::vector<std::unique_ptr<lab::Contest>> contests;
   for (const Spec& s : specs)
     for (const ErasedCase& c : s.cases) {
-      if (!c.bench) continue;
+      if (!c.timed_on(lab.queue().device().kind)) continue;
       for (const DType t : c.dtypes) {
         std::vector<int> rows;
         for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {

@@ -42,7 +42,7 @@ int eval_verb(const Common& c, const std::string& from) {
   const Loaded l = load(c, from);
   const auto normalize = l.config.get<std::vector<double>>("data.normalize");
   const Loader loader(l.data.test, l.config.get<std::int64_t>("train.eval_batch"), normalize[0], normalize[1], 0, false);
-  const Evaluation e = evaluate(*l.built.model.module, loader, l.data.test);
+  const Evaluation e = evaluate(*l.built.model.module, loader, l.data.test, image_dtype(l.config));
   const std::int64_t classes = l.data.test.classes;
   std::vector<std::int64_t> right(static_cast<std::size_t>(classes)), count(right);
   for (std::int64_t i = 0; i < e.images; ++i) {
@@ -78,7 +78,7 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
   NoGrad off;
   Run run;
   const Batch b = loader.get(0, 0).to(current_queue().device());
-  const Tensor p = softmax(cast(l.built.model.module->forward(b.images, run), DType::f32));
+  const Tensor p = softmax(cast(l.built.model.module->forward(cast(b.images, image_dtype(l.config)), run), DType::f32));
   Json all = Json::array();
   for (std::size_t i = 0; i < indices.size(); ++i) {
     const auto values = select(p, 0, static_cast<std::int64_t>(i)).values();

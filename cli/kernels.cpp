@@ -70,6 +70,7 @@ int explain_verb(const std::string& family) {
   for (const Spec& s : all_specs()) {
     if (s.family->name() != family) continue;
     for (const auto& c : s.cases) {
+      if (c.large) continue;  // gigabytes
       const DType t = c.dtypes.front();
       Operands ops(c, t, c.layouts.front(), 1);
       if (!c.bench && &c != &s.cases.front()) continue;

@@ -61,8 +61,9 @@ void must_be_writable(const std::string& path) {
 // On the emulator the benchmark shapes would take minutes a call: the largest of the cases up to this many FLOPs and elements.
 constexpr double kEmulated = 1e5;
 bool chosen_shape(const Spec& s, const ErasedCase& c, const std::string& text, DeviceKind device) {
+  if (c.large && device != DeviceKind::cuda) return false;
   if (!text.empty()) return c.shape.find(text) != std::string::npos;
-  if (device != DeviceKind::emu) return c.bench;
+  if (device != DeviceKind::emu) return c.timed_on(device);
   const auto size = [](const ErasedCase& x) { return std::max(x.flops, x.bytes_per_item); };
   const ErasedCase* largest = nullptr;
   for (const auto& x : s.cases)
@@ -80,10 +81,10 @@ std::vector<Job> jobs_of(const std::vector<Spec>& specs, const BenchOptions& o, 
     const int trusted = lab::trusted_rows(s, outside);
     const std::string against = o.against.empty() ? "" : row_named(s, o.against);
     bool bench_shape = false;  // the text picks among the benchmark shapes; only where none has it, among all
-    for (const auto& c : s.cases) bench_shape |= c.bench && c.shape.find(o.shape) != std::string::npos;
+    for (const auto& c : s.cases) bench_shape |= c.timed_on(device.kind) && c.shape.find(o.shape) != std::string::npos;
     for (const auto& c : s.cases) {
-      if (c.bench) shapes += (shapes.find(" " + c.shape) == std::string::npos ? " " + c.shape : "");
-      if (!chosen_shape(s, c, o.shape, device.kind) || (!o.shape.empty() && bench_shape && !c.bench)) continue;
+      if (c.timed_on(device.kind)) shapes += (shapes.find(" " + c.shape) == std::string::npos ? " " + c.shape : "");
+      if (!chosen_shape(s, c, o.shape, device.kind) || (!o.shape.empty() && bench_shape && !c.timed_on(device.kind))) continue;
       any_shape = true;
       for (const DType t : c.dtypes) {
         if (dtype && t != *dtype) continue;

@@ -95,6 +95,7 @@ int train_verb(const Common& c, const std::string& from, bool finetune, const st
       std::fprintf(stderr, "step %lld/%lld  loss %.4f  lr %.2e  %.0f img/s  data %.0f %%  ETA %s\n", static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss,
                    r.lr, rate, in_data, clock(left).c_str());
   };
+  watch.note = [&](const std::string& text) { std::fprintf(stderr, "%sgraft: %s\n", terminal ? "\r\033[K" : "", text.c_str()); };
   watch.on_eval = [&](const EpochReport& r) {
     log << Json{{"step", r.step}, {"epoch", r.epoch}, {"test.accuracy", r.test.accuracy}, {"test.loss", r.test.loss}, {"best", r.best}}.dump() << std::endl;
     metrics << r.step << ',' << r.epoch << ",,," << r.test.accuracy << ',' << r.test.loss << std::endl;
@@ -127,7 +128,7 @@ int train_verb(const Common& c, const std::string& from, bool finetune, const st
   // Both as objects and under the flat names that metrics.csv uses.
   Json report{{"verb", finetune ? "finetune" : "train"}, {"run", folder.string()}, {"test", {{"accuracy", r.accuracy}, {"loss", r.test_loss}}},
               {"train", {{"loss", r.loss}}}, {"test.accuracy", r.accuracy}, {"train.loss", r.loss}, {"best.accuracy", r.best_accuracy}, {"steps", r.steps},
-              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}};
+              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}, {"replayed_steps", r.replayed}};
   if (!built.account.empty()) {
     Json import = Json::array();
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});

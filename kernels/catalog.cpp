@@ -1,5 +1,6 @@
 #include "kernels/catalog.h"
 
+#include "kernels/bias_act/bias_act.h"
 #include "kernels/conv/conv.h"
 #include "kernels/copy/copy.h"
 #include "kernels/elementwise/elementwise.h"
@@ -23,8 +24,9 @@ std::span<const FamilyBase* const> families() {
       &max_pool_family(),      &max_pool_grad_family(),   &avg_pool_family(),    &avg_pool_grad_family(),
       &row_norm_family(),      &row_norm_grad_family(),   &group_norm_family(),  &group_norm_grad_family(),
       &batch_norm_family(),    &batch_norm_grad_family(), &softmax_family(),     &softmax_grad_family(),
-      &cross_entropy_family(), &cross_entropy_grad_family(), &embed_family(),    &embed_grad_family(),
-      &gather_family(),        &scatter_family(),         &optim_family(),       &random_family(),        &dropout_family(),
+      &cross_entropy_family(), &cross_entropy_grad_family(), &cross_entropy_fused_family(), &embed_family(), &embed_grad_family(),
+      &gather_family(),        &scatter_family(),         &optim_family(),       &optim_multi_family(),   &sum_squares_multi_family(),
+      &random_family(),        &dropout_family(),         &bias_act_family(),    &bias_act_grad_family(),
   };
   return list;
 }

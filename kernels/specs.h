@@ -19,6 +19,7 @@ std::vector<Spec> embed_specs();
 std::vector<Spec> gather_specs();
 std::vector<Spec> optim_specs();
 std::vector<Spec> random_specs();
+std::vector<Spec> bias_act_specs();
 
 std::vector<Spec> all_specs();
 

@@ -45,20 +45,20 @@ def randn(*shape, dtype=torch.float32):
     return torch.randn(*shape, device="cuda").to(dtype)
 
 
-for n in (2048, 4096, 8192):
+for n in (4096, 8192):
     a, b = randn(n, n, dtype=torch.bfloat16), randn(n, n, dtype=torch.bfloat16)
     out = torch.empty_like(a)
-    measure("matmul", f"1x{n}x{n}x{n}_nn", torch.bfloat16, lambda: torch.matmul(a, b, out=out), 2 * n**3, 6 * n**2)
+    measure("matmul", f"{n}x{n}x{n}", torch.bfloat16, lambda: torch.matmul(a, b, out=out), 2 * n**3, 6 * n**2)
 for dtype in (torch.float32, torch.bfloat16):
-    size = dtype.itemsize
+    size, suffix = dtype.itemsize, "_16bit" if dtype == torch.bfloat16 else ""  # as graft names cases whose statistics are f32
     for rows_, cols in ((8192, 1024), (8192, 8192)):
         x, n = randn(rows_, cols, dtype=dtype), rows_ * cols
         weight, bias = randn(cols, dtype=dtype), randn(cols, dtype=dtype)
         measure("softmax", f"{rows_}x{cols}", dtype, lambda: torch.softmax(x, 1), 5 * n, 2 * n * size)
-        measure("row_norm", f"{rows_}x{cols}", dtype, lambda: F.layer_norm(x, (cols,), weight, bias), 8 * n, 2 * n * size)
+        measure("row_norm", f"{rows_}x{cols}{suffix}", dtype, lambda: F.layer_norm(x, (cols,), weight, bias), 8 * n, 2 * n * size)
     logits = randn(4096, 50304, dtype=dtype)
     target = torch.randint(0, 50304, (4096,), device="cuda")
-    measure("cross_entropy", "4096x50304", dtype, lambda: F.cross_entropy(logits, target, reduction="none"), 5 * logits.numel(), logits.numel() * size)
+    measure("cross_entropy", "4096x50304" + suffix, dtype, lambda: F.cross_entropy(logits, target, reduction="none"), 5 * logits.numel(), logits.numel() * size)
     del logits
 parameter = torch.nn.Parameter(randn(1 << 26))
 parameter.grad = randn(1 << 26)

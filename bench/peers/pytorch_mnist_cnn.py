@@ -1,6 +1,7 @@
 """A training step of mnist-cnn in graft beside the same step in PyTorch: network, batch, AdamW, cross-entropy, dropout.
 
-usage: python bench/peers/pytorch_mnist_cnn.py [--graft build/graft] [--rounds 5] [--steps 100] [--threads 2] [--batch 64] [graft overrides, such as data.path=...]
+usage: python bench/peers/pytorch_mnist_cnn.py [--graft build/graft] [--device cpu] [--rounds 5] [--steps 100] [--threads 2] [--batch 64] [graft overrides, such as data.path=...]
+On a GPU (--device cuda) PyTorch's step is also timed as one CUDA graph, as graft's is.
 Rounds alternate PyTorch, PyTorch channels-last, graft, graft channels-last, so that a slow minute of the machine meets all of them; the medians of the rounds are printed
 with the ratios graft / PyTorch. PyTorch's step is timed alone (its input stays in memory); graft's rate is that of `graft train`, loader and progress included.
 """
@@ -17,6 +18,7 @@ from torch import nn
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--graft", default="build/graft")
+parser.add_argument("--device", default="cpu")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=100)
 parser.add_argument("--threads", type=int, default=2)
@@ -40,18 +42,39 @@ class Net(nn.Module):
         return self.fc2(self.drop2(F.relu(self.fc1(x))))
 
 
-def pytorch(channels_last):
-    net = Net()
-    x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
+def synchronize():
+    if args.device != "cpu":
+        torch.cuda.synchronize()
+
+
+def pytorch(channels_last, graph=False):
+    net = Net().to(args.device)
+    x, y = torch.randn(args.batch, 1, 28, 28, device=args.device), torch.randint(0, 10, (args.batch,), device=args.device)
     if channels_last:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4)
-    times = []
-    for _ in range(args.steps):
-        begin = time.perf_counter()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4, **({"fused": True, "capturable": True} if args.device != "cpu" else {}))
+
+    def step():
         optimizer.zero_grad()
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
+
+    if graph:
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        captured = torch.cuda.CUDAGraph()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(captured):
+            step()
+    times = []
+    for _ in range(args.steps):
+        synchronize()
+        begin = time.perf_counter()
+        captured.replay() if graph else step()
+        synchronize()
         times.append(time.perf_counter() - begin)
     return args.batch / statistics.median(times[5:])
 
@@ -59,7 +82,7 @@ def pytorch(channels_last):
 def graft(channels_last):
     with tempfile.TemporaryDirectory() as folder:
         command = [args.graft, "train", "mnist-cnn", f"train.steps={args.steps}", f"train.batch={args.batch}", f"model.channels_last={str(channels_last).lower()}",
-                   "--threads", str(args.threads), "--out", folder + "/run", "--json", *args.overrides]
+                   "--threads", str(args.threads), "--device", args.device, "--out", folder + "/run", "--json", *args.overrides]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
@@ -67,6 +90,8 @@ def graft(channels_last):
 
 
 sides = {"pytorch": lambda: pytorch(False), "pytorch channels-last": lambda: pytorch(True), "graft": lambda: graft(False), "graft channels-last": lambda: graft(True)}
+if args.device != "cpu":
+    sides["pytorch graph"], sides["pytorch channels-last graph"] = lambda: pytorch(False, True), lambda: pytorch(True, True)
 rates = {name: [] for name in sides}
 for _ in range(args.rounds):
     for name, side in sides.items():
@@ -74,6 +99,6 @@ for _ in range(args.rounds):
 print(f"pytorch {torch.__version__}, {args.threads} threads, batch {args.batch}, {args.rounds} rounds of {args.steps} steps; images/s: median (min to max)")
 for name, r in rates.items():
     print(f"  {name:22} {statistics.median(r):7.0f} ({min(r):.0f} to {max(r):.0f})")
-best = max(statistics.median(rates["pytorch"]), statistics.median(rates["pytorch channels-last"]))
+best = max(statistics.median(r) for name, r in rates.items() if name.startswith("pytorch"))
 for name in ("graft", "graft channels-last"):
-    print(f"  {name} / pytorch's better layout: {statistics.median(rates[name]) / best:.2f}")
+    print(f"  {name} / pytorch's best: {statistics.median(rates[name]) / best:.2f}")

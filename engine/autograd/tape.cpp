@@ -65,6 +65,17 @@ std::string Node::str() const {
   return s;
 }
 
+std::string describe_call(std::string_view name, const std::string& attributes, const Tensors& in) {
+  std::string s(name);
+  if (!attributes.empty()) s += "(" + attributes + ")";
+  const char* before = " of ";
+  for (const Tensor& t : in) {
+    s += before + (t.defined() ? t.str() : std::string("-"));
+    before = ", ";
+  }
+  return s;
+}
+
 bool any_requires_grad(const Tensors& in) {
   return std::any_of(in.begin(), in.end(), [](const Tensor& t) { return t.defined() && t.requires_grad(); });
 }
@@ -130,7 +141,9 @@ Tensor seed_for(const Tensor& root, const Tensor& seed) {
   if (!seed.defined()) {
     if (root.numel() != 1)
       throw Error(Code::usage, "backward: " + root.str() + " has " + std::to_string(root.numel()) + " elements; give a seed of its shape or reduce it to one");
-    return Tensor::ones(root.shape(), root.dtype());
+    const Tensor one = Tensor::ones(root.shape(), root.dtype());
+    one.impl()->unit_seed = true;
+    return one;
   }
   if (!(seed.shape() == root.shape()) || seed.dtype() != root.dtype())
     throw Error(Code::usage, "backward: seed " + seed.str() + " does not match " + root.str());
@@ -170,6 +183,7 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
           if (Tensor g = h(dy[0]); g.defined()) dy[0] = g;
       for (std::size_t w = 0; w < watch.size(); ++w)
         if (watch[w].node == n /* never for leaves: they arrive through accept */ && dy[static_cast<std::size_t>(watch[w].output)].defined()) (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
+      const OpScope scope(n->name, [](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); }, n);
       const Tensors dx = n->backward(dy);
       if (dx.size() != n->inputs.size())
         throw Error(Code::bug, n->str() + ": backward gave " + std::to_string(dx.size()) + " gradients for " + std::to_string(n->inputs.size()) + " inputs");
@@ -267,6 +281,11 @@ struct FunctionNode final : Node {
 };
 Tensors record_function(const std::string& name, const CustomForward& forward, const CustomBackward& backward, const Tensors& in, bool always) {
   const bool record_it = recording() && (always || any_requires_grad(in));
+  struct Called {
+    const std::string& name;
+    const Tensors& in;
+  } const call{name, in};
+  const OpScope scope(name, [](const void* c) { return describe_call(static_cast<const Called*>(c)->name, "", static_cast<const Called*>(c)->in); }, &call);
   Context c;
   c.describe_inputs(in, record_it);
   Tensors out;

@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "engine/tensor/tensor.h"
+#include "kernels/core/scope.h"
 
 namespace graft {
 
@@ -154,6 +155,24 @@ struct NodeOf final : Node {
   }
 };
 
+// "softmax(axis=1) of f32[8,1024]": what errors say about a call.
+std::string describe_call(std::string_view name, const std::string& attributes, const Tensors& in);
+template <class Op>
+struct Call {
+  const typename Op::Attrs& attrs;
+  const Tensors& in;
+  std::string_view name() const {  // a function that is made of this op may pass on its own name
+    if constexpr (requires { { attrs.called } -> std::convertible_to<std::string_view>; })
+      if (!std::string_view(attrs.called).empty()) return attrs.called;
+    return Op::name;
+  }
+  static std::string text(const void* self) {
+    const auto& c = *static_cast<const Call*>(self);
+    if constexpr (Printable<typename Op::Attrs>) return describe_call(c.name(), c.attrs.str(), c.in);
+    else return describe_call(c.name(), "", c.in);
+  }
+};
+
 // Links outputs to a node. Outputs of integer dtype get none.
 void attach(const std::shared_ptr<Node>& node, const Tensors& in, Tensors& out);
 bool any_requires_grad(const Tensors& in);
@@ -166,6 +185,8 @@ Tensors record(const typename Op::Attrs& attrs, const Tensors& in) {
   if constexpr (Fused<Op>) {
     if (record_it && higher_order()) return Op::plain(attrs, in);
   }
+  const Call<Op> call{attrs, in};
+  const OpScope scope(call.name(), &Call<Op>::text, &call);
   Context c;
   c.op = Op::name;
   c.describe_inputs(in, record_it);

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "kernels/core/device.h"
+#include "kernels/core/graph.h"
 
 namespace graft {
 namespace {
@@ -32,9 +33,20 @@ struct Allocator::Impl {
   explicit Impl(Device d) : device(d), memory(device_memory(d)) {}
   Device device;
   DeviceMemory& memory;
-  struct Live { std::int64_t bytes; std::string name; };
+  struct Live {
+    std::int64_t bytes;
+    std::string name;
+    std::uint64_t graph = 0;  // whose pool it is from
+  };
+  using Cache = std::map<std::int64_t, std::vector<void*>>;  // by size class
+  // What was handed out while a graph was captured: its replays write there, so nobody else gets these blocks before it dies. Also blocks that were
+  // handed out before and freed while it was captured: it may have recorded reads of them.
+  struct Pool {
+    Cache cache, held;
+  };
   mutable std::mutex mutex;
-  std::map<std::int64_t, std::vector<void*>> cache;  // by size class
+  Cache cache;
+  std::map<std::uint64_t, Pool> pools;
   std::unordered_map<void*, Live> live;
   MemoryStats stats;
 
@@ -49,6 +61,36 @@ struct Allocator::Impl {
       for (void* p : blocks) memory.release(p);
     cache.clear();
     stats.cached = 0;
+  }
+  // The graph that is captured on this device in this thread, or 0. The first time it gets its pool.
+  std::uint64_t capturing(Allocator& self) {
+    Graph* g = chosen && chosen->device() == device ? chosen->capturing() : nullptr;
+    if (!g) return 0;
+    if (pools.try_emplace(g->id()).second)
+      g->keep({static_cast<const void*>(this), [&self, id = g->id()](const void*) { self.impl_->end_pool(id); }});
+    return g->id();
+  }
+  void end_pool(std::uint64_t id) {
+    std::lock_guard lock(mutex);
+    Pool& pool = pools.at(id);
+    for (Cache* from : {&pool.cache, &pool.held})
+      for (auto& [size, blocks] : *from) {
+        auto& to = cache[size];
+        to.insert(to.end(), blocks.begin(), blocks.end());
+        const std::int64_t bytes = size * static_cast<std::int64_t>(blocks.size());
+        stats.pooled -= bytes;
+        stats.cached += bytes;
+      }
+    pools.erase(id);
+    for (auto& [p, l] : live)
+      if (l.graph == id) l.graph = 0;
+  }
+  void* take(Cache& from, std::int64_t size) {
+    auto it = from.find(size);
+    if (it == from.end() || it->second.empty()) return nullptr;
+    void* p = it->second.back();
+    it->second.pop_back();
+    return p;
   }
   [[noreturn]] void out_of_memory(std::int64_t bytes) const {
     std::vector<Live> all;
@@ -82,24 +124,27 @@ void* Allocator::allocate(std::int64_t bytes) {
   Impl& a = *impl_;
   const std::int64_t size = Impl::size_class(bytes);
   std::lock_guard lock(a.mutex);
-  void* p = nullptr;
-  if (auto it = a.cache.find(size); it != a.cache.end() && !it->second.empty()) {
-    p = it->second.back();
-    it->second.pop_back();
+  const std::uint64_t graph = a.capturing(*this);
+  void* p = graph ? a.take(a.pools[graph].cache, size) : nullptr;
+  if (p) {
+    a.stats.pooled -= size;
+    ++a.stats.reused;
+  } else if ((p = a.take(a.cache, size))) {
     a.stats.cached -= size;
     ++a.stats.reused;
   } else {
-    if (a.stats.limit && a.stats.in_use + a.stats.cached + size > a.stats.limit) a.release_cache();
-    if (a.stats.limit && a.stats.in_use + size > a.stats.limit) a.out_of_memory(bytes);
+    const auto full = [&] { return a.stats.limit && a.stats.in_use + a.stats.pooled + a.stats.cached + size > a.stats.limit; };
+    if (full() && !graph) a.release_cache();  // memory cannot be given back in the middle of a capture
+    if (full()) a.out_of_memory(bytes);
     p = a.memory.allocate(static_cast<std::size_t>(size));
-    if (!p) {
+    if (!p && !graph) {
       a.release_cache();
       p = a.memory.allocate(static_cast<std::size_t>(size));
     }
     if (!p) a.out_of_memory(bytes);
     ++a.stats.allocations;
   }
-  a.live[p] = {size, {}};
+  a.live[p] = {size, {}, graph};
   a.stats.in_use += size;
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
   return p;
@@ -110,10 +155,16 @@ void Allocator::free(void* p, std::int64_t bytes) {
   Impl& a = *impl_;
   const std::int64_t size = Impl::size_class(bytes);
   std::lock_guard lock(a.mutex);
+  const std::uint64_t graph = a.live[p].graph;
   a.live.erase(p);
   a.stats.in_use -= size;
-  a.stats.cached += size;
-  a.cache[size].push_back(p);
+  if (const std::uint64_t now = a.capturing(*this); graph || now) {
+    (graph ? a.pools[graph].cache : a.pools[now].held)[size].push_back(p);
+    a.stats.pooled += size;
+  } else {
+    a.cache[size].push_back(p);
+    a.stats.cached += size;
+  }
 }
 
 void Allocator::label(void* p, const std::string& name) {

@@ -26,14 +26,15 @@ class UseQueue {
 // A queue on the CPU, whatever the device of this thread's operations: for data that is read, written and hashed on the host.
 Queue& host_queue();
 
-// Bytes handed out, kept for reuse, and the most that were ever handed out at once.
+// Bytes handed out, kept for reuse, kept for the replays of graphs, and the most that were ever handed out at once.
 struct MemoryStats {
-  std::int64_t in_use = 0, cached = 0, peak = 0, limit = 0;
+  std::int64_t in_use = 0, cached = 0, pooled = 0, peak = 0, limit = 0;
   std::int64_t allocations = 0, reused = 0;
 };
 
 // A caching allocator, one per device: freed blocks are kept by size class and handed out again, so that a training step touches the same pages each time.
-// Thread safe. Blocks are 64-byte aligned.
+// Thread safe. Blocks are 64-byte aligned. What is handed out while a graph is captured (kernels/core/graph.h) stays the graph's until it dies, so that its
+// replays find the same addresses and nobody else's data there.
 class Allocator {
  public:
   ~Allocator();

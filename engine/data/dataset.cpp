@@ -83,19 +83,27 @@ Loader::Loader(const Dataset& data, std::int64_t batch, double mean, double devi
   if (!(deviation > 0)) throw Error(Code::usage, "loader: the deviation of data.normalize must be above 0");
 }
 
+std::int64_t Loader::images_in(std::int64_t i) const {
+  const std::int64_t count = std::min(batch_, data_.size() - i * batch_);
+  if (i < 0 || count <= 0) throw Error(Code::usage, "loader: no batch " + std::to_string(i) + " among " + std::to_string(batches()));
+  return count;
+}
 Batch Loader::get(std::int64_t epoch, std::int64_t i) const {
+  const Shape one = image_shape();
+  const std::int64_t count = images_in(i);
+  Batch b{Tensor::empty({count, one[0], one[1], one[2]}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{})};
+  fill(epoch, i, b.images.data<float>(), b.labels.data<std::int64_t>());
+  return b;
+}
+void Loader::fill(std::int64_t epoch, std::int64_t i, float* out, std::int64_t* targets) const {
   if (shuffle_ && order_epoch_ != epoch) {
     order_ = permutation(data_.size(), seed_, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2);
     order_epoch_ = epoch;
   }
-  const std::int64_t first = i * batch_, count = std::min(batch_, data_.size() - first);
-  if (i < 0 || count <= 0) throw Error(Code::usage, "loader: no batch " + std::to_string(i) + " among " + std::to_string(batches()));
+  const std::int64_t first = i * batch_, count = images_in(i);
   const std::int64_t c = data_.images.size(1), h = data_.images.size(2), w = data_.images.size(3), pixels = c * h * w;
-  Batch b{Tensor::empty({count, c, h, w}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{})};
   const std::uint8_t* images = data_.images.data<std::uint8_t>();
   const std::int64_t* labels = data_.labels.data<std::int64_t>();
-  float* out = b.images.data<float>();
-  std::int64_t* targets = b.labels.data<std::int64_t>();
   float table[256];
   for (int v = 0; v < 256; ++v) table[v] = static_cast<float>((v / 255.0 - mean_) / deviation_);
   parallel_ranges(current_queue().pool(), count, 8, [&](std::int64_t begin, std::int64_t end) {
@@ -129,7 +137,6 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i) const {
           }
     }
   });
-  return b;
 }
 
 }  // namespace graft

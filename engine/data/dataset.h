@@ -56,6 +56,10 @@ class Loader {
   std::int64_t batches() const { return (data_.size() + batch_ - 1) / batch_; }
   // Batch i of an epoch, on the CPU; the last one may be smaller. Any order of calls gives the same batches.
   Batch get(std::int64_t epoch, std::int64_t i) const;
+  // The same into memory of the caller, images and labels dense.
+  void fill(std::int64_t epoch, std::int64_t i, float* images, std::int64_t* labels) const;
+  std::int64_t images_in(std::int64_t i) const;  // Error(usage) when there is no batch i
+  Shape image_shape() const { return {data_.images.size(1), data_.images.size(2), data_.images.size(3)}; }  // [c, h, w]
 
  private:
   const Dataset& data_;

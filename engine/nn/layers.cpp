@@ -16,6 +16,9 @@ Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bia
   if (with_bias) bias = default_bias(p, out, in);
 }
 Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, weight, bias); }
+Tensor LinearAct::forward(const Tensor& x, Run& run) const {
+  return bias_act(graft::linear(x, linear.weight), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
+}
 
 Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g, bool with_bias)
     : weight(default_weight(p, {out, in / g.groups, kernel_h, kernel_w})), geometry(g) {

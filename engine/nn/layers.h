@@ -30,6 +30,15 @@ class Linear : public Module {
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight /* [out, in] */, bias /* [out] or undefined */;
 };
+// dropout(act(x weight^T + bias)): Linear, Activation and Dropout with one visit of the product's result instead of three. Parameters as Linear's.
+class LinearAct : public Module {
+ public:
+  LinearAct(const Params& p, std::int64_t in, std::int64_t out, ActKind act, double dropout = 0) : linear(p, in, out), act(act), p(dropout) {}
+  Tensor forward(const Tensor& x, Run& run) const override;
+  Linear linear;
+  ActKind act;
+  double p;
+};
 // x [n, in, h, w] -> [n, out, p, q]
 class Conv2d : public Module {
  public:

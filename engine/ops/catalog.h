@@ -48,7 +48,11 @@ std::vector<OpInfo> conv_ops();
 std::vector<OpInfo> pool_ops();
 std::vector<OpInfo> loss_ops();
 std::vector<OpInfo> random_ops();
+std::vector<OpInfo> bias_act_ops();
 std::vector<OpInfo> all_ops();
+
+// x[r, target[r]] of x [rows, classes]; on a device a target outside is reported in the name of `op`.
+Tensor pick(const char* op, const Tensor& x, const Tensor& target);
 
 // dy summed over the axes along which `shape` was stretched to dy's shape; differentiable. The backward of broadcasting.
 Tensor reduce_to(const Tensor& dy, const Shape& shape);

@@ -18,8 +18,15 @@ Tensor fold(const Tensor& x, int axis) {  // [outer, axis, inner]
 }
 struct AxisAttrs {
   int axis = 0;
+  std::string_view called = {};  // the function in whose name an index is bad
+  FaultKind outside = FaultKind::index;
   std::string str() const { return "axis=" + std::to_string(axis); }
 };
+
+// For indices that need no more looking at and no counting from the end.
+Tensor gather_at(const AxisAttrs& a, const Tensor& x, const Tensor& index);
+template <bool Add>
+Tensor scatter_at(const AxisAttrs& a, const Tensor& x, const Tensor& index, const Tensor& src);
 
 // All axes but `axis` of index equal those of x: the callers slice and stretch first.
 struct Gather {
@@ -28,12 +35,12 @@ struct Gather {
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     Tensor out = Tensor::empty(in[1].shape(), in[0].dtype());
     const Tensor x = fold(in[0], a.axis), index = fold(in[1], a.axis), y = fold(out, a.axis);
-    gather_family().run(current_queue(), {x.view(), index.view(), y.view()});
+    gather_family().run(current_queue(), {x.view(), index.view(), y.view(), a.outside});
     c.keep(in[1]);
     return {out};
   }
   static Tensors backward(const Context& c, const Attrs& a, const Tensors& dy) {
-    return {scatter_add(Tensor::zeros(c.input_shape(0), dy[0].dtype()), a.axis, c.saved(0), dy[0]), Tensor{}};
+    return {scatter_at<true>(a, Tensor::zeros(c.input_shape(0), dy[0].dtype()), c.saved(0), dy[0]), Tensor{}};
   }
   static std::vector<GradCase> cases() {
     return {{"", {{3, 4}}, [](const Tensors& t) { return gather(t[0], 1, Tensor::from<std::int64_t>({0, 3, 3, 1, 2, 0}, {3, 2})); }}};
@@ -46,7 +53,7 @@ struct Scatter {
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {  // x, index, src
     Tensor out = raw::copy_of(in[0]);
     const Tensor src = fold(in[2], a.axis), index = fold(in[1], a.axis), y = fold(out, a.axis);
-    scatter_family().run(current_queue(), {src.view(), index.view(), y.view(), Add});
+    scatter_family().run(current_queue(), {src.view(), index.view(), y.view(), Add, a.outside});
     c.keep(in[1]);
     return {out};
   }
@@ -55,18 +62,18 @@ struct Scatter {
     Tensors dx(3);
     if (Add) {
       dx[0] = dy[0];
-      if (c.needs(2)) dx[2] = gather(dy[0], a.axis, index);
+      if (c.needs(2)) dx[2] = gather_at(a, dy[0], index);
       return dx;
     }
     // Overwritten places pass nothing to x; of several writers only the last one that stayed is heard.
-    if (c.needs(0)) dx[0] = scatter(dy[0], a.axis, index, Tensor::zeros(index.shape(), dy[0].dtype()));
+    if (c.needs(0)) dx[0] = scatter_at<false>(a, dy[0], index, Tensor::zeros(index.shape(), dy[0].dtype()));
     if (c.needs(2)) {
       Shape order_shape = index.shape();
       for (int i = 0; i < order_shape.rank(); ++i)
         if (i != a.axis) order_shape[i] = 1;
       const Tensor order = raw::copy_of(raw::expand(raw::reshape(Tensor::arange(0, static_cast<double>(index.size(a.axis))), order_shape), index.shape()));
-      const Tensor winner = scatter(Tensor::full(c.input_shape(0), -1, DType::i64), a.axis, index, order);
-      dx[2] = mul(gather(dy[0], a.axis, index), cast(eq(gather(winner, a.axis, index), order), dy[0].dtype()));
+      const Tensor winner = scatter_at<false>(a, Tensor::full(c.input_shape(0), -1, DType::i64), index, order);
+      dx[2] = mul(gather_at(a, dy[0], index), cast(eq(gather_at(a, winner, index), order), dy[0].dtype()));
     }
     return dx;
   }
@@ -75,6 +82,12 @@ struct Scatter {
     return {{"", {{3, 4}, {3, 2}}, [=](const Tensors& t) { return Add ? scatter_add(t[0], 1, index(), t[1]) : scatter(t[0], 1, index(), t[1]); }}};
   }
 };
+Tensor gather_at(const AxisAttrs& a, const Tensor& x, const Tensor& index) { return record1<Gather>(a, {x, index}); }
+template <bool Add>
+Tensor scatter_at(const AxisAttrs& a, const Tensor& x, const Tensor& index, const Tensor& src) {
+  return record1<Scatter<Add>>(a, {x, index, src});
+}
+
 struct Embedding {
   static constexpr std::string_view name = "embedding";
   struct Attrs {
@@ -106,19 +119,25 @@ struct Embedding {
   }
 };
 
-// Indices in range, i64, negative ones counted from the end.
+// Indices, i64, negative ones counted from the end. On the host they are looked at; on a device the kernels look, and report (Queue::look).
 Tensor checked(const char* op, const Tensor& index, std::int64_t n) {
   if (index.dtype() != DType::i64) throw Error(Code::usage, std::string(op) + ": index " + index.str() + " must be i64");
+  if (index.device().kind != DeviceKind::cpu)
+    return where(lt(index, Tensor::scalar(0, DType::i64)), add(index, n), raw::contiguous(index));
   std::vector<std::int64_t> p = index.host<std::int64_t>();
   bool negative = false;
   for (std::size_t i = 0; i < p.size(); ++i) {
     if (p[i] < -n || p[i] >= n)
-      throw Error(Code::usage, std::string(op) + ": index " + std::to_string(p[i]) + " at position " + std::to_string(i) + " is out of range for an axis of " + std::to_string(n));
+      throw Error(Code::usage, fault_sentence(FaultKind::index, op, static_cast<std::int64_t>(i), p[i], n));
     negative |= p[i] < 0;
   }
   if (!negative) return raw::contiguous(index);
   for (std::int64_t& v : p) v += v < 0 ? n : 0;
   return Tensor::from(p, index.shape());
+}
+// How an op with checked() indices is called.
+AxisAttrs indexed(int axis, const char* op, const Tensor& index) {
+  return {axis, op, index.device().kind == DeviceKind::cpu ? FaultKind::index : FaultKind::wrapped_index};
 }
 int check_axes(const char* op, const Tensor& x, int axis, const Tensor& index) {
   const int a = normal_axis(axis, x.rank(), op);
@@ -144,9 +163,10 @@ Tensor scatter_any(const char* op, const Tensor& x, int axis, const Tensor& inde
   const Tensor i = checked(op, index, x.size(a));
   bool whole = true;
   for (int d = 0; d < x.rank(); ++d) whole &= d == a || index.shape()[d] == x.shape()[d];
-  if (whole) return record1<Scatter<Add>>({a}, {x, i, src});
+  const AxisAttrs attrs = indexed(a, op, i);
+  if (whole) return record1<Scatter<Add>>(attrs, {x, i, src});
   // A smaller index touches a corner: that corner is scattered and the rest put back around it.
-  Tensor corner = record1<Scatter<Add>>({a}, {cut(x, a, index.shape()), i, src});
+  Tensor corner = record1<Scatter<Add>>(attrs, {cut(x, a, index.shape()), i, src});
   for (int d = x.rank() - 1; d >= 0; --d) {
     if (d == a || index.shape()[d] == x.shape()[d]) continue;
     Tensor rest = x;
@@ -159,9 +179,12 @@ Tensor scatter_any(const char* op, const Tensor& x, int axis, const Tensor& inde
 
 }  // namespace
 
+Tensor pick(const char* op, const Tensor& x, const Tensor& target) {
+  return squeeze(gather_at({1, op, FaultKind::target}, x, raw::contiguous(raw::reshape(target, {target.numel(), 1}))), 1);
+}
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const int a = check_axes("gather", x, axis, index);
-  return record1<Gather>({a}, {cut(x, a, index.shape()), checked("gather", index, x.size(a))});
+  return record1<Gather>(indexed(a, "gather", index), {cut(x, a, index.shape()), checked("gather", index, x.size(a))});
 }
 Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src) { return scatter_any<false>("scatter", x, axis, index, src); }
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& src) { return scatter_any<true>("scatter_add", x, axis, index, src); }
@@ -172,7 +195,7 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   Shape one, full = x.shape();
   for (int i = 0; i < x.rank(); ++i) one.push_back(i == a ? index.size(0) : 1);
   full[a] = index.size(0);
-  return record1<Gather>({a}, {x, raw::expand(raw::reshape(checked("index_select", index, x.size(a)), one), full)});
+  return record1<Gather>(indexed(a, "index_select", index), {x, raw::expand(raw::reshape(checked("index_select", index, x.size(a)), one), full)});
 }
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
   if (mask.dtype() != DType::b8) throw Error(Code::usage, "masked_fill: mask " + mask.str() + " must be bool");
@@ -193,10 +216,12 @@ Tensor embedding(const Tensor& table, const Tensor& ids, std::int64_t padding_in
   raw::want_float("embedding", "table", table);
   if (ids.dtype() != DType::i64) throw Error(Code::usage, "embedding: ids " + ids.str() + " must be i64");
   const Tensor flat = raw::reshape(raw::contiguous(ids), {ids.numel()});
-  const std::vector<std::int64_t> p = flat.host<std::int64_t>();
-  for (std::size_t i = 0; i < p.size(); ++i)
-    if (p[i] < 0 || p[i] >= table.size(0))
-      throw Error(Code::usage, "embedding: id " + std::to_string(p[i]) + " at position " + std::to_string(i) + " is outside the table of " + std::to_string(table.size(0)) + " rows; does the tokenizer belong to this model?");
+  if (flat.device().kind == DeviceKind::cpu) {
+    const std::vector<std::int64_t> p = flat.host<std::int64_t>();
+    for (std::size_t i = 0; i < p.size(); ++i)
+      if (p[i] < 0 || p[i] >= table.size(0))
+        throw Error(Code::usage, fault_sentence(FaultKind::id, "embedding", static_cast<std::int64_t>(i), p[i], table.size(0)));
+  }
   if (padding_index >= table.size(0)) throw Error(Code::usage, "embedding: padding_index " + std::to_string(padding_index) + " is outside the table " + table.str());
   Shape out = ids.shape();
   out.push_back(table.size(1));
@@ -228,7 +253,7 @@ Sorted sorted(const char* op, const Tensor& x, std::int64_t k, int axis, bool de
     indices = contiguous(transpose(indices, a, -1));
     values = contiguous(transpose(values, a, -1));
   }
-  return {x.requires_grad() && recording() ? gather(x, a, indices) : values, indices};
+  return {x.requires_grad() && recording() ? gather_at({a, op}, x, indices) : values, indices};
 }
 }  // namespace
 Sorted sort(const Tensor& x, int axis, bool descending) { return sorted("sort", x, x.rank() ? x.size(axis) : 1, axis, descending); }

@@ -14,6 +14,7 @@ struct CrossEntropy {
   struct Attrs {
     double smoothing = 0;
     std::int64_t ignore_index = -100;
+    static constexpr std::string_view called = "cross_entropy";
     std::string str() const {
       char s[64];
       std::snprintf(s, sizeof s, "smoothing=%g, ignore_index=%lld", smoothing, static_cast<long long>(ignore_index));
@@ -45,18 +46,56 @@ struct CrossEntropy {
     const Tensor loss = neg(sum(mul(q, log_softmax(x)), {1}));
     return {cast(mul(loss, cast(kept, x.dtype())), raw::accum(x.dtype()))};
   }
-  static std::vector<GradCase> cases() {
-    const auto f = [](CrossEntropyOptions o, bool weighted) {
-      return [o, weighted](const Tensors& t) {
-        CrossEntropyOptions p = o;
+  static std::vector<GradCase> cases() { return cases_of(Reduction::none); }
+  static std::vector<GradCase> cases_of(Reduction r) {
+    const auto f = [r](double smoothing, bool weighted) {
+      return [=](const Tensors& t) {
+        CrossEntropyOptions p;
+        p.smoothing = smoothing;
+        p.reduction = r;
         if (weighted) p.class_weight = cast(Tensor::from<double>({0.5, 2, 1, 0.1, 1.5}, {5}), t[0].dtype());
         return cross_entropy(t[0], Tensor::from<std::int64_t>({1, 4, -100, 0}, {4}), p);
       };
     };
-    CrossEntropyOptions smooth, none;
-    smooth.smoothing = 0.1;
-    none.reduction = Reduction::none;
-    return {{"mean", {{4, 5}}, f({}, false)}, {"smoothed, weighted", {{4, 5}}, f(smooth, true)}, {"per row", {{4, 5}}, f(none, true)}};
+    const std::string name = r == Reduction::mean ? "mean" : r == Reduction::sum ? "sum" : "per row";
+    return {{name, {{4, 5}}, f(0, false)}, {name + ", smoothed, weighted", {{4, 5}}, f(0.1, true)}};
+  }
+};
+
+// in: as CrossEntropy, and scale [1] or undefined -> scale * the sum of the losses. Where a gradient is wanted, one visit of the logits leaves it behind,
+// scaled; a backward pass that starts here hands it on as it is.
+struct CrossEntropySum {
+  static constexpr std::string_view name = "cross_entropy_sum";
+  using Attrs = CrossEntropy::Attrs;
+  static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
+    const Tensor& x = in[0];
+    const DType t = raw::accum(x.dtype());
+    Tensor loss = Tensor::empty({x.size(0)}, t), lse = Tensor::empty({x.size(0)}, t);
+    const CrossEntropyArgs args{x.view(), in[1].view(), raw::maybe(in[2]), loss.view(), lse.view(), a.smoothing, a.ignore_index};
+    if (c.needs(0)) {
+      const Tensor dx = Tensor::empty(x.shape(), x.dtype());
+      cross_entropy_fused_family().run(current_queue(), {args, dx.view(), raw::maybe(in[3])});
+      c.keep(dx);
+    } else {
+      cross_entropy_family().run(current_queue(), args);
+    }
+    const Tensor total = raw::reduce(ReduceOp::sum, loss, {}, false);
+    return {in[3].defined() ? raw::binary(ElementwiseOp::mul, total, in[3]) : total};
+  }
+  static Tensors backward(const Context& c, const Attrs&, const Tensors& dy) {
+    const Tensor& dx = c.saved(0);
+    if (dy[0].impl()->unit_seed) return {dx, Tensor{}, Tensor{}, Tensor{}};
+    // in the accumulation type: a cotangent rounded to 16 bits would bend all elements alike
+    return {raw::cast(raw::binary(ElementwiseOp::mul, raw::cast(dx, dy[0].dtype()), dy[0]), dx.dtype()), Tensor{}, Tensor{}, Tensor{}};
+  }
+  static Tensors plain(const Attrs& a, const Tensors& in) {
+    const Tensor total = sum(CrossEntropy::plain(a, in)[0]);
+    return {in[3].defined() ? mul(total, in[3]) : total};
+  }
+  static std::vector<GradCase> cases() {
+    std::vector<GradCase> all = CrossEntropy::cases_of(Reduction::mean);
+    all.push_back(CrossEntropy::cases_of(Reduction::sum)[0]);
+    return all;
   }
 };
 
@@ -72,11 +111,11 @@ void check_targets(const char* op, const Tensor& logits, const Tensor& target, s
   raw::want_float(op, "logits", logits);
   if (logits.rank() != 2 || target.rank() != 1 || target.size(0) != logits.size(0) || target.dtype() != DType::i64)
     throw Error(Code::usage, std::string(op) + ": logits " + logits.str() + " and target " + target.str() + ": wants [rows, classes] and i64[rows]");
+  if (target.device().kind != DeviceKind::cpu) return;  // the kernel looks, and reports (Queue::look)
   const std::vector<std::int64_t> p = target.host<std::int64_t>();
   for (std::size_t i = 0; i < p.size(); ++i)
     if ((p[i] < 0 || p[i] >= logits.size(1)) && p[i] != ignore)
-      throw Error(Code::usage, std::string(op) + ": target[" + std::to_string(i) + "] is " + std::to_string(p[i]) + " but there are " + std::to_string(logits.size(1)) +
-                                   " classes; check the labels or the model's number of classes");
+      throw Error(Code::usage, fault_sentence(FaultKind::target, op, static_cast<std::int64_t>(i), p[i], logits.size(1)));
 }
 
 }  // namespace
@@ -86,16 +125,17 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   if (o.class_weight.defined() && (o.class_weight.rank() != 1 || o.class_weight.size(0) != logits.size(1) || o.class_weight.dtype() != logits.dtype()))
     throw Error(Code::usage, "cross_entropy: class_weight " + o.class_weight.str() + " does not fit logits " + logits.str());
   if (!(o.smoothing >= 0 && o.smoothing < 1)) throw Error(Code::usage, "cross_entropy: smoothing must be in [0, 1)");
-  const Tensor loss = record1<CrossEntropy>({o.smoothing, o.ignore_index}, {logits, raw::contiguous(target), o.class_weight});
-  if (o.reduction == Reduction::none) return loss;
-  if (o.reduction == Reduction::sum) return sum(loss);
+  const CrossEntropy::Attrs attrs{o.smoothing, o.ignore_index};
+  const Tensor targets = raw::contiguous(target);
+  if (o.reduction == Reduction::none) return record1<CrossEntropy>(attrs, {logits, targets, o.class_weight});
+  if (o.reduction == Reduction::sum) return record1<CrossEntropySum>(attrs, {logits, targets, o.class_weight, Tensor{}});
   // The mean is over the weights of the targets that count, as PyTorch's.
   const Tensor kept = ne(target, Tensor::scalar(static_cast<double>(o.ignore_index), DType::i64));
-  Tensor weight = cast(kept, loss.dtype());
+  const DType t = raw::accum(logits.dtype());
+  Tensor weight = cast(kept, t);
   if (o.class_weight.defined())
-    weight = mul(weight, cast(index_select(o.class_weight.detach(), 0, where(kept, target, Tensor::scalar(0, DType::i64))), loss.dtype()));
-  const double total = sum(weight).item();
-  return mul(sum(loss), 1.0 / total);
+    weight = mul(weight, cast(pick("cross_entropy", raw::expand(o.class_weight.detach(), logits.shape()), where(kept, target, Tensor::scalar(0, DType::i64))), t));
+  return record1<CrossEntropySum>(attrs, {logits, targets, o.class_weight, reciprocal(sum(weight))});
 }
 Tensor bce_with_logits(const Tensor& x, const Tensor& y, Reduction r) {
   same("bce_with_logits", x, y);
@@ -124,7 +164,7 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, Reduction r) {
 Tensor focal_loss(const Tensor& logits, const Tensor& target, double gamma, Reduction r) {
   check_targets("focal_loss", logits, target, INT64_MIN);
   if (!(gamma >= 0)) throw Error(Code::usage, "focal_loss: gamma must not be negative");
-  const Tensor log_p = squeeze(gather(log_softmax(logits), 1, unsqueeze(target, 1)), 1);
+  const Tensor log_p = pick("focal_loss", log_softmax(logits), target);
   return reduced(neg(mul(pow(sub(1.0, exp(log_p)), gamma), log_p)), r);
 }
 
@@ -136,7 +176,7 @@ std::vector<OpInfo> loss_ops() {
     return i;
   };
   const auto targets = [](const Tensor& x) { return cast(Tensor::from<double>({0.2, 1, 0, 0.7, 0.5, 0.9}, {2, 3}), x.dtype()); };
-  return {info<CrossEntropy>(),
+  return {info<CrossEntropy>(), info<CrossEntropySum>(),
           composed("bce_with_logits", {{"", {{2, 3}}, [=](const Tensors& t) { return bce_with_logits(t[0], targets(t[0])); }, Domain::spread}}),
           composed("mse_loss", {{"", {{2, 3}, {2, 3}}, [](const Tensors& t) { return mse_loss(t[0], t[1]); }}}),
           composed("l1_loss", {{"", {{2, 3}}, [=](const Tensors& t) { return l1_loss(mul(t[0], 3.0), targets(t[0])); }, Domain::spread}}),

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "engine/tensor/tensor.h"
+#include "kernels/bias_act/bias_act.h"
 #include "kernels/conv/conv.h"
 #include "kernels/pool/pool.h"
 
@@ -180,12 +181,24 @@ Tensor focal_loss(const Tensor& logits /* [rows, classes] */, const Tensor& targ
 // ---- random.cpp: values are a function of (seed, stream, position) ----
 struct RandomState {
   std::uint64_t seed = 0, stream = 0, position = 0;
+  // i64 [2] on the device or undefined: added to stream and position when a kernel runs, so that a captured step is replayed with other numbers. It must not
+  // change between a forward pass and its backward pass.
+  Tensor offset = {};
 };
 Tensor rand_uniform(const Shape& shape, double low, double high, RandomState& r, DType dtype = DType::f32);  // moves r.position
 Tensor rand_normal(const Shape& shape, double mean, double std, RandomState& r, DType dtype = DType::f32);
 Tensor rand_int(const Shape& shape, std::int64_t low, std::int64_t high, RandomState& r, DType dtype = DType::i64);
 Tensor rand_permutation(std::int64_t n, RandomState& r);
 Tensor dropout(const Tensor& x, double p, RandomState& r);
+
+// ---- bias_act.cpp: residual + dropout(act(x + bias)) in one pass; bias and residual may be undefined ----
+struct BiasActOptions {
+  ActKind act = ActKind::none;
+  double dropout = 0;  // the elements that dropout() would keep at `random`, which moves on alike
+  int axis = -1;       // that the bias [x.size(axis)] goes along: -1 after linear, 1 after a convolution
+};
+Tensor bias_act(const Tensor& x, const Tensor& bias, const Tensor& residual, const BiasActOptions& o, RandomState& random);
+Tensor bias_act(const Tensor& x, const Tensor& bias, const BiasActOptions& o);  // no dropout, no residual
 
 // ---- in place; under NoGrad or on tensors without history only ----
 void copy_into(const Tensor& dst, const Tensor& src);  // broadcasts and converts

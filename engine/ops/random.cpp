@@ -12,7 +12,7 @@ namespace {
 // Positions count groups of four numbers; each call starts on a fresh group.
 Tensor draw(RandomKind kind, const Shape& shape, double a, double b, RandomState& r, DType dtype) {
   Tensor t = Tensor::empty(shape, dtype);
-  random_family().run(current_queue(), {kind, t.view(), a, b, r.seed, r.stream, r.position});
+  random_family().run(current_queue(), {kind, t.view(), a, b, r.seed, r.stream, r.position, raw::maybe(r.offset)});
   r.position += static_cast<std::uint64_t>((t.numel() + 3) / 4) * (kind == RandomKind::integer || dtype == DType::f64 ? 2 : 1);
   return t;
 }
@@ -31,7 +31,7 @@ struct Dropout {
   static Tensors forward(Context&, const Attrs& a, const Tensors& in) {
     const Tensor x = raw::contiguous(in[0]);
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    dropout_family().run(current_queue(), {x.view(), y.view(), a.p, a.at.seed, a.at.stream, a.at.position});
+    dropout_family().run(current_queue(), {x.view(), y.view(), a.p, a.at.seed, a.at.stream, a.at.position, raw::maybe(a.at.offset)});
     return {y};
   }
   static Tensors backward(const Context&, const Attrs& a, const Tensors& dy) { return {record1<Dropout>(a, {dy[0]})}; }

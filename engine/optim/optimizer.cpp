@@ -7,7 +7,6 @@
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/raw.h"
-#include "kernels/optim/optim.h"
 
 namespace graft {
 namespace {
@@ -37,7 +36,8 @@ void check(const OptimOptions& o) {
 }
 
 DType state_dtype(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
-Tensor flat(const Tensor& t) { return raw::reshape(t, {t.numel()}); }
+View flat(const Tensor& t) { return dense_view(t.view().data, t.dtype(), {t.numel()}); }  // t is row-major
+bool is_narrow(const Tensor& p) { return p.dtype() == DType::bf16 || p.dtype() == DType::f16; }
 
 }  // namespace
 
@@ -80,66 +80,134 @@ Tensor& Optimizer::state_of(Slot& slot, const char* name, const Shape& shape, DT
   return t;
 }
 
+OptimRule Optimizer::rule_of(const OptimOptions& o, std::int64_t step) const {
+  OptimRule r{};
+  r.kind = kind_of(o.name);
+  r.lr = o.lr * lr_factor_;
+  r.weight_decay = o.weight_decay;
+  r.grad_scale = grad_scale_;
+  r.momentum = o.momentum;
+  r.dampening = o.dampening;
+  r.nesterov = o.nesterov;
+  r.maximize = o.maximize;
+  r.amsgrad = o.amsgrad;
+  r.centered = o.centered;
+  r.beta1 = o.beta1;
+  r.beta2 = o.beta2;
+  r.eps = o.eps;
+  r.lr_decay = o.lr_decay;
+  r.step = step;
+  return r;
+}
+
+OptimTensors Optimizer::tensors_of(Slot& slot, const Tensor& p, const Tensor& g, const OptimOptions& o) {
+  OptimTensors t;
+  t.param = flat(p);
+  t.grad = flat(g);
+  if (is_narrow(p)) t.master = flat(slot.states["master"]);
+  const auto state = [&](const char* name) { return flat(state_of(slot, name, p.shape(), state_dtype(p.dtype()))); };
+  switch (kind_of(o.name)) {
+    case OptimKind::sgd: if (o.momentum != 0) t.m = state("momentum_buffer"); break;
+    case OptimKind::adam: case OptimKind::adamw:
+      t.m = state("exp_avg");
+      t.v = state("exp_avg_sq");
+      if (o.amsgrad) t.v2 = state("max_exp_avg_sq");
+      break;
+    case OptimKind::rmsprop:
+      t.v = state("square_avg");
+      if (o.momentum != 0) t.m = state("momentum_buffer");
+      if (o.centered) t.v2 = state("grad_avg");
+      break;
+    case OptimKind::adagrad: t.v = state("sum"); break;
+    case OptimKind::lion: t.m = state("exp_avg"); break;
+  }
+  return t;
+}
+
 void Optimizer::step(double lr_factor, double grad_scale) {
-  NoGrad off;
+  advance(lr_factor, grad_scale);
+  update();
+}
+
+void Optimizer::scalars_on_device(bool on) {
+  for (const auto& g : groups_)
+    if (on && g.options.name == "adafactor")
+      throw Error(Code::usage, "optimizer adafactor: reads norms on the host in every step, which cannot be replayed; use another optimizer");
+  scalars_on_device_ = on;
+}
+
+void Optimizer::advance(double lr_factor, double grad_scale) {
   ++steps_;
+  lr_factor_ = lr_factor;
+  grad_scale_ = grad_scale;
   for (std::size_t gi = 0; gi < groups_.size(); ++gi) {
-    const OptimOptions& o = groups_[gi].options;
-    for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
-      const Tensor& p = groups_[gi].params[i].second;
-      Tensor g = p.grad();
-      if (!g.defined()) continue;
-      g = raw::contiguous(g);
+    std::vector<std::pair<std::int64_t, Tensor>> written;  // of this group, by number of updates
+    for (std::size_t i = 0; i < slots_[gi].size(); ++i) {
+      if (!groups_[gi].params[i].second.grad().defined()) continue;
       Slot& slot = slots_[gi][i];
       ++slot.steps;
-      const bool narrow = p.dtype() == DType::bf16 || p.dtype() == DType::f16;
+      slot.counted = steps_;
+      if (!scalars_on_device_) continue;
+      const auto same = std::find_if(written.begin(), written.end(), [&](const auto& w) { return w.first == slot.steps; });
+      if (same != written.end()) {
+        slot.scalars = same->second;
+        continue;
+      }
+      // parameters that were updated as often until now have shared it: their launches are fixed, this one gets its own
+      const bool taken = std::any_of(written.begin(), written.end(), [&](const auto& w) { return w.second.handle() == slot.scalars.handle(); });
+      if (!slot.scalars.defined() || taken) slot.scalars = Tensor::empty({kOptimScalars}, DType::f64);
+      const auto numbers = optim_scalars(rule_of(groups_[gi].options, slot.steps));
+      slot.scalars.set_values({numbers.begin(), numbers.end()});
+      written.emplace_back(slot.steps, slot.scalars);
+    }
+  }
+}
+
+// Tensors of one group with the same dtypes and number of updates go to the kernel together.
+void Optimizer::update(const Tensor& grad_scale) {
+  NoGrad off;
+  struct Batch {
+    DType param, grad;
+    std::int64_t steps;
+    OptimMultiArgs args;
+  };
+  for (std::size_t gi = 0; gi < groups_.size(); ++gi) {
+    const OptimOptions& o = groups_[gi].options;
+    const OpScope scope("optimizer", [](const void* options) { return "optimizer " + static_cast<const OptimOptions*>(options)->name; }, &o);
+    std::vector<Batch> batches;
+    Tensors gradients;  // alive until the kernels have run
+    for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
+      const auto& [name, p] = groups_[gi].params[i];
+      Tensor g = p.grad();
+      if (!g.defined()) continue;
+      Slot& slot = slots_[gi][i];
+      if (slot.counted != steps_)
+        throw Error(Code::usage, "optimizer: parameter '" + name + "' has a gradient but had none when advance() counted; advance after backward()");
+      g = raw::contiguous(g);
+      const bool narrow = is_narrow(p);
       if (narrow && !slot.states["master"].defined()) slot.states["master"] = raw::cast(p, DType::f32);
-      const DType t = state_dtype(p.dtype());
       if (o.name == "adafactor") {
         const Tensor weight = narrow ? slot.states["master"] : p;
-        adafactor(slot, weight, mul(raw::cast(g, t), grad_scale), o, o.lr * lr_factor);
+        adafactor(slot, weight, mul(raw::cast(g, state_dtype(p.dtype())), grad_scale_), o, o.lr * lr_factor_);
         if (narrow) raw::copy(p, weight);
         p.written();
         continue;
       }
-      OptimArgs a{};
-      a.kind = kind_of(o.name);
-      a.param = flat(p).view();
-      a.grad = flat(g).view();
-      const auto state = [&](const char* name) { return flat(state_of(slot, name, p.shape(), t)).view(); };
-      switch (a.kind) {
-        case OptimKind::sgd: if (o.momentum != 0) a.m = state("momentum_buffer"); break;
-        case OptimKind::adam: case OptimKind::adamw:
-          a.m = state("exp_avg");
-          a.v = state("exp_avg_sq");
-          if (o.amsgrad) a.v2 = state("max_exp_avg_sq");
-          break;
-        case OptimKind::rmsprop:
-          a.v = state("square_avg");
-          if (o.momentum != 0) a.m = state("momentum_buffer");
-          if (o.centered) a.v2 = state("grad_avg");
-          break;
-        case OptimKind::adagrad: a.v = state("sum"); break;
-        case OptimKind::lion: a.m = state("exp_avg"); break;
+      auto batch = std::find_if(batches.begin(), batches.end(),
+                                [&](const Batch& b) { return b.param == p.dtype() && b.grad == g.dtype() && b.steps == slot.steps; });
+      if (batch == batches.end()) {
+        batch = batches.insert(batch, {p.dtype(), g.dtype(), slot.steps, {}});
+        static_cast<OptimRule&>(batch->args) = rule_of(o, slot.steps);
+        if (scalars_on_device_) {
+          batch->args.scalars = slot.scalars.view();
+          if (grad_scale.defined()) raw::copy(slot.scalars.alias({1}, {1}, kGradScale), raw::reshape(grad_scale, {1}));
+        }
       }
-      if (narrow) a.master = flat(slot.states["master"]).view();
-      a.lr = o.lr * lr_factor;
-      a.weight_decay = o.weight_decay;
-      a.grad_scale = grad_scale;
-      a.momentum = o.momentum;
-      a.dampening = o.dampening;
-      a.nesterov = o.nesterov;
-      a.maximize = o.maximize;
-      a.amsgrad = o.amsgrad;
-      a.centered = o.centered;
-      a.beta1 = o.beta1;
-      a.beta2 = o.beta2;
-      a.eps = o.eps;
-      a.lr_decay = o.lr_decay;
-      a.step = slot.steps;
-      optim_family().run(current_queue(), a);
+      batch->args.tensors.push_back(tensors_of(slot, p, g, o));
+      gradients.push_back(g);
       p.written();
     }
+    for (const Batch& b : batches) optim_multi_family().run(current_queue(), b.args);
   }
 }
 
@@ -217,15 +285,25 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& st
   steps_ = steps;
 }
 
-double grad_norm(const Tensors& params) {
+Tensor grad_norm_value(const Tensors& params) {
   NoGrad off;
-  double squares = 0;
+  std::map<DType, SumSquaresMultiArgs> by_dtype;
+  Tensors gradients;
   for (const Tensor& p : params) {
     if (!p.grad().defined()) continue;
-    squares += raw::reduce(ReduceOp::sum_of_squares, raw::cast(p.grad(), state_dtype(p.grad().dtype())), {}, false).item();
+    gradients.push_back(raw::contiguous(p.grad()));
+    by_dtype[p.grad().dtype()].x.push_back(flat(gradients.back()));
   }
-  return std::sqrt(squares);
+  Tensor squares;
+  for (auto& [dtype, a] : by_dtype) {
+    const Tensor out = Tensor::empty({1}, DType::f64);
+    a.out = out.view();
+    sum_squares_multi_family().run(current_queue(), a);
+    squares = squares.defined() ? raw::binary(ElementwiseOp::add, squares, out) : out;
+  }
+  return squares.defined() ? raw::unary(ElementwiseOp::sqrt, squares) : Tensor::zeros({1}, DType::f64);
 }
+double grad_norm(const Tensors& params) { return grad_norm_value(params).item(); }
 double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
 void clip_grad_value(const Tensors& params, double limit) {
   if (!(limit >= 0)) throw Error(Code::usage, "clip_grad_value: limit must be at least 0");

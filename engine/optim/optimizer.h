@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/tensor/tensor.h"
+#include "kernels/optim/optim.h"
 
 namespace graft {
 
@@ -42,6 +43,15 @@ class Optimizer {
   void step(double lr_factor = 1, double grad_scale = 1);
   void zero_grad();
 
+  // step() in two halves, for a step that is captured once and replayed (CUDA graphs). With scalars on the device, advance() counts the update and writes
+  // learning rates, bias corrections and grad_scale to the device's memory; update() only launches kernels that read them there, bit for bit as step().
+  // Capture zero_grad(), the forward pass, backward() and update(); before each replay call advance(), which counts for the parameters that have a gradient.
+  // Error(usage) for adafactor, whose norms are read on the host, and from update() for a gradient that was not there at advance().
+  void scalars_on_device(bool on);
+  void advance(double lr_factor = 1, double grad_scale = 1);
+  // grad_scale: f64 with one element on the device, in place of the number that advance() wrote (a clip factor that the host never sees); or undefined.
+  void update(const Tensor& grad_scale = {});
+
   std::int64_t steps() const { return steps_; }
   std::vector<ParamGroup>& groups() { return groups_; }
   Tensors parameters() const;
@@ -53,17 +63,24 @@ class Optimizer {
  private:
   struct Slot {
     std::map<std::string, Tensor> states;
-    std::int64_t steps = 0;  // updates of this parameter
+    std::int64_t steps = 0;    // updates of this parameter
+    std::int64_t counted = 0;  // the optimiser's update that advance() counted it for
+    Tensor scalars;            // [6] f64 where they are on the device: one for all parameters of a group with as many updates
   };
+  OptimRule rule_of(const OptimOptions& o, std::int64_t step) const;
+  OptimTensors tensors_of(Slot& slot, const Tensor& p, const Tensor& g, const OptimOptions& o);
   Tensor& state_of(Slot& slot, const char* name, const Shape& shape, DType dtype);
   void adafactor(Slot& slot, const Tensor& p, const Tensor& g, const OptimOptions& o, double lr);
   std::vector<ParamGroup> groups_;
   std::vector<std::vector<Slot>> slots_;
   std::int64_t steps_ = 0;
+  bool scalars_on_device_ = false;
+  double lr_factor_ = 1, grad_scale_ = 1;  // of the update that advance() counted last
 };
 
-// Euclidean norm of all gradients together, summed in double in the order of the parameters.
+// Euclidean norm of all gradients together, summed in double in a fixed order; one read by the host for all of one dtype.
 double grad_norm(const Tensors& params);
+Tensor grad_norm_value(const Tensors& params);  // the same as f64 [1] on the device; the host reads nothing
 // The factor for Optimizer::step that brings a norm to at most `max_norm` (torch.nn.utils.clip_grad_norm_): min(1, max_norm / (norm + 1e-6)).
 double clip_factor(double norm, double max_norm);
 // Every gradient element into [-limit, limit].

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/core/device.h"
+#include "kernels/elementwise/elementwise.h"
 
 namespace graft {
 
@@ -51,7 +52,16 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   if (value == 0) {
     Tensor t = empty(shape, dtype);
-    device_memory(t.device()).clear(t.address(), static_cast<std::size_t>(t.bytes()), stream_of(t.device()));
+    device_memory(t.device()).fill(t.address(), 0, static_cast<std::size_t>(t.bytes()), stream_of(t.device()));
+    return t;
+  }
+  if (current_queue().device().kind != DeviceKind::cpu) {
+    const Tensor t = empty(shape, dtype);
+    ElementwiseArgs a{};
+    a.op = ElementwiseOp::fill;
+    a.out = t.view();
+    a.s0 = value;
+    elementwise_family().run(current_queue(), a);
     return t;
   }
   return made(shape, dtype, [&]<class T>(T* p) {
@@ -172,6 +182,7 @@ Tensor Tensor::to(Device there) const {
     device_memory(there).upload(impl->storage->data, from, n, stream_of(there));
   } else if (there.kind == DeviceKind::cpu) {
     device_memory(here).download(impl->storage->data, from, n, stream_of(here));
+    if (here == current_queue().device()) current_queue().look();
   } else {
     std::vector<std::byte> between(n);
     device_memory(here).download(between.data(), from, n, stream_of(here));

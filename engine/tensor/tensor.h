@@ -74,7 +74,9 @@ class Tensor {
   // The host's own memory: Error(usage) on another dtype, and for a tensor that is not on the CPU (use to() first).
   template <class T> T* data() const { return static_cast<T*>(raw_data(dtype_of<T>)); }
   void* raw() const;                                    // first element, whatever the dtype
-  Tensor to(Device device) const;                       // the same values there, no history; itself when it is there already
+  // The same values there, no history; itself when it is there already. A copy to the CPU waits for the queue's work: a bad index that an operation met
+  // on the device is thrown here, Error(usage), as are values(), host() and item(), which copy.
+  Tensor to(Device device) const;
   template <class T> std::vector<T> host() const;       // row-major copy in its own dtype, from any device
   void set_values(const std::vector<double>& v) const;  // row-major, rounded to the dtype; the tensor must be dense
   double item() const;                                  // the one element, as double; Error(usage) when there is not exactly one
@@ -114,6 +116,7 @@ struct TensorImpl {
   std::int64_t offset = 0;
   DType dtype = DType::f32;
   bool requires_grad = false;
+  bool unit_seed = false;      // the 1 that backward() starts from: an op that has its gradient ready need not multiply by it
   int output_index = 0;
   std::shared_ptr<Node> node;  // what made it; empty for leaves
   Tensor grad;

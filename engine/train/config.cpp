@@ -113,6 +113,12 @@ std::vector<Key> make_schema() {
       {"train.ema", real, "0", "decay of the running mean of the weights that is evaluated and saved; 0: off", kBelowOne},
       {"train.label_smoothing", real, "0", "share of the target spread over all classes", kBelowOne},
       {"train.log_every", count, "50", "steps between log lines", at_least(1), {}, "st"},
+      {"train.graph",
+       text,
+       "auto",
+       "capture a step once and replay it: true, false, or auto: on a GPU; the numbers are the same",
+       {},
+       {"auto", "true", "false"}},
       {"train.dtype", text, "f32", "number format of activations and gradients; master weights stay f32", {}, {"f32", "bf16"}},
 
       {"optim.name", text, "adamw", "update rule", {}, {"sgd", "adam", "adamw", "rmsprop", "adagrad", "adafactor", "lion"}},
@@ -491,6 +497,8 @@ T element_from_node(const toml::node& node, const Place& at) {
     if (!node.is_boolean()) wrong_type(at, element_type_text(at.key), node_text(node));
     v = node.as_boolean()->get();
   } else if constexpr (std::is_same_v<T, std::string>) {
+    const auto& words = at.key.allowed;  // a key with a word more than true and false is written without quotes all the same
+    if (node.is_boolean() && std::find(words.begin(), words.end(), "true") != words.end()) return node.as_boolean()->get() ? "true" : "false";
     if (!node.is_string()) wrong_type(at, element_type_text(at.key), node_text(node));
     v = node.as_string()->get();
   } else {

@@ -5,26 +5,33 @@
 #include <optional>
 
 #include "engine/autograd/tape.h"
+#include "engine/data/feed.h"
 #include "engine/ops/ops.h"
+#include "engine/train/step.h"
 
 namespace graft {
 namespace {
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 }  // namespace
 
-Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set) {
+DType image_dtype(const Config& c) { return c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32; }
+
+Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images) {
   NoGrad off;
   Run run;
   Evaluation e;
   double loss = 0;
   std::int64_t right = 0;
+  Feed feed(data, current_queue());
   for (std::int64_t i = 0; i < data.batches(); ++i) {
-    const Batch host = data.get(0, i), b = host.to(current_queue().device());
-    const Tensor logits = cast(model.forward(b.images, run), DType::f32);
-    const std::vector<std::int64_t> guess = argmax(logits, 1).host<std::int64_t>(), want = host.labels.host<std::int64_t>();
+    const Batch b = feed.get(0, i);
+    const Tensor logits = cast(model.forward(cast(b.images, images), run), DType::f32), best = argmax(logits, 1);
     CrossEntropyOptions o;
     o.reduction = Reduction::sum;
-    loss += cross_entropy(logits, b.labels, o).item();
+    const Tensor lost = cross_entropy(logits, b.labels, o);
+    if (i + 1 < data.batches()) feed.prefetch(0, i + 1);
+    const std::vector<std::int64_t> guess = best.host<std::int64_t>(), want = b.labels.host<std::int64_t>();
+    loss += lost.item();
     for (std::size_t k = 0; k < guess.size(); ++k) {
       right += guess[k] == want[k];
       e.predictions.push_back(guess[k]);
@@ -78,10 +85,14 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const std::int64_t asked = c.get<std::int64_t>("train.steps");
   const std::int64_t steps = asked > 0 ? asked : c.get<std::int64_t>("train.epochs") * per_epoch;
   const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every");
-  const double clip = c.get<double>("train.clip_norm"), ema_decay = c.get<double>("train.ema");
-  const bool half = c.get<std::string>("train.dtype") == "bf16";
-  CrossEntropyOptions loss_options;
-  loss_options.smoothing = c.get<double>("train.label_smoothing");
+  const double ema_decay = c.get<double>("train.ema");
+  const auto graph = c.get<std::string>("train.graph");
+  StepOptions step_options;
+  step_options.loss.smoothing = c.get<double>("train.label_smoothing");
+  step_options.clip_norm = c.get<double>("train.clip_norm");
+  step_options.images = image_dtype(c);
+  step_options.seed = seed;
+  step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
 
   Optimizer optimizer = make_optimizer(c, params);
   const Schedule schedule = make_schedule(c, steps, per_epoch);
@@ -90,6 +101,10 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   std::optional<Ema> ema;
   if (ema_decay > 0) ema.emplace(trainable, ema_decay);
 
+  Feed feed(loader, current_queue());
+  TrainStep one(model, optimizer, ema ? &*ema : nullptr, step_options);
+  bool noted = !step_options.graph;
+
   TrainResult result;
   const double start = now();
   double paused = 0, data_time = 0;
@@ -97,7 +112,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const auto judge = [&](std::int64_t step, std::int64_t epoch) {
     const double before = now();
     if (ema) ema->swap();
-    const Evaluation e = evaluate(model, test, test_set);
+    const Evaluation e = evaluate(model, test, test_set, step_options.images);
     const bool best = last_eval < 0 || e.accuracy > result.best_accuracy;
     result.accuracy = e.accuracy;
     result.test_loss = e.loss;
@@ -113,28 +128,27 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::int64_t epoch = step / per_epoch;
     const double before = now();
-    const Batch batch = loader.get(epoch, step % per_epoch).to(current_queue().device());
+    const Batch batch = feed.get(epoch, step % per_epoch);
     data_time += now() - before;
-    Run run{true, {seed, stream_of("dropout") + static_cast<std::uint64_t>(step), 0}};
-    const Tensor logits = model.forward(half ? cast(batch.images, DType::bf16) : batch.images, run);
-    const Tensor loss = cross_entropy(logits, batch.labels, loss_options);
-    result.loss = loss.item();
+    const double factor = schedule.factor(step);
+    one.run(batch, step, factor);
+    if (step + 1 < steps) {
+      const double ahead = now();
+      feed.prefetch((step + 1) / per_epoch, (step + 1) % per_epoch);
+      data_time += now() - ahead;
+    }
+    result.loss = one.loss();
     if (!std::isfinite(result.loss))
       throw Error(Code::diverged, "the loss is " + std::to_string(result.loss) + " at step " + std::to_string(step + 1) +
                                       "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1");
-    optimizer.zero_grad();
-    backward(loss);
-    double norm = 0, scale = 1;
-    if (clip > 0) {
-      norm = grad_norm(trainable);
-      scale = clip_factor(norm, clip);
+    result.replayed = one.replays();
+    if (!noted && !one.why_no_graph().empty()) {
+      if (watch.note) watch.note("train.graph: steps are not captured: " + one.why_no_graph());
+      noted = true;
     }
-    const double factor = schedule.factor(step);
-    optimizer.step(factor, scale);
-    if (ema) ema->update();
     result.samples += batch.labels.numel();
     result.steps = step + 1;
-    if (watch.on_step) watch.on_step({step + 1, steps, epoch, result.loss, factor * c.get<double>("optim.lr"), norm, now() - start - paused, data_time, result.samples});
+    if (watch.on_step) watch.on_step({step + 1, steps, epoch, result.loss, factor * c.get<double>("optim.lr"), one.grad_norm(), now() - start - paused, data_time, result.samples});
 
     const bool epoch_ends = (step + 1) % per_epoch == 0, end = step + 1 == steps;
     const bool stop = watch.stop && watch.stop();

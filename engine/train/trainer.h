@@ -18,13 +18,15 @@ struct Evaluation {
   std::int64_t images = 0;
   std::vector<std::int64_t> predictions;  // per image
 };
-Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set);
+// images: the dtype in which the model takes them.
+Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images = DType::f32);
+DType image_dtype(const Config& config);  // of train.dtype
 
 struct StepReport {
   std::int64_t step = 0, steps = 0, epoch = 0;  // step counts from 1
   double loss = 0, lr = 0, grad_norm = 0;       // grad_norm: 0 unless clipping asks for it
   double seconds = 0;                           // since the start
-  double data_seconds = 0;                      // of these, making batches
+  double data_seconds = 0;                      // of these, making batches; a device works on meanwhile
   std::int64_t samples = 0;
 };
 struct EpochReport {
@@ -37,12 +39,14 @@ struct Watch {
   std::function<void(const EpochReport&)> on_eval;
   std::function<void(std::int64_t step, bool best)> save;                            // write a checkpoint now
   std::function<bool()> stop;                                                        // asked after each step: end here, after a checkpoint
+  std::function<void(const std::string&)> note;                                      // something that was asked for is done another way, and why
 };
 struct TrainResult {
   double accuracy = 0, best_accuracy = 0, loss = 0, test_loss = 0;
   std::int64_t steps = 0, samples = 0;
   double seconds = 0;          // training alone, without evaluation
   double eval_seconds = 0;
+  std::int64_t replayed = 0;   // steps that were replays of a graph (train.graph)
   bool stopped = false;
 };
 

@@ -7,6 +7,7 @@
 namespace graft {
 
 DeviceMemory& cuda_memory(int index);
+bool sync_each_launch();               // GRAFT_SYNC=1: every launch is waited for, so that an error names it
 std::string why_no_cuda(int index);    // empty when the GPU can be used
 std::string describe_cuda(int index);  // name, compute capability, memory; the GPU can be used
 

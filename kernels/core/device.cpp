@@ -1,34 +1,15 @@
 #include "kernels/core/device.h"
 
 #include <chrono>
-#include <cstring>
-#include <new>
 
 #include "kernels/core/cuda_backend.h"
 #include "kernels/core/error.h"
+#include "kernels/core/host_memory.h"
 
 namespace graft {
 
 namespace {
-
-struct HostMemory : DeviceMemory {
-  void* allocate(std::size_t bytes) override { return ::operator new(bytes, std::align_val_t(64), std::nothrow); }
-  void release(void* p) override { ::operator delete(p, std::align_val_t(64)); }
-  void upload(void* to, const void* from, std::size_t bytes, void*) override { move(to, from, bytes); }
-  void download(void* to, const void* from, std::size_t bytes, void*) override { move(to, from, bytes); }
-  void clear(void* p, std::size_t bytes, void*) override {
-    if (bytes) std::memset(p, 0, bytes);
-  }
-  void fill(void* p, int byte, std::size_t bytes, void*) override {
-    if (bytes) std::memset(p, byte, bytes);
-  }
-  static void move(void* to, const void* from, std::size_t bytes) {
-    if (bytes) std::memcpy(to, from, bytes);
-  }
-};
-
 using Reading = std::chrono::steady_clock::time_point;
-
 }  // namespace
 
 void* DeviceMemory::make_mark() { return new Reading; }
@@ -62,8 +43,7 @@ DeviceMemory& device_memory(Device d) {
 #ifdef GRAFT_HAVE_CUDA
   if (d.kind == DeviceKind::cuda) return cuda_memory(d.index);
 #endif
-  static HostMemory* host = new HostMemory;  // never destroyed: tensors held by static objects may outlive main
-  return *host;
+  return host_memory(d.kind == DeviceKind::emu);
 }
 
 std::string describe(Device d) {
@@ -72,6 +52,50 @@ std::string describe(Device d) {
   if (d.kind == DeviceKind::cuda) return describe_cuda(d.index);
 #endif
   return d.kind == DeviceKind::emu ? "the CUDA kernels run on the host, one fiber per thread" : "host memory";
+}
+
+Stream::Stream(Device d) : device_(d), handle_(device_memory(d).make_stream()) {}
+Stream::~Stream() { device_memory(device_).end_stream(handle_); }
+void Stream::synchronize() { device_memory(device_).synchronize(handle_); }
+
+Event::Event(Device d) : device_(d), handle_(device_memory(d).make_event()) {}
+Event::~Event() { device_memory(device_).end_event(handle_); }
+void Event::record(void* stream) {
+  device_memory(device_).record_event(handle_, stream);
+  recorded_ = true;
+}
+void Event::hold(void* stream) {
+  if (recorded_) device_memory(device_).wait_event(stream, handle_);
+}
+void Event::wait() {
+  if (recorded_) device_memory(device_).finish_event(handle_);
+}
+
+PinnedBuffer::PinnedBuffer(Device d, std::size_t size)
+    : device_(d), size_(size), data_(static_cast<std::byte*>(device_memory(d).allocate_pinned(size))), copied_(d) {
+  if (!data_) throw Error(Code::memory, name_of(d) + ": a pinned buffer of " + std::to_string(size) + " bytes does not fit in memory; use a smaller batch");
+}
+PinnedBuffer::~PinnedBuffer() {
+  try {
+    wait();
+  } catch (const Error&) {  // said where the work was waited for
+  }
+  device_memory(device_).release_pinned(data_);
+}
+std::byte* PinnedBuffer::bytes() {
+  if (under_way_) throw Error(Code::bug, "a pinned buffer is used while its copy to " + name_of(device_) + " is under way; wait() for it first");
+  return data_;
+}
+void PinnedBuffer::upload(void* device, std::size_t from, std::size_t count, Stream& stream) {
+  if (from + count > size_)
+    throw Error(Code::bug, "bytes " + std::to_string(from) + " to " + std::to_string(from + count) + " of a pinned buffer of " + std::to_string(size_));
+  device_memory(device_).upload_async(device, data_ + from, count, stream.handle());
+  copied_.record(stream.handle());
+  under_way_ = true;
+}
+void PinnedBuffer::wait() {
+  copied_.wait();
+  under_way_ = false;
 }
 
 Device parse_device(const std::string& text) {

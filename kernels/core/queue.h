@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "kernels/core/fault.h"
 #include "kernels/core/thread_pool.h"
 
 namespace graft {
@@ -21,6 +23,8 @@ std::string name_of(Device d);  // "cpu", "emu", "cuda:0"
 // In which order the emulator runs the threads of a block. A kernel whose result depends on it has a race or lacks a barrier.
 enum class LaneOrder { up, down, seeded };
 
+class Graph;  // kernels/core/graph.h
+
 class Queue {
  public:
   explicit Queue(int threads, Device device = {});
@@ -33,19 +37,36 @@ class Queue {
   int threads() const { return pool_.threads(); }
   LaneOrder lane_order() const { return order_; }
   void set_lane_order(LaneOrder order) { order_ = order; }
-  void* stream() const { return stream_; }  // a cudaStream_t; nullptr is the default stream and what the host has
+  void* stream() const { return stream_; }  // of DeviceMemory::make_stream: a cudaStream_t on a GPU
+  Graph* capturing() const { return capturing_; }  // what launches are recorded into instead of being run, or nullptr
 
-  // At least `bytes` of 64-byte aligned scratch on the device, valid until the next call: what a variant asked for in its table row.
+  // At least `bytes` of 64-byte aligned scratch on the device, valid until the next call: what a variant asked for in its table row. A graph keeps what was
+  // scratch while it was captured.
   std::byte* scratch(std::size_t bytes);
   std::size_t scratch_bytes() const { return capacity_; }
 
+  // Where the launch that comes next reports bad indices, in the name of the operation that runs now.
+  FaultSink fault(FaultKind kind);
+  // Call when the work so far has been waited for: throws Error(usage) with the first bad index that was reported since the last look; the next look is clean.
+  void look();
+  void synchronize();  // waits for all work, then looks; Error(device) when a kernel has failed
+
  private:
+  friend class Graph;
+  struct Site {
+    FaultKind kind;
+    std::string op;
+  };
   Device device_;
   ThreadPool pool_;
   LaneOrder order_ = LaneOrder::up;
   void* stream_ = nullptr;
-  std::byte* scratch_ = nullptr;
+  std::shared_ptr<std::byte> scratch_;
   std::size_t capacity_ = 0;
+  FaultWord* fault_ = nullptr;
+  std::vector<Site> sites_;
+  std::uint32_t launches_ = 0;  // that may report, since the last look
+  Graph* capturing_ = nullptr;
 };
 
 }  // namespace graft

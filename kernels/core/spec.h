@@ -71,6 +71,7 @@ struct Case {
   std::vector<Layout> layouts = {Layout::dense};
   bool exact = false;                  // outputs equal `ref` (in the same dtype) bit for bit
   bool bench = false;                  // a benchmark shape: timed, and checked too where plain loops end in reasonable time
+  bool large = false;                  // a benchmark shape of a GPU, for which a CPU would take seconds a call; never checked by plain loops
 };
 
 // A case with its argument type erased; what the harness works on.
@@ -80,11 +81,13 @@ struct ErasedCase {
   double flops, bytes_per_item, other_bytes, roundings;
   std::vector<DType> dtypes;
   std::vector<Layout> layouts;
-  bool exact, bench;
+  bool exact, bench, large;
   std::function<Verdict(int row, const std::vector<View>&)> allowed;
   std::function<void(Queue&, int row, const std::vector<View>&)> run;
   // Plain loops would take seconds (matmul 2048^3): other cases of the family check what this one times.
-  bool only_timed() const { return bench && (flops > 2e8 || bytes_per_item > 3e6); }
+  bool only_timed() const { return large || (bench && (flops > 2e8 || bytes_per_item > 3e6)); }
+  // May it be timed on such a device?
+  bool timed_on(DeviceKind d) const { return d == DeviceKind::cuda ? bench || large : bench && !large; }
 };
 
 struct Spec {
@@ -99,7 +102,7 @@ Spec make_spec(const Family<Args>& family, std::vector<Case<Args>> cases) {
   s.family = &family;
   s.rows = family.variants();
   for (auto& c : cases) {
-    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, {}, {}};
+    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, c.large, {}, {}};
     e.allowed = [&family, bind = c.bind](int row, const std::vector<View>& v) { return family.rows()[row].allowed(bind(v)); };
     e.run = [&family, bind = c.bind](Queue& q, int row, const std::vector<View>& v) { family.run_row(q, family.rows()[row], bind(v)); };
     s.cases.push_back(std::move(e));

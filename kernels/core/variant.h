@@ -7,6 +7,7 @@
 
 #include "kernels/core/error.h"
 #include "kernels/core/queue.h"
+#include "kernels/core/scope.h"
 
 namespace graft {
 
@@ -197,6 +198,7 @@ class Family : public FamilyBase {
 
   void run(Queue& q, const Args& a) const { run_row(q, select(q, a), a); }
   void run_row(Queue& q, const Row<Args>& r, const Args& a) const {
+    const KernelScope scope(name(), r.name);
     if (r.scratch) q.scratch(r.scratch(a, q.threads()));
     r.run(q, a);
     if (auto* l = run_listener()) l->ran(name(), r.name);

@@ -9,7 +9,7 @@
 #include "kernels/core/loops.h"
 #include "kernels/elementwise/functions.h"
 #include "kernels/elementwise/rows.h"
-#include "kernels/simd/math-inl.h"
+#include "kernels/simd/activations-inl.h"
 
 #ifndef GRAFT_ELEMENTWISE_SIMD_RUN
 #define GRAFT_ELEMENTWISE_SIMD_RUN
@@ -55,12 +55,12 @@ HWY_INLINE F32Vec vector_op(F32 d, F32Vec a, F32Vec b, F32Vec c, F32Vec s0, F32V
   else if constexpr (op == E::tanh) return tanh_f32(d, a);
   else if constexpr (op == E::sigmoid) return sigmoid_f32(d, a);
   else if constexpr (op == E::erf) return erf_f32(d, a);
-  else if constexpr (op == E::relu) return hn::IfThenElse(hn::Lt(a, zero), zero, a);
-  else if constexpr (op == E::gelu) return hn::Mul(hn::Mul(half, a), hn::Add(one, erf_f32(d, hn::Mul(a, hn::Set(d, static_cast<float>(kSqrtHalf))))));
+  else if constexpr (op == E::relu) return relu_f32(d, a);
+  else if constexpr (op == E::gelu) return gelu_f32(d, a);
   else if constexpr (op == E::gelu_tanh) {
     const auto cube = hn::Mul(hn::Mul(a, a), hn::Mul(a, hn::Set(d, 0.044715f)));
     return hn::Mul(hn::Mul(half, a), hn::Add(one, tanh_f32(d, hn::Mul(hn::Set(d, static_cast<float>(kSqrt2OverPi)), hn::Add(a, cube)))));
-  } else if constexpr (op == E::silu) return hn::Div(a, hn::Add(one, exp_f32(d, hn::Neg(a))));
+  } else if constexpr (op == E::silu) return silu_f32(d, a);
   else if constexpr (op == E::leaky_relu) return hn::IfThenElse(hn::Gt(a, zero), a, hn::Mul(s0, a));
   else if constexpr (op == E::scale) return hn::Add(hn::Mul(s0, a), s1);
   else if constexpr (op == E::clamp) return hn::IfThenElse(hn::Lt(a, s0), s0, hn::IfThenElse(hn::Gt(a, s1), s1, a));
@@ -72,21 +72,16 @@ HWY_INLINE F32Vec vector_op(F32 d, F32Vec a, F32Vec b, F32Vec c, F32Vec s0, F32V
   else if constexpr (op == E::max) return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
   else if constexpr (op == E::min) return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b);
   else if constexpr (op == E::axpby) return hn::Add(hn::Mul(s0, a), hn::Mul(s1, b));
-  else if constexpr (op == E::relu_grad) return hn::IfThenElse(hn::IsNaN(b), b, hn::IfThenElseZero(hn::Gt(b, zero), a));
-  else if constexpr (op == E::gelu_grad) {
-    const auto phi = hn::Mul(half, hn::Add(one, erf_f32(d, hn::Mul(b, hn::Set(d, static_cast<float>(kSqrtHalf))))));
-    const auto density = hn::Mul(hn::Set(d, static_cast<float>(kInvSqrt2Pi)), exp_f32(d, hn::Mul(hn::Mul(hn::Neg(half), b), b)));
-    return hn::Mul(a, hn::MulAdd(b, density, phi));
-  } else if constexpr (op == E::gelu_tanh_grad) {
+  else if constexpr (op == E::relu_grad) return relu_grad_f32(d, a, b);
+  else if constexpr (op == E::gelu_grad) return gelu_grad_f32(d, a, b);
+  else if constexpr (op == E::gelu_tanh_grad) {
     const auto bb = hn::Mul(b, b);
     const auto k = hn::Set(d, static_cast<float>(kSqrt2OverPi));
     const auto t = tanh_f32(d, hn::Mul(k, hn::MulAdd(hn::Mul(bb, b), hn::Set(d, 0.044715f), b)));
     const auto slope = hn::Mul(hn::NegMulAdd(t, t, one), hn::Mul(k, hn::MulAdd(bb, hn::Set(d, 3 * 0.044715f), one)));
     return hn::Mul(a, hn::Mul(half, hn::Add(hn::Add(one, t), hn::Mul(b, slope))));
-  } else if constexpr (op == E::silu_grad) {
-    const auto s = sigmoid_f32(d, b);
-    return hn::Mul(a, hn::Mul(s, hn::MulAdd(b, hn::Sub(one, s), one)));
-  } else if constexpr (op == E::tanh_grad) return hn::Mul(a, hn::Sub(one, hn::Mul(b, b)));
+  } else if constexpr (op == E::silu_grad) return silu_grad_f32(d, a, b);
+  else if constexpr (op == E::tanh_grad) return hn::Mul(a, hn::Sub(one, hn::Mul(b, b)));
   else if constexpr (op == E::sigmoid_grad) return hn::Mul(a, hn::Mul(b, hn::Sub(one, b)));
   else if constexpr (op == E::leaky_relu_grad) return hn::IfThenElse(hn::Gt(b, zero), a, hn::Mul(a, s0));
   else {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/core/activations.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace graft {
@@ -27,8 +28,6 @@ constexpr bool takes_integers(E op) {
 }
 
 template <class A>
-constexpr A sigmoid_of(A x) { return 1 / (1 + std::exp(-x)); }
-template <class A>
 constexpr A softplus_of(A x) { return (x > 0 ? x : A(0)) + std::log1p(std::exp(-std::abs(x))); }
 // Python's remainder: the sign of the divisor.
 template <class A>
@@ -47,7 +46,7 @@ constexpr A floor_div_of(A a, A b) {
   const A f = std::floor(q);
   return q - f > A(0.5) ? f + 1 : f;
 }
-inline constexpr double kSqrtHalf = 0.70710678118654752440, kInvSqrt2Pi = 0.39894228040143267794, kSqrt2OverPi = 0.79788456080286535588;
+inline constexpr double kSqrt2OverPi = 0.79788456080286535588;
 
 template <E op, class A>
 constexpr A float_op(A a, A b, A c, A s0, A s1) {
@@ -70,10 +69,10 @@ constexpr A float_op(A a, A b, A c, A s0, A s1) {
   else if constexpr (op == E::floor) return std::floor(a);
   else if constexpr (op == E::ceil) return std::ceil(a);
   else if constexpr (op == E::round) return std::nearbyint(a);
-  else if constexpr (op == E::relu) return a < 0 ? A(0) : a;
-  else if constexpr (op == E::gelu) return A(0.5) * a * (1 + std::erf(a * A(kSqrtHalf)));
+  else if constexpr (op == E::relu) return relu_of(a);
+  else if constexpr (op == E::gelu) return gelu_of(a);
   else if constexpr (op == E::gelu_tanh) return A(0.5) * a * (1 + std::tanh(A(kSqrt2OverPi) * (a + A(0.044715) * a * a * a)));
-  else if constexpr (op == E::silu) return a / (1 + std::exp(-a));
+  else if constexpr (op == E::silu) return silu_of(a);
   else if constexpr (op == E::softplus) return softplus_of(a);
   else if constexpr (op == E::elu) return a > 0 ? a : s0 * std::expm1(a);
   else if constexpr (op == E::leaky_relu) return a > 0 ? a : s0 * a;
@@ -106,16 +105,13 @@ constexpr A float_op(A a, A b, A c, A s0, A s1) {
   else if constexpr (op == E::logical_or) return a != 0 || b != 0;
   else if constexpr (op == E::logical_xor) return (a != 0) != (b != 0);
   else if constexpr (op == E::axpby) return s0 * a + s1 * b;
-  else if constexpr (op == E::relu_grad) return b > 0 ? a : b != b ? b : A(0);
-  else if constexpr (op == E::gelu_grad)
-    return a * (A(0.5) * (1 + std::erf(b * A(kSqrtHalf))) + b * A(kInvSqrt2Pi) * std::exp(A(-0.5) * b * b));
+  else if constexpr (op == E::relu_grad) return relu_grad_of(a, b);
+  else if constexpr (op == E::gelu_grad) return gelu_grad_of(a, b);
   else if constexpr (op == E::gelu_tanh_grad) {
     const A t = std::tanh(A(kSqrt2OverPi) * (b + A(0.044715) * b * b * b));
     return a * (A(0.5) * (1 + t) + A(0.5) * b * (1 - t * t) * A(kSqrt2OverPi) * (1 + A(3 * 0.044715) * b * b));
-  } else if constexpr (op == E::silu_grad) {
-    const A s = sigmoid_of(b);
-    return a * (s * (1 + b * (1 - s)));
-  } else if constexpr (op == E::tanh_grad) return a * (1 - b * b);
+  } else if constexpr (op == E::silu_grad) return silu_grad_of(a, b);
+  else if constexpr (op == E::tanh_grad) return a * (1 - b * b);
   else if constexpr (op == E::sigmoid_grad) return a * (b * (1 - b));
   else if constexpr (op == E::softplus_grad) return a * sigmoid_of(b);
   else if constexpr (op == E::elu_grad) return b > 0 ? a : a * s0 * std::exp(b);

@@ -3,7 +3,7 @@
 #include <bit>
 
 #include "kernels/embed/rows.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/fault.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
@@ -17,11 +17,15 @@ __global__ void clear_rows(View dtable) {
 }
 // dout: [n, dim]
 template <class T>
-__global__ void add_rows(EmbedGradArgs a) {
+__global__ void add_rows(EmbedGradArgs a, FaultSink faults) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (i >= a.ids.shape[0]) return;
   const std::int64_t id = a.ids.as<const std::int64_t>()[i * a.ids.stride[0]];
-  if (id < 0 || id >= a.dtable.shape[0] || id == a.padding_index) return;
+  if (!index_inside(id, a.dtable.shape[0])) {
+    if (threadIdx.x == 0) report_fault(faults, i, id, a.dtable.shape[0]);
+    return;
+  }
+  if (id == a.padding_index) return;
   for (std::int64_t j = threadIdx.x; j < a.dtable.shape[1]; j += blockDim.x)
     atomicAdd(a.dtable.as<T>() + id * a.dtable.stride[0] + j * a.dtable.stride[1], a.dout.as<const T>()[i * a.dout.stride[0] + j * a.dout.stride[1]]);
 }
@@ -31,7 +35,7 @@ void add_atomic(Queue& q, const EmbedGradArgs& a) {
   const std::int64_t dim = a.dtable.shape[1];
   const unsigned x = dim >= 256 ? 256 : std::bit_ceil(static_cast<unsigned>(dim));
   launch(q, clear_rows<T>, blocks_for(a.dtable.shape[0], 256 / x, 0x7fffffff), dim3(x, 256 / x), 0, a.dtable);
-  if (a.ids.shape[0]) launch(q, add_rows<T>, blocks_for(a.ids.shape[0], 256 / x, 0x7fffffff), dim3(x, 256 / x), 0, a);
+  if (a.ids.shape[0]) launch(q, add_rows<T>, blocks_for(a.ids.shape[0], 256 / x, 0x7fffffff), dim3(x, 256 / x), 0, a, q.fault(FaultKind::id));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // embed: out[i, :] = table[ids[i], :]. The gradient adds rows in the order of i, whatever the threads: deterministic without atomics.
-// Ids are checked by the engine; a kernel reads nothing for an id outside of the table: NaN (0 for integers), and no gradient.
+// A kernel reads nothing for an id outside of the table: NaN (0 for integers), and no gradient. On the host the engine checks before; a device row reports
+// it to the queue's fault word.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"

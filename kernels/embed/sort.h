@@ -4,7 +4,7 @@
 #pragma once
 #include "kernels/embed/embed.h"
 #include "kernels/embed/positions.h"
-#include "kernels/simt/simt.h"
+#include "kernels/simt/fault.h"
 
 namespace graft::GRAFT_SIMT {
 namespace positions {
@@ -12,13 +12,15 @@ namespace positions {
 inline constexpr int kThreads = 256, kWarps = kThreads / 32, kRounds = kSortChunk / kThreads;
 static_assert(kThreads == kSortDigits, "a thread per digit");
 
-// ids: [n]; those of no row, and the padding row's, get the key vocab and end behind all others
+// ids: [n]; those of no row (which are reported), and the padding row's, get the key vocab and end behind all others
 template <class Ids>
-__global__ void make_keys(Ids ids, std::int64_t vocab, std::int64_t padding, std::int32_t* keys, std::int32_t* order) {
+__global__ void make_keys(Ids ids, std::int64_t vocab, std::int64_t padding, std::int32_t* keys, std::int32_t* order, FaultSink faults) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= ids.shape[0]) return;
   const std::int64_t id = ids.template as<const std::int64_t>()[i * ids.stride[0]];
-  keys[i] = static_cast<std::int32_t>(id >= 0 && id < vocab && id != padding ? id : vocab);
+  const bool inside = index_inside(id, vocab);
+  if (!inside) report_fault(faults, i, id, vocab);
+  keys[i] = static_cast<std::int32_t>(inside && id != padding ? id : vocab);
   order[i] = static_cast<std::int32_t>(i);
 }
 
@@ -134,7 +136,8 @@ inline Sorted sort(Queue& q, const EmbedGradArgs& a) {
   const std::int64_t n = a.ids.shape[0], vocab = a.dtable.shape[0];
   SortedPositions s(q.scratch(SortedPositions(nullptr, n, vocab).bytes), n, vocab);
   if (n > 0) {
-    launch(q, make_keys<View>, blocks_for(n, 256, 0x7fffffff), 256, 0, a.ids, vocab, a.padding_index, s.keys[0], s.order[0]);
+    launch(q, make_keys<View>, blocks_for(n, 256, 0x7fffffff), 256, 0, a.ids, vocab, a.padding_index, s.keys[0], s.order[0],
+           q.fault(FaultKind::id));
     pass<0>(q, s, n);
     if (vocab >> 8) pass<8>(q, s, n);
     if (vocab >> 16) pass<16>(q, s, n);

@@ -1,19 +1,15 @@
 // cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and the running sum
 // rescaled once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write.
 // Limits: rows dense, on 16-byte boundaries, a whole number of pieces; at least 1024 classes.
-#include "kernels/loss/device.h"
+#include "kernels/loss/lines.h"
 #include "kernels/loss/rows.h"
-#include "kernels/simt/pieces.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 using namespace cross;
 
 template <class T>
-using Line = Piece<T, 16 / sizeof(T)>;
-
-template <class T>
-__global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
+__global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a, FaultSink faults) {
   using A = Accum<T>;
   constexpr int V = 16 / sizeof(T);
   GRAFT_SHARED(Running<A>, warps, [32]);
@@ -21,20 +17,14 @@ __global__ void __launch_bounds__(512) pieces(CrossEntropyArgs a) {
   A* l = lines;
   const std::int64_t r = blockIdx.x;
   const Row<const T> x = row<const T>(a.logits, r);
+  const A hit = hit_of(a, r, x);
   Running<A> v{-INFINITY, 0};
   for (std::int64_t c = std::int64_t{threadIdx.x} * V; c < x.n; c += std::int64_t{blockDim.x} * V) {
     const auto p = *reinterpret_cast<const Line<T>*>(x.data + c);
-    A top = v.top;
-    for (int k = 0; k < V; ++k) top = max_or_nan(top, static_cast<A>(p.v[k]));
-    A sum = v.top == top ? v.sum : v.sum * std::exp(v.top - top);
-    for (int k = 0; k < V; ++k) {
-      const A e = static_cast<A>(p.v[k]);
-      sum += e == top ? A(1) : std::exp(e - top);  // not exp(-inf - -inf), as in join
-    }
-    v = {top, sum};
+    v = join_piece<T>(v, p);
   }
   v = join_block(v, warps);
-  finish<T>(a, r, x, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
+  finish<T>(a, faults, r, x, hit, v.top, v.sum, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); });
 }
 
 template <class T>
@@ -58,7 +48,7 @@ __global__ void __launch_bounds__(512) grad_pieces(CrossEntropyGradArgs a) {
 
 void cross_entropy_pieces(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a); });
+  visit_float(a.logits.dtype, [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_pieces(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -17,4 +17,11 @@ void cross_entropy_grad_ref(Queue&, const CrossEntropyGradArgs& a) {
   });
 }
 
+void cross_entropy_fused_ref(Queue&, const CrossEntropyFusedArgs& a) {
+  visit_float(a.logits.dtype, [&]<class T>() {
+    if (a.loss.dtype == DType::f64) cross_entropy_fused_walk<T, double, double>(a, 0, a.logits.shape[0]);
+    else cross_entropy_fused_walk<T, float, double>(a, 0, a.logits.shape[0]);
+  });
+}
+
 }  // namespace graft

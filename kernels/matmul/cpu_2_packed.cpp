@@ -10,7 +10,6 @@
 #include <hwy/highway.h>
 
 #include <cstring>
-#include <vector>
 
 #include "kernels/matmul/packing.h"
 #include "kernels/matmul/plain.h"
@@ -37,17 +36,24 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
   }
 }
 
-// Steps [begin, end) of whole groups whose lines lie side by side in memory: a row of the source is read in one run and dealt out to the panels, so that
-// the source is walked as a stream. One panel at a time would touch a new page per row and wait for its translation.
+// Steps [begin, end) of whole groups whose lines lie side by side in memory. Of kPackSteps rows of the source a run of two lines or more is dealt out to its
+// panels, then the next run: its pages are translated and its lines asked for. All panels of a row at once would write to as many pages as there are panels
+// (7 to 13 % of 512^3 to 512x768x3072 on Zen 4), all steps of a panel at once would read from as many as there are steps.
 template <std::int64_t W, class T>
 void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t begin, std::int64_t end, T* HWY_RESTRICT dst, std::int64_t panel) {
   constexpr std::int64_t kLine = 64 / sizeof(T), kAhead = 8;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const T* from = src + i * along;
-    const T* ahead = src + std::min(i + kAhead, end - 1) * along;
-    for (std::int64_t p = 0; p < panels; ++p) {
-      for (std::int64_t l = 0; l < W; l += kLine) hwy::Prefetch(ahead + p * W + l);
-      std::memcpy(dst + p * panel + i * W, from + p * W, W * sizeof(T));
+  constexpr std::int64_t kRun = W < 16 ? 8 : std::max<std::int64_t>(1, 128 / static_cast<std::int64_t>(W * sizeof(T)));  // narrow panels are those of A
+  for (std::int64_t i0 = begin; i0 < end; i0 += kPackSteps) {
+    const std::int64_t i1 = std::min(i0 + kPackSteps, end);
+    for (std::int64_t p0 = 0; p0 < panels; p0 += kRun) {
+      const std::int64_t run = std::min(kRun, panels - p0);
+      const std::int64_t ahead = run < panels ? run * W : kAhead * along;  // the next run, or a later row where there is one run only
+      T* to = dst + p0 * panel + i0 * W;
+      const T* from = src + i0 * along + p0 * W;
+      for (std::int64_t i = i0; i < i1; ++i, to += W, from += along) {
+        for (std::int64_t l = 0; l < run * W; l += kLine) hwy::Prefetch(from + ahead + l);
+        for (std::int64_t p = 0; p < run; ++p) std::memcpy(to + p * panel, from + p * W, W * sizeof(T));
+      }
     }
   }
 }
@@ -62,7 +68,7 @@ struct Packing {
 
   bool by_steps() const { return std::is_same_v<From, T> && line == 1; }
   std::int64_t grain() const {
-    return std::max<std::int64_t>(1, by_steps() ? kPackElements / lines : kPackElements / (W * std::max<std::int64_t>(k, 1))) * (by_steps() ? 1 : W);
+    return by_steps() ? std::max(kPackSteps, kPackElements / lines) : std::max<std::int64_t>(1, kPackElements / (W * std::max<std::int64_t>(k, 1))) * W;
   }
   std::int64_t tasks() const { return ((by_steps() ? k : lines) + grain() - 1) / grain(); }
   void task(std::int64_t t) const { run(t * grain(), std::min(by_steps() ? k : lines, (t + 1) * grain())); }
@@ -87,6 +93,7 @@ struct PackedProduct {
   const MatmulArgs& a;
   const PackPlan p;
   T *packed_a, *packed_b, *sums;
+  std::int64_t* held;  // per slot: the block of A that it holds
 
   // One tile of C at (i, j): rows x columns of it exist.
   template <int R>
@@ -165,7 +172,6 @@ struct PackedProduct {
     constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>()), kBlockTiles = kRowBlock / kTileRows;
     // an even number of blocks of nearly the same number of tiles
     const std::int64_t tiles = (p.m + kTileRows - 1) / kTileRows, blocks = std::min(tiles, 2 * ((tiles + 2 * kBlockTiles - 1) / (2 * kBlockTiles)));
-    std::vector<std::int64_t> held(static_cast<std::size_t>(slots));
     for (std::int64_t j0 = 0; j0 < p.n; j0 += kPanelColumns) {
       const std::int64_t n = std::min(kPanelColumns, p.n - j0), panels = (n + kColumns - 1) / kColumns;
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {
@@ -173,12 +179,12 @@ struct PackedProduct {
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
         const Packing<From, T, kColumns> pack_b{y + l0 * a.b.stride[1] + j0 * a.b.stride[2], a.b.stride[2], a.b.stride[1], n, depth, p.lead, packed_b};
         parallel_ranges(pool, pack_b.tasks(), 1, [&](std::int64_t t, std::int64_t) { pack_b.task(t); });
-        std::fill(held.begin(), held.end(), -1);
+        std::fill(held, held + slots, -1);
         pool.run(blocks * panels, [&](std::int64_t t, int worker) {
           const std::int64_t block = t / panels, j = t % panels * kColumns, slot = worker % slots;
           const std::int64_t begin = tiles * block / blocks * kTileRows, end = std::min(p.m, tiles * (block + 1) / blocks * kTileRows);
           T* own = packed_a + slot * static_cast<std::int64_t>(p.a_elements);
-          if (std::int64_t& mine = held[static_cast<std::size_t>(slot)]; mine != block) {
+          if (std::int64_t& mine = held[slot]; mine != block) {
             mine = block;
             Packing<From, T, kTileRows>{x + begin * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], end - begin, depth, p.lead, own}.all();
           }
@@ -202,8 +208,9 @@ void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::
     using T = Accum<From>;
     const PackPlan p = pack_plan(a);
     const std::size_t a_elements = p.a_elements * static_cast<std::size_t>(slots);
-    T* base = reinterpret_cast<T*>(scratch);
-    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr};
+    T* base = reinterpret_cast<T*>(scratch + held_bytes(slots));
+    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr,
+                                         reinterpret_cast<std::int64_t*>(scratch)};
     product.run(pool, batch, slots);
   });
 }
@@ -219,7 +226,7 @@ namespace {
 std::size_t one_product(const MatmulArgs& a, std::int64_t slots) {
   const PackPlan p = pack_plan(a);
   const std::size_t bytes = (p.a_elements * static_cast<std::size_t>(slots) + p.b_elements + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
-  return (bytes + 63) / 64 * 64;
+  return held_bytes(slots) + (bytes + 63) / 64 * 64;
 }
 }  // namespace
 

@@ -9,7 +9,7 @@
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 512, kRowBlock = 96, kPackElements = 16 * 1024;
+inline constexpr std::int64_t kDepth = 512, kRowBlock = 96, kPackElements = 16 * 1024, kPackSteps = 32;
 inline constexpr std::int64_t kPanelColumns = 4096;  // of B, packed at once
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // padding that any target may want
 
@@ -30,6 +30,8 @@ inline PackPlan pack_plan(const MatmulArgs& a) {
   p.sum_elements = half && p.k > p.depth ? static_cast<std::size_t>(p.m * p.n) : 0;
   return p;
 }
+// Scratch begins with a number per thread: which block of A it has packed.
+inline std::size_t held_bytes(std::int64_t slots) { return static_cast<std::size_t>(round_up(slots * 8, 64)); }
 // Small products of a batch run side by side, each on one thread; large ones share all threads.
 inline bool batch_in_parallel(const MatmulArgs& a) {
   return a.c.shape[0] > 1 && a.c.shape[1] * a.c.shape[2] * a.a.shape[2] < 8 * 1000 * 1000;

@@ -117,6 +117,12 @@ std::vector<Spec> matmul_specs() {
     for (int t = 0; t < 4; ++t) {
       cases.push_back(make({.batch = 1, .m = m, .n = n, .k = k, .ta = t / 2 == 1, .tb = t % 2 == 1, .dtypes = {DType::f32}, .bench = true}));
     }
+  for (const std::int64_t n : {4096, 8192}) {
+    cases.push_back(make({.batch = 1, .m = n, .n = n, .k = n, .dtypes = {DType::bf16}}));
+    cases.back().large = true;
+    cases.push_back(make({.batch = 1, .m = n, .n = n, .k = n, .tb = true, .dtypes = {DType::bf16}}));
+    cases.back().large = true;
+  }
   return {make_spec(matmul_family(), std::move(cases))};
 }
 

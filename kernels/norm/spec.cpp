@@ -12,7 +12,7 @@ struct Shape {
   bool affine = true, rms = false, training = true;
   Fill fill = Fill::normal;
   std::vector<Layout> layouts = {Layout::dense};
-  bool bench = false;
+  bool bench = false, large = false;
   std::string name() const {
     std::string t = std::to_string(n) + "x" + std::to_string(c) + (s > 1 ? "x" + std::to_string(s) : "");
     if (groups != 1) t += "_g" + std::to_string(groups);
@@ -34,12 +34,14 @@ void add(std::vector<Case<Args>>& cases, Case<Args> c, const std::vector<std::si
   c.roundings = roundings;
   c.layouts = s.layouts;
   c.bench = s.bench;
-  c.dtypes = s.bench ? std::vector{DType::f32} : std::vector{DType::f32, DType::f64};
+  c.large = s.large;
+  c.dtypes = s.bench || s.large ? std::vector{DType::f32} : std::vector{DType::f32, DType::f64};
   cases.push_back(c);
   if (s.bench || s.fill == Fill::large_offset) return;  // 16-bit floats cannot hold 1000 and a spread
   for (std::size_t k : stats) c.operands[k].dtype = DType::f32;
   c.shape += "_16bit";
-  c.dtypes = {DType::bf16, DType::f16};
+  c.dtypes = {DType::bf16};
+  if (!s.large) c.dtypes.push_back(DType::f16);
   cases.push_back(c);
 }
 // Two sums over n elements and the handful of operations that make a result of them; three sums in the gradients.
@@ -57,7 +59,8 @@ std::vector<Spec> norm_specs() {
                                            // rows of the device rungs: by a warp and by a block in registers, with a tail of pieces and without, several blocks of rows
                                            {.n = 150, .c = 40, .s = 1}, {.n = 12, .c = 264, .s = 1}, {.n = 6, .c = 1040, .s = 1}, {.n = 1, .c = 4104, .s = 1, .rms = true},
                                            {.n = 2, .c = 2500, .s = 1}, {.n = 2, .c = 1300, .s = 1, .fill = Fill::large_offset},
-                                           {.n = 2, .c = 64, .s = 1, .fill = Fill::large_offset}, {.n = 4096, .c = 1024, .s = 1, .bench = true}}) {
+                                           {.n = 2, .c = 64, .s = 1, .fill = Fill::large_offset}, {.n = 4096, .c = 1024, .s = 1, .bench = true},
+                                           {.n = 8192, .c = 1024, .s = 1, .large = true}, {.n = 8192, .c = 8192, .s = 1, .large = true}}) {
     Case<RowNormArgs> f;
     f.operands = {{.name = "x", .shape = {s.n, s.c}, .fill = s.fill}, {.name = "weight", .shape = {s.c}}, {.name = "bias", .shape = {s.c}},
                   {.name = "y", .role = Role::out, .shape = {s.n, s.c}}, {.name = "mean", .role = s.rms ? Role::in : Role::out, .shape = {s.n}},

@@ -6,17 +6,14 @@
 
 namespace graft {
 
-// What does not depend on the element, computed once in double.
+// What does not depend on the element. By value it is computed once, on the host; from device memory by every thread, by the same conversions.
 template <class A>
 struct OptimStep {
   A lr, decay, keep_weight, scale, momentum, one_minus_dampening, beta1, beta2, one_minus_beta1, one_minus_beta2, eps, step_size, bias2_sqrt;
-  bool first, use_momentum, nesterov, amsgrad, centered;
+  bool first, use_momentum, maximize, nesterov, amsgrad, centered;
 
-  explicit OptimStep(const OptimArgs& a)
-      : lr(static_cast<A>(a.kind == OptimKind::adagrad ? a.lr / (1 + static_cast<double>(a.step - 1) * a.lr_decay) : a.lr)),
-        decay(static_cast<A>(a.weight_decay)),
-        keep_weight(static_cast<A>(1 - a.lr * a.weight_decay)),
-        scale(static_cast<A>(a.maximize ? -a.grad_scale : a.grad_scale)),
+  explicit OptimStep(const OptimRule& a)
+      : decay(static_cast<A>(a.weight_decay)),
         momentum(static_cast<A>(a.momentum)),
         one_minus_dampening(static_cast<A>(1 - a.dampening)),
         beta1(static_cast<A>(a.beta1)),
@@ -24,16 +21,25 @@ struct OptimStep {
         one_minus_beta1(static_cast<A>(1 - a.beta1)),
         one_minus_beta2(static_cast<A>(1 - a.beta2)),
         eps(static_cast<A>(a.eps)),
-        step_size(static_cast<A>(a.lr / (1 - std::pow(a.beta1, static_cast<double>(a.step))))),
-        bias2_sqrt(static_cast<A>(std::sqrt(1 - std::pow(a.beta2, static_cast<double>(a.step))))),
-        first(a.step == 1),
         use_momentum(a.momentum != 0),
+        maximize(a.maximize),
         nesterov(a.nesterov),
         amsgrad(a.amsgrad),
-        centered(a.centered) {}
+        centered(a.centered) {
+    set(optim_scalars(a).data());
+  }
+  // s: [kOptimScalars]
+  constexpr void set(const double* s) {
+    lr = static_cast<A>(s[kLr]);
+    keep_weight = static_cast<A>(s[kKeepWeight]);
+    scale = static_cast<A>(maximize ? -s[kGradScale] : s[kGradScale]);
+    step_size = static_cast<A>(s[kStepSize]);
+    bias2_sqrt = static_cast<A>(s[kBias2Sqrt]);
+    first = s[kFirstStep] != 0;
+  }
 };
 
-// p: weight; g: gradient; m, v, v2: state, see OptimArgs.
+// p: weight; g: gradient; m, v, v2: state, see OptimTensors.
 template <OptimKind kind, class A>
 constexpr void optim_update(const OptimStep<A>& s, A& p, A g, A& m, A& v, A& v2) {
   g *= s.scale;
@@ -105,7 +111,7 @@ constexpr void optim_store(const View& v, std::int64_t i, A x) {
 
 // element i: any mixture of dtypes
 template <OptimKind kind, class A>
-constexpr void optim_one(const OptimArgs& a, const OptimStep<A>& s, std::int64_t i) {
+constexpr void optim_one(const OptimTensors& a, const OptimStep<A>& s, std::int64_t i) {
   const View& weight = a.master.data ? a.master : a.param;
   A p = optim_load<A>(weight, i), m = a.m.data ? optim_load<A>(a.m, i) : A(0), v = a.v.data ? optim_load<A>(a.v, i) : A(0);
   A v2 = a.v2.data ? optim_load<A>(a.v2, i) : A(0);
@@ -118,11 +124,19 @@ constexpr void optim_one(const OptimArgs& a, const OptimStep<A>& s, std::int64_t
 }
 // elements [begin, end)
 template <class A>
-void optim_walk(const OptimArgs& a, std::int64_t begin, std::int64_t end) {
-  const OptimStep<A> s(a);
-  visit_optim(a.kind, [&]<OptimKind kind>() {
-    for (std::int64_t i = begin; i < end; ++i) optim_one<kind, A>(a, s, i);
+void optim_walk(OptimKind kind, const OptimTensors& a, const OptimStep<A>& s, std::int64_t begin, std::int64_t end) {
+  visit_optim(kind, [&]<OptimKind k>() {
+    for (std::int64_t i = begin; i < end; ++i) optim_one<k, A>(a, s, i);
   });
+}
+
+// The dtype of the weights that are updated decides the arithmetic.
+inline DType optim_dtype(const OptimTensors& a) { return a.master.data ? a.master.dtype : a.param.dtype; }
+template <class A>
+OptimStep<A> host_step(const OptimMultiArgs& a) {  // of a queue whose memory is the host's
+  OptimStep<A> s(a);
+  if (a.scalars.data) s.set(a.scalars.as<const double>());
+  return s;
 }
 
 }  // namespace graft

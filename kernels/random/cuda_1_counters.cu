@@ -17,7 +17,7 @@ __global__ void draw_counter(RandomArgs a, std::int64_t n) {
   const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (4 * c >= n) return;
   double drawn[4];
-  random_four(a, philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(c)), drawn);
+  random_four(a, Counters(a).here()[c], drawn);
   T* out = a.out.as<T>() + 4 * c;
   if (aligned && 4 * c + 4 <= n) {
     Four<T> four;
@@ -34,7 +34,7 @@ template <class T, bool aligned>
 __global__ void drop_counter(DropoutArgs a, std::int64_t n, std::uint32_t keep_from, Accum<T> scale) {
   const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (4 * c >= n) return;
-  const auto w = philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(c));
+  const auto w = Counters(a).here()[c];
   const auto one = [&](T x, std::uint32_t word) { return a.p < 1 && word >= keep_from ? static_cast<T>(static_cast<Accum<T>>(x) * scale) : T(0); };
   const T* x = a.x.as<const T>() + 4 * c;
   T* y = a.y.as<T>() + 4 * c;

@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/core/counters.h"
 #include "kernels/random/box_muller.h"
 #include "kernels/random/random.h"
 
@@ -54,24 +54,20 @@ constexpr T random_store(double v) {
 // elements [begin, end)
 template <class T>
 constexpr void random_walk(const RandomArgs& a, std::int64_t begin, std::int64_t end) {
+  const Counters counters = Counters(a).here();
   for (std::int64_t i = begin; i < end; ++i) {
-    const auto w = philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(i / 4));
+    const auto w = counters[i / 4];
     a.out.as<T>()[i] = random_store<T>(random_value(a, w, static_cast<int>(i % 4)));
   }
-}
-
-// Kept where the 32-bit word is at least p * 2^32.
-constexpr std::uint32_t dropout_threshold(double p) {
-  const double t = std::ceil(p * 0x1p32);
-  return t >= 0x1p32 ? 0xffffffffu : static_cast<std::uint32_t>(t);
 }
 
 template <class T, class A>
 constexpr void dropout_walk(const DropoutArgs& a, std::int64_t begin, std::int64_t end) {
   const std::uint32_t threshold = dropout_threshold(a.p);
   const A scale = static_cast<A>(1 / (1 - a.p));
+  const Counters counters = Counters(a).here();
   for (std::int64_t i = begin; i < end; ++i) {
-    const auto w = philox(a.seed, a.stream, a.position + static_cast<std::uint64_t>(i / 4));
+    const auto w = counters[i / 4];
     const bool keep = a.p < 1 && w[static_cast<std::size_t>(i % 4)] >= threshold;
     a.y.as<T>()[i] = keep ? static_cast<T>(static_cast<A>(a.x.as<const T>()[i]) * scale) : T(0);
   }

@@ -18,6 +18,7 @@ struct RandomArgs {
   View out;                      // dense; float, or integer / bool for integer and bernoulli
   double a = 0, b = 1;
   std::uint64_t seed = 0, stream = 0, position = 0;
+  View offset = {};              // i64 [2] on the queue's device, added to stream and position when the kernel runs; or absent
 };
 const Family<RandomArgs>& random_family();
 
@@ -27,6 +28,7 @@ struct DropoutArgs {
   View x, y;  // dense, same shape; may be the same memory
   double p = 0.5;
   std::uint64_t seed = 0, stream = 0, position = 0;
+  View offset = {};  // as RandomArgs::offset
 };
 const Family<DropoutArgs>& dropout_family();
 

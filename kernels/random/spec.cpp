@@ -4,6 +4,8 @@
 namespace graft {
 
 std::vector<Spec> random_specs() {
+  // beyond 2^32, so that a row that drops the upper half is seen
+  const Operand offset{.name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true};
   std::vector<Case<RandomArgs>> draws;
   struct Kind { RandomKind kind; const char* name; double a, b; bool integers; };
   for (const Kind& k : {Kind{RandomKind::uniform, "uniform", -2, 3, false}, Kind{RandomKind::normal, "normal", 1, 0.5, false},
@@ -18,6 +20,16 @@ std::vector<Spec> random_specs() {
       };
       c.bytes_per_item = static_cast<double>(n);
       c.exact = true;
+      if (n == 1003) {
+        auto moved = c;
+        moved.shape += "_offset";
+        moved.operands.push_back(offset);
+        moved.bind = [k](const std::vector<View>& v) {
+          return RandomArgs{k.kind, v[0], k.a, k.b, 0x123456789abcdefull, 42, 17, v[1]};
+        };
+        if (k.integers) moved.dtypes = {DType::i64};
+        draws.push_back(moved);
+      }
       if (k.integers) c.dtypes = k.kind == RandomKind::integer ? std::vector{DType::i64, DType::i32} : std::vector{DType::b8, DType::u8, DType::i64};
       draws.push_back(c);
     }
@@ -32,6 +44,12 @@ std::vector<Spec> random_specs() {
       c.bytes_per_item = 2.0 * static_cast<double>(n);
       c.roundings = 2;
       drops.push_back(c);
+      if (n == 1003) {
+        c.shape += "_offset";
+        c.operands.push_back(offset);
+        c.bind = [p](const std::vector<View>& v) { return DropoutArgs{v[0], v[1], p, 7, 3, 5, v[2]}; };
+        drops.push_back(c);
+      }
     }
   auto big = drops.back();
   big.shape = "p0.50_1048576";

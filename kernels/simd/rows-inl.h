@@ -55,28 +55,43 @@ HWY_INLINE F32Vec fold_row(F32 d, const T* x, std::int64_t n, float fill, F32Vec
   return start;
 }
 
+template <class T>
+HWY_INLINE float row_top(F32 d, const T* x, std::int64_t n) {  // a NaN wins
+  return max_lanes(d, fold_row(d, x, n, -HUGE_VALF, hn::Set(d, -HUGE_VALF), [](F32Vec v, F32Vec m) HWY_ATTR {
+    return hn::IfThenElse(hn::Or(hn::Gt(v, m), hn::IsNaN(v)), v, m);
+  }));
+}
+// sum(exp(x - top)); sink(exponentials, position, how many of them count) takes them on the way and may overwrite x.
+template <class T, class F>
+HWY_INLINE float row_sum(F32 d, const T* x, std::int64_t n, float top, F&& sink) {
+  const auto shift = hn::Set(d, top);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  F32Vec sum = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto e = exp_f32(d, hn::Sub(load_f32(d, x + i), shift));
+    sum = hn::Add(sum, e);
+    sink(e, i, lanes);
+  }
+  float s = sum_lanes(d, sum);
+  if (i < n) {  // lanes beyond the end must not count, not even as exp(-inf - -inf)
+    const auto e = exp_f32(d, hn::Sub(load_part(d, x + i, n - i, 0), shift));
+    float one[HWY_MAX_BYTES / 4];
+    hn::StoreU(e, d, one);
+    for (std::int64_t l = 0; l < n - i; ++l) s += one[l];
+    sink(e, i, n - i);
+  }
+  return s;
+}
+
 // The maximum of the row and sum(exp(x - maximum)); a NaN shows in both.
 struct RowStats {
   float top, sum;
 };
 template <class T>
 HWY_INLINE RowStats row_stats(F32 d, const T* x, std::int64_t n) {
-  const auto top = fold_row(d, x, n, -HUGE_VALF, hn::Set(d, -HUGE_VALF), [](F32Vec v, F32Vec m) HWY_ATTR {
-    return hn::IfThenElse(hn::Or(hn::Gt(v, m), hn::IsNaN(v)), v, m);
-  });
-  const float t = max_lanes(d, top);
-  const auto shift = hn::Set(d, t);
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  F32Vec sum = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) sum = hn::Add(sum, exp_f32(d, hn::Sub(load_f32(d, x + i), shift)));
-  float s = sum_lanes(d, sum);
-  if (i < n) {  // lanes beyond the end must not count, not even as exp(-inf - -inf)
-    float one[HWY_MAX_BYTES / 4];
-    hn::StoreU(exp_f32(d, hn::Sub(load_part(d, x + i, n - i, 0), shift)), d, one);
-    for (std::int64_t l = 0; l < n - i; ++l) s += one[l];
-  }
-  return {t, s};
+  const float top = row_top(d, x, n);
+  return {top, row_sum(d, x, n, top, [](F32Vec, std::int64_t, std::int64_t) HWY_ATTR {})};
 }
 
 }  // namespace graft::HWY_NAMESPACE

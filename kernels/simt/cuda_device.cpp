@@ -3,19 +3,24 @@
 #include <cuda_runtime.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
 
 #include "kernels/core/cuda_backend.h"
 #include "kernels/core/error.h"
+#include "kernels/core/host_memory.h"
+#include "kernels/core/scope.h"
 
 namespace graft {
 namespace {
 
 void check(cudaError_t e, const char* what, int index) {
   if (e == cudaSuccess) return;
-  throw Error(e == cudaErrorMemoryAllocation ? Code::memory : Code::device, "cuda:" + std::to_string(index) + ": " + what + ": " + cudaGetErrorString(e));
+  const std::string op = running();
+  throw Error(e == cudaErrorMemoryAllocation ? Code::memory : Code::device,
+              "cuda:" + std::to_string(index) + ": " + what + (op.empty() ? "" : ", seen in " + op) + ": " + cudaGetErrorString(e));
 }
 
 class CudaMemory : public DeviceMemory {
@@ -32,18 +37,74 @@ class CudaMemory : public DeviceMemory {
     return p;
   }
   void release(void* p) override { (void)cudaFree(p); }
-  void upload(void* to, const void* from, std::size_t bytes, void* stream) override { copy(to, from, bytes, cudaMemcpyHostToDevice, stream); }
-  void download(void* to, const void* from, std::size_t bytes, void* stream) override { copy(to, from, bytes, cudaMemcpyDeviceToHost, stream); }
-  void clear(void* p, std::size_t bytes, void* stream) override {
-    if (bytes) check(cudaMemsetAsync(p, 0, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
+  void* allocate_pinned(std::size_t bytes) override {
+    void* p = nullptr;
+    const cudaError_t e = cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocPortable | cudaHostAllocMapped);
+    if (e == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      return nullptr;
+    }
+    check(e, "pinned allocation", index_);
+    return p;
   }
+  void release_pinned(void* p) override { (void)cudaFreeHost(p); }
+  void upload(void* to, const void* from, std::size_t bytes, void* stream) override {
+    refuse_capture(stream, "the host writes device memory");
+    move(to, from, bytes, cudaMemcpyHostToDevice, stream);
+    if (bytes) synchronize(stream);
+  }
+  void download(void* to, const void* from, std::size_t bytes, void* stream) override {
+    refuse_capture(stream, "the host reads device memory");
+    move(to, from, bytes, cudaMemcpyDeviceToHost, stream);
+    synchronize(stream);
+  }
+  void fill(void* p, int byte, std::size_t bytes, void* stream) override {
+    if (bytes) check(cudaMemsetAsync(p, byte, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
+  }
+  void copy(void* to, const void* from, std::size_t bytes, void* stream) override { move(to, from, bytes, cudaMemcpyDeviceToDevice, stream); }
+  void upload_async(void* to, const void* pinned, std::size_t bytes, void* stream) override { move(to, pinned, bytes, cudaMemcpyHostToDevice, stream); }
   void* make_stream() override {
     cudaStream_t s = nullptr;
     check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "stream", index_);
     return s;
   }
   void end_stream(void* s) override { (void)cudaStreamDestroy(static_cast<cudaStream_t>(s)); }
-  void synchronize(void* s) override { check(cudaStreamSynchronize(static_cast<cudaStream_t>(s)), "a kernel failed (GRAFT_SYNC=1 names it)", index_); }
+  void synchronize(void* s) override {
+    refuse_capture(s, "the host waits for the device");
+    check(cudaStreamSynchronize(static_cast<cudaStream_t>(s)), "a kernel failed (GRAFT_SYNC=1 names it)", index_);
+  }
+  void* make_event() override {
+    cudaEvent_t e = nullptr;
+    check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "event", index_);
+    return e;
+  }
+  void end_event(void* e) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(e)); }
+  void record_event(void* e, void* s) override { check(cudaEventRecord(static_cast<cudaEvent_t>(e), static_cast<cudaStream_t>(s)), "event", index_); }
+  void wait_event(void* s, void* e) override { check(cudaStreamWaitEvent(static_cast<cudaStream_t>(s), static_cast<cudaEvent_t>(e), 0), "event", index_); }
+  void finish_event(void* e) override { check(cudaEventSynchronize(static_cast<cudaEvent_t>(e)), "a kernel or copy failed (GRAFT_SYNC=1 names it)", index_); }
+
+  // Relaxed: the allocator may ask for memory while a graph is captured. What it returns is the graph's until it dies.
+  void begin_capture(void* s) override { check(cudaStreamBeginCapture(static_cast<cudaStream_t>(s), cudaStreamCaptureModeRelaxed), "capture", index_); }
+  void abort_capture(void* s) noexcept override {
+    cudaGraph_t graph = nullptr;
+    (void)cudaStreamEndCapture(static_cast<cudaStream_t>(s), &graph);
+    if (graph) (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+  }
+  void* end_capture(void* s) override {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(static_cast<cudaStream_t>(s), &graph), "the capture of a graph", index_);
+    cudaGraphExec_t exec = nullptr;
+    const cudaError_t e = cudaGraphInstantiate(&exec, graph, 0);
+    (void)cudaGraphDestroy(graph);
+    check(e, "the instantiation of a graph", index_);
+    return exec;
+  }
+  void replay(void* graph, void* s) override {
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(s)), "the launch of a graph", index_);
+    if (sync_each_launch()) synchronize(s);
+  }
+  void end_graph(void* graph) noexcept override { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
   void* make_mark() override {
     cudaEvent_t e = nullptr;
@@ -67,9 +128,6 @@ class CudaMemory : public DeviceMemory {
     check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(first), static_cast<cudaEvent_t>(second)), "event", index_);
     return 1e-3 * static_cast<double>(milliseconds);
   }
-  void fill(void* p, int byte, std::size_t bytes, void* stream) override {
-    if (bytes) check(cudaMemsetAsync(p, byte, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
-  }
   DeviceFacts facts() override {
     const auto attribute = [&](cudaDeviceAttr a) {
       int v = 0;
@@ -82,15 +140,22 @@ class CudaMemory : public DeviceMemory {
   }
 
  private:
-  void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, void* stream) {
-    if (!bytes) return;
-    check(cudaMemcpyAsync(to, from, bytes, kind, static_cast<cudaStream_t>(stream)), "copy", index_);
-    synchronize(stream);
+  void move(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, void* stream) {
+    if (bytes) check(cudaMemcpyAsync(to, from, bytes, kind, static_cast<cudaStream_t>(stream)), "copy", index_);
+  }
+  void refuse_capture(void* s, const char* what) {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    if (s && cudaStreamIsCapturing(static_cast<cudaStream_t>(s), &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) refuse_in_capture(what);
   }
   int index_;
 };
 
 }  // namespace
+
+bool sync_each_launch() {
+  static const bool yes = std::getenv("GRAFT_SYNC") && *std::getenv("GRAFT_SYNC") == '1';
+  return yes;
+}
 
 std::string why_no_cuda(int index) {
   int driver = 0, runtime = 0, count = 0;

@@ -2,12 +2,13 @@
 #pragma once
 #include <cuda_runtime.h>
 
-#include <cstdlib>
 #include <source_location>
 #include <string>
 
+#include "kernels/core/cuda_backend.h"
 #include "kernels/core/error.h"
 #include "kernels/core/queue.h"
+#include "kernels/core/scope.h"
 
 // Raw bytes, because __shared__ variables may not have constructors (bf16 has one).
 #define GRAFT_SHARED(type, name, dims)                             \
@@ -29,9 +30,10 @@ struct LaunchOn {  // the queue, and the line that launches
 inline void check_launch(cudaError_t e, const std::source_location& at, dim3 grid, dim3 block, std::size_t bytes) {
   if (e == cudaSuccess) return;
   const auto text = [](dim3 d) { return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z); };
+  const std::string what = running();
   throw Error(e == cudaErrorMemoryAllocation ? Code::memory : Code::device,
               std::string("cuda: ") + at.function_name() + " at " + at.file_name() + ":" + std::to_string(at.line()) + ", grid " + text(grid) + ", block " +
-                  text(block) + ", " + std::to_string(bytes) + " bytes of shared memory: " + cudaGetErrorString(e));
+                  text(block) + ", " + std::to_string(bytes) + " bytes of shared memory" + (what.empty() ? "" : ", in " + what) + ": " + cudaGetErrorString(e));
 }
 
 template <class... P, class... A>
@@ -42,8 +44,7 @@ void launch(LaunchOn on, void (*kernel)(P...), dim3 grid, dim3 block, std::size_
                  block, dynamic_bytes);
   kernel<<<grid, block, dynamic_bytes, stream>>>(static_cast<P>(args)...);
   check_launch(cudaGetLastError(), on.at, grid, block, dynamic_bytes);
-  static const bool sync = std::getenv("GRAFT_SYNC") && *std::getenv("GRAFT_SYNC") == '1';
-  if (sync) check_launch(cudaStreamSynchronize(stream), on.at, grid, block, dynamic_bytes);
+  if (sync_each_launch() && !on.q.capturing()) check_launch(cudaStreamSynchronize(stream), on.at, grid, block, dynamic_bytes);
 }
 
 }  // namespace graft::cuda

@@ -15,6 +15,8 @@
 #include <utility>
 
 #include "kernels/core/error.h"
+#include "kernels/core/host_stream.h"
+#include "kernels/core/scope.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -625,15 +627,15 @@ std::uint32_t shared_address(const void* p, const Where& at) {
 }
 void* shared_pointer(std::uint32_t address) { return machine().shared + address; }
 
-void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at) {
-  const auto refuse = [&](const std::string& what) { throw Error(Code::usage, "kernel launched at " + text(at) + ": " + what); };
-  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64) refuse("a block of " + text(block) + " threads: 1 to 1024, z at most 64");
-  if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
-    refuse("a grid of " + text(grid) + " blocks: at least 1, at most 2147483647 x 65535 x 65535");
-  if (dynamic_bytes > kSharedLimit)
-    refuse("dynamic shared memory of " + std::to_string(dynamic_bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
-  const Geometry g{grid, block};
+namespace {
+// "; launched at kernels/x.cu:30, grid 4x1x1, block 64x1x1, in softmax(axis=1) of f32[8,1024]", or empty when nobody has said what runs.
+std::string context(const Geometry& g, const Where& at, const std::string& what) {
+  return what.empty() ? "" : "; launched at " + text(at) + ", grid " + text(g.grid) + ", block " + text(g.block) + ", in " + what;
+}
+// `what` tells the operation; asked only after a failure, because the workers in which blocks fail do not know it.
+template <class What>
+void run_blocks(Queue& q, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at, const What& what) {
+  const dim3& grid = g.grid;
   const std::int64_t blocks = std::int64_t{grid.x} * grid.y * grid.z;
   const LaneOrder order = q.lane_order();
   const auto one = [&](std::int64_t t) {
@@ -642,8 +644,28 @@ void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const 
     const uint3 index{static_cast<unsigned>(u % grid.x), static_cast<unsigned>(u / grid.x % grid.y), static_cast<unsigned>(u / grid.x / grid.y)};
     machine().run_block(index, g, dynamic_bytes, body, order, at);
   };
-  if (blocks == 1) one(0);
-  else q.pool().run(blocks, [&](std::int64_t t, int) { one(t); });
+  try {
+    if (blocks == 1) one(0);
+    else q.pool().run(blocks, [&](std::int64_t t, int) { one(t); });
+  } catch (const Error& e) {
+    throw Error(e.code(), e.what() + context(g, at, what()));
+  }
+}
+}  // namespace
+
+void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at) {
+  const Geometry g{grid, block};
+  const auto refuse = [&](const std::string& what) { throw Error(Code::usage, "kernel launched at " + text(at) + ": " + what + context(g, at, running())); };
+  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+  if (threads == 0 || threads > 1024 || block.z > 64) refuse("a block of " + text(block) + " threads: 1 to 1024, z at most 64");
+  if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    refuse("a grid of " + text(grid) + " blocks: at least 1, at most 2147483647 x 65535 x 65535");
+  if (dynamic_bytes > kSharedLimit)
+    refuse("dynamic shared memory of " + std::to_string(dynamic_bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
+  enqueue(q.stream(), [&] { run_blocks(q, g, dynamic_bytes, body, at, running); },
+          [&]() -> std::function<void()> {
+            return [&q, g, dynamic_bytes, body, at, what = running()] { run_blocks(q, g, dynamic_bytes, body, at, [&] { return what; }); };
+          });
 }
 
 std::int64_t early_exits() { return early.load(std::memory_order_relaxed); }

@@ -76,7 +76,8 @@ void check_shared(const void* p, std::size_t bytes, std::size_t align, const cha
 
 inline unsigned lane_of_warp() { return self->index % kWarp; }
 
-// Runs `body` for every thread of the grid. Throws Error(usage) for a geometry or shared-memory size that no device takes.
+// Runs `body` for every thread of the grid, now or, while a graph is captured, at its replays: body holds its arguments by value. Throws Error(usage) for
+// a geometry or shared-memory size that no device takes.
 void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at);
 
 // Barriers that were passed although lanes had returned before (legal on the hardware, seldom meant), since the process began.

@@ -192,7 +192,7 @@ struct LaunchOn {  // the queue, and the line that launches
 
 template <class... P, class... A>
 void launch(LaunchOn on, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes, A&&... args) {
-  simt::run_grid(on.q, grid, block, dynamic_bytes, [&] { kernel(static_cast<P>(args)...); }, on.at);
+  simt::run_grid(on.q, grid, block, dynamic_bytes, [kernel, ... values = static_cast<P>(args)] { kernel(values...); }, on.at);
 }
 
 }  // namespace graft::emu

@@ -1,10 +1,13 @@
 // Instructions that CUDA C++ has no word for: tensor-core products, ldmatrix, asynchronous copies. Each is its PTX beside a plain model for the emulator,
 // which reads or writes all lanes' fragments when the last lane of the warp has come. Lane maps: PTX ISA, "Matrix fragments for mma" and "ldmatrix".
-// Below, g = lane / 4 and t = lane % 4. All need compute capability 8.0 and whole, converged warps.
+// Below, g = lane / 4 and t = lane % 4. All want whole, converged warps, and all but ldmatrix compute capability 8.0: code for 7.5 has a trap there, and the
+// rows that use them are refused on such a device.
 #pragma once
 #include "kernels/simt/simt.h"
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-#error "graft's tensor-core kernels need compute capability 8.0 or later: set GRAFT_CUDA_ARCHITECTURES"
+#define GRAFT_PTX_80(word, ...) __trap()
+#else
+#define GRAFT_PTX_80(word, ...) word(__VA_ARGS__)
 #endif
 #ifndef __CUDACC__
 #include <memory>
@@ -100,11 +103,11 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const unsigned (&a)[
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, f16>);
 #ifdef __CUDACC__
   if constexpr (std::is_same_v<T, bf16>)
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+    GRAFT_PTX_80(asm, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
   else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+    GRAFT_PTX_80(asm, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
 #else
@@ -121,8 +124,8 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const unsigned (&a)[
 // Nearest tf32 (10 bits of significand, ties away from zero), as the bits of an f32.
 __device__ __forceinline__ unsigned to_tf32(float v) {
 #ifdef __CUDACC__
-  unsigned r;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(v));
+  unsigned r = 0;
+  GRAFT_PTX_80(asm, "cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(v));
   return r;
 #else
   const unsigned u = __float_as_uint(v);
@@ -135,7 +138,7 @@ __device__ __forceinline__ unsigned to_tf32(float v) {
 __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const float (&c)[4],
                                                  [[maybe_unused]] CallSite at = CallSite::current()) {
 #ifdef __CUDACC__
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+  GRAFT_PTX_80(asm, "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
 #else
@@ -176,7 +179,8 @@ __device__ __forceinline__ void ldmatrix_x2_trans(unsigned (&r)[2], const void* 
 // bytes are there for this thread after a commit and a wait that covers it, for others after a barrier behind that wait.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, int valid = 16, [[maybe_unused]] CallSite at = CallSite::current()) {
 #ifdef __CUDACC__
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_u32(shared)), "l"(__cvta_generic_to_global(global)), "r"(valid) : "memory");
+  GRAFT_PTX_80(asm volatile, "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_u32(shared)), "l"(__cvta_generic_to_global(global)), "r"(valid)
+               : "memory");
 #else
   simt::check_shared(shared, 16, 16, "cp_async_16", at);
   if (reinterpret_cast<std::uintptr_t>(global) % 16) simt::fault(at, "cp_async_16: the global address is not a multiple of 16");
@@ -188,7 +192,7 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, in
 // The copies that this thread started since its last commit become one group, maybe an empty one.
 __device__ __forceinline__ void cp_async_commit() {
 #ifdef __CUDACC__
-  asm volatile("cp.async.commit_group;" ::: "memory");
+  GRAFT_PTX_80(asm volatile, "cp.async.commit_group;" ::: "memory");
 #else
   auto& mine = model::Copies::mine();
   mine.groups.push_back(std::move(mine.open));
@@ -199,10 +203,11 @@ __device__ __forceinline__ void cp_async_commit() {
 template <int N>
 __device__ __forceinline__ void cp_async_wait() {
 #ifdef __CUDACC__
-  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+  GRAFT_PTX_80(asm volatile, "cp.async.wait_group %0;" ::"n"(N) : "memory");
 #else
   model::Copies::mine().finish_all_but(N);
 #endif
 }
 
 }  // namespace graft::GRAFT_SIMT
+#undef GRAFT_PTX_80

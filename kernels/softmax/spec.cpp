@@ -66,6 +66,12 @@ std::vector<Spec> softmax_specs() {
     big_grad.dtypes = {DType::f32};
     b.push_back(big_grad);
   }
+  for (const std::int64_t columns : {1024, 8192}) {
+    f.push_back(forward({8192, columns}, false));
+    b.push_back(backward({8192, columns}, false));
+    f.back().large = b.back().large = true;
+    f.back().dtypes = b.back().dtypes = {DType::f32, DType::bf16};
+  }
   return {make_spec(softmax_family(), std::move(f)), make_spec(softmax_grad_family(), std::move(b))};
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/device.h"
 #include "process.h"
 
 namespace graft::test {
@@ -14,6 +15,27 @@ struct Misuse {
   int code;
   const char* says;
 };
+// What a device can and cannot do is different from build to build and from machine to machine.
+std::vector<Misuse> device_corpus() {
+  std::vector<Misuse> all = {{"gradcheck mnist-mlp --device cuda:x", 2, "there is cpu, emu, cuda, cuda:N and auto"}, {"train digits-cnn --device CUDA", 2, "--device CUDA"},
+                             {"train digits-cnn --device cuda:", 2, "--device cuda:"}, {"train digits-cnn --device emu:1", 2, "--device emu:1"},
+                             {"gradcheck mnist-cnn model.channels_last=true --kernel conv=cpu.1_rows", 2, "was forced but cannot run here"}};
+  static const std::string no_cuda = why_not({DeviceKind::cuda, 0}), no_emu = why_not({DeviceKind::emu, 0});
+  if (!no_cuda.empty()) {  // not built, no driver, one that is too old, no GPU: the reason, and what else there is
+    for (const char* a : {"train digits-cnn --device cuda", "eval nowhere --device cuda:0", "gradcheck mnist-mlp --device cuda"}) all.push_back({a, 6, no_cuda.c_str()});
+  } else {
+    all.push_back({"train digits-cnn --device cuda --memory 1MiB", 4, "cuda:0: out of memory"});
+    all.push_back({"gradcheck mnist-cnn --device cuda --kernel conv=cuda.2_depthwise", 2, "was forced but cannot run here"});
+  }
+  if (!no_emu.empty()) {
+    all.push_back({"train digits-cnn --device emu", 6, no_emu.c_str()});
+  } else {
+    all.push_back({"train digits-cnn --device emu --memory 1MiB", 4, "emu: out of memory"});
+    all.push_back({"gradcheck mnist-cnn --device emu --kernel conv=emu.2_depthwise", 2, "was forced but cannot run here"});
+    all.push_back({"gradcheck mnist-mlp --kernel matmul=emu.1_tiled", 2, "does not run on cpu"});
+  }
+  return all;
+}
 const Misuse kCorpus[] = {
     // verbs and options
     {"", 2, "subcommand"}, {"trian", 2, "did you mean train"}, {"finetun", 2, "did you mean finetune"}, {"evall x", 2, "eval"}, {"--bogus", 2, "bogus"},
@@ -44,7 +66,7 @@ const Misuse kCorpus[] = {
     {"train digits-cnn optim.lr=nan", 2, "optim.lr"}, {"train digits-cnn optim.lr=inf", 2, "optim.lr"}, {"train digits-cnn train.epochs=0", 2, "train.epochs"},
     {"train digits-cnn train.epochs=1.5", 2, "train.epochs"}, {"train digits-cnn train.epochs=5st", 2, "train.epochs"}, {"train digits-cnn train.batch=0", 2, "train.batch"},
     {"train digits-cnn train.batch=-4", 2, "train.batch"}, {"train digits-cnn train.seed=-1", 2, "train.seed"}, {"train digits-cnn train.steps=-1", 2, "train.steps"},
-    {"train digits-cnn train.steps=10ep", 2, "train.steps"}, {"train digits-cnn train.dtype=f8", 2, "train.dtype"}, {"train digits-cnn train.ema=1", 2, "train.ema"},
+    {"train digits-cnn train.steps=10ep", 2, "train.steps"}, {"train digits-cnn train.graph=maybe", 2, "auto, true or false"}, {"train digits-cnn train.dtype=f8", 2, "train.dtype"}, {"train digits-cnn train.ema=1", 2, "train.ema"},
     {"train digits-cnn train.label_smoothing=1.5", 2, "label_smoothing"}, {"train digits-cnn train.clip_norm=-1", 2, "clip_norm"},
     {"train digits-cnn train.log_every=0", 2, "log_every"}, {"train digits-cnn train.checkpoint_every=-5", 2, "checkpoint_every"},
     {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=0", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
@@ -70,6 +92,13 @@ const Misuse kCorpus[] = {
     {"predict", 2, "name a checkpoint"}, {"predict nowhere --index 1", 3, "nowhere"}, {"train digits-cnn --out taken", 2, "taken"},
     {"train digits-cnn --memory 1MiB", 4, "memory"}, {"demo --out /proc/nothing/here", 3, "/proc/nothing"},
 };
+
+TEST(Doctor, SaysWhatItLookedFor) {
+  TempFolder t;
+  const Outcome o = run(t.path, "doctor");
+  EXPECT_EQ(o.code, 0) << o.err;
+  for (const DeviceKind k : {DeviceKind::emu, DeviceKind::cuda}) EXPECT_NE(o.out.find(describe({k, 0})), std::string::npos) << o.out;
+}
 
 TEST(Misuse, HasAHundredCases) { EXPECT_GE(std::size(kCorpus), 100u); }
 
@@ -105,7 +134,9 @@ TEST(Misuse, OneLineTheRightCodeAndNothingWritten) {
   };
   run(t.path, "doctor");  // the streams' files are there from now on
   const auto before = listing();
-  for (const Misuse& m : kCorpus) {
+  std::vector<Misuse> corpus(std::begin(kCorpus), std::end(kCorpus));
+  for (const Misuse& m : device_corpus()) corpus.push_back(m);
+  for (const Misuse& m : corpus) {
     const Outcome o = run(t.path, m.arguments);
     const std::string what = std::string("graft ") + m.arguments + "\n" + o.err;
     EXPECT_EQ(o.code, m.code) << what;

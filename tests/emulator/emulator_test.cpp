@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "kernels/core/error.h"
+#include "kernels/core/graph.h"
+#include "kernels/core/scope.h"
+#include "kernels/simt/fault.h"
 #include "kernels/simt/simt.h"
 
 namespace graft::emu {
@@ -244,6 +247,27 @@ TEST(Broken, WriteOutsideOfSharedMemoryIsSeenByTheGuards) {
   expect_error(Code::bug, "wrote outside of dynamic shared memory, 4 bytes before$",
                [] { launch(queue(), dynamic_write_out, 1, 32, 40, nullptr, hidden(-1)); });
 }
+// What runs is said as well, from the workers too, and when the launch is a graph's.
+TEST(Broken, TheOperationTheKernelAndTheLaunchAreNamed) {
+  const OpScope op("softmax", [](const void*) { return std::string("softmax(axis=1) of f32[8,1024]"); });
+  const KernelScope kernel("softmax", "emu.1_warp_row");
+  const int launched = __LINE__ + 4;
+  const std::string tail = "; launched at " + at_line(launched) + ", grid 3x1x1, block 64x1x1, in softmax\\(axis=1\\) of f32\\[8,1024\\], kernel softmax=emu.1_warp_row$";
+  expect_error(Code::bug, "divergent barrier: .*" + tail,
+               [] {
+                 launch(queue(), divergent, 3, 64, 0, nullptr);
+               });
+  expect_error(Code::usage, ": dynamic shared memory of 1048576 bytes: .*, grid 3x1x1, .* in softmax", [] { launch(queue(), divergent, 3, 64, 1 << 20, nullptr); });
+}
+TEST(Broken, AKernelOfAGraphFailsAtTheReplayWithItsOperation) {
+  Graph graph(queue());
+  {
+    const OpScope op("relu", [](const void*) { return std::string("relu of f32[7]"); });
+    graph.capture([] { launch(queue(), divergent, 3, 64, 0, nullptr); });
+  }
+  expect_error(Code::bug, "divergent barrier: .*, grid 3x1x1, block 64x1x1, in relu of f32\\[7\\]$", [&] { graph.replay(); });
+}
+
 TEST(BrokenDeathTest, AccessOutsideOfSharedMemoryIsSeenByAddressSanitizer) {
   if (!kAsan) GTEST_SKIP() << "built without AddressSanitizer";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -711,6 +735,75 @@ TEST(Words, AtomicsReturnTheValueBefore) {
   EXPECT_EQ(atomicMin(&v, 6), 4);
   EXPECT_EQ(atomicMin(&v, -2), 4);
   EXPECT_EQ(v, -2);
+}
+
+// ---- house words: faults, graphs ----
+
+__global__ void report_all(FaultSink to, const int* bad, int n) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n && bad[i]) report_fault(to, i, 1000 + i, 7);
+}
+TEST(Faults, TheSmallestPositionOfTheEarliestLaunchIsHeldWhoeverComesFirst) {
+  std::vector<int> bad(6 * 64, 1);
+  std::fill(bad.begin(), bad.begin() + 37, 0);
+  for (const LaneOrder o : kOrders) {
+    Ordered ordered(o);
+    for (int round = 0; round < 2; ++round) {
+      const OpScope op("lookup");
+      launch(queue(), report_all, 6, 64, 0, queue().fault(FaultKind::index), bad.data(), 6 * 64);
+      {
+        const OpScope later("other");
+        std::vector<int> first = {1};
+        launch(queue(), report_all, 1, 64, 0, queue().fault(FaultKind::target), first.data(), 1);
+      }
+      try {
+        queue().look();
+        ADD_FAILURE() << "nothing was thrown";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), Code::usage);
+        EXPECT_STREQ(e.what(), "lookup: index 1037 at position 37 is out of range for an axis of 7");
+      }
+      EXPECT_NO_THROW(queue().look());
+    }
+  }
+}
+
+__global__ void add_to(int* to, int by) { atomicAdd(to, by); }
+TEST(Graphs, ReplayLaunchesWithTheArgumentsOfTheCapture) {
+  int sum = 0, by = 3;
+  Graph graph(queue());
+  graph.capture([&] {
+    launch(queue(), add_to, 2, 32, 0, &sum, by);
+    by = 100;
+    launch(queue(), add_to, 1, 1, 0, &sum, by);
+  });
+  by = 0;
+  EXPECT_EQ(sum, 0);
+  for (int i = 1; i <= 3; ++i) {
+    graph.replay();
+    EXPECT_EQ(sum, i * (64 * 3 + 100));
+  }
+  launch(queue(), add_to, 1, 1, 0, &sum, 1);  // not captured any more
+  EXPECT_EQ(sum, 3 * 292 + 1);
+}
+// A bad index of a replay is reported like any other.
+TEST(Graphs, AReplayReportsBadIndices) {
+  int bad[4] = {};
+  Graph graph(queue());
+  {
+    const OpScope op("lookup");
+    graph.capture([&] { launch(queue(), report_all, 1, 32, 0, queue().fault(FaultKind::id), bad, 4); });
+  }
+  graph.replay();
+  EXPECT_NO_THROW(queue().synchronize());
+  bad[2] = 1;
+  graph.replay();
+  try {
+    queue().synchronize();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string(e.what()).find("lookup: id 1002 at position 2 is outside the table of 7 rows"), 0u) << e.what();
+  }
 }
 
 TEST(Words, Arithmetic) {

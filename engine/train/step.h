@@ -1,0 +1,58 @@
+// One optimiser step of a classifier: forward, loss, gradients, clipping, update. On a device the whole step can be captured as a graph, once for each size
+// of batch, and replayed: what changes from step to step (batch, learning rate, step count, random stream, clip factor) is read from device memory, so the
+// numbers are those of a step without a graph, bit for bit.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/data/dataset.h"
+#include "engine/nn/layers.h"
+#include "engine/optim/optimizer.h"
+
+namespace graft {
+
+struct StepOptions {
+  CrossEntropyOptions loss;
+  double clip_norm = 0;       // 0: not clipped
+  DType images = DType::f32;  // in which the model takes them
+  std::uint64_t seed = 0;     // of dropout
+  bool graph = false;         // capture and replay
+};
+
+class TrainStep {
+ public:
+  // All outlive the step; ema may be nullptr. On the queue of this thread.
+  TrainStep(const Module& model, Optimizer& optimizer, Ema* ema, const StepOptions& options);
+  ~TrainStep();
+
+  // Gives the queue step number `step`, from 0, and returns; a device works on. The first batch of a size runs without a graph, the second is captured.
+  void run(const Batch& batch, std::int64_t step, double lr_factor);
+  // Of the last run(); both wait for it. A bad index that it met is thrown here.
+  double loss() const;
+  double grad_norm() const;  // before clipping; 0 unless clipped
+
+  std::int64_t replays() const { return replays_; }
+  const std::string& why_no_graph() const { return why_; }  // why steps are not captured, or empty
+
+ private:
+  struct Captured;
+  Tensor gradients(const Batch& batch, const RandomState& random);
+  void plain(const Batch& batch, std::int64_t step, double lr_factor);
+  void body(const Batch& batch);
+  RandomState random(std::int64_t step) const;
+
+  const Module& model_;
+  Optimizer& optimizer_;
+  Ema* ema_;
+  StepOptions o_;
+  Tensors params_;
+  std::string why_;
+  std::int64_t replays_ = 0;
+  Tensor loss_, norm_;  // of the last run
+  Tensor offset_;       // i64 [2] on the device: how far the step's random stream is from the first one's
+  std::map<std::int64_t, std::unique_ptr<Captured>> captured_;  // by size of the batch
+};
+
+}  // namespace graft
