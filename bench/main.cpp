@@ -1,6 +1,7 @@
-// graft_bench: every benchmark row of the catalog in the laboratory (kernels/lab) under Google Benchmark, f32 products of OpenBLAS, BLIS and oneDNN beside them.
-// Repetitions are interleaved at random and the ratios printed at the end come from the medians of this one run, since times of two runs do not compare on a
-// shared machine. A repetition is a turn: some calls on new inputs, the answer checked after; its time is their median. Exit code 1 when a row is caught cheating.
+// graft_bench: every benchmark row of the catalog in the laboratory (kernels/lab) under Google Benchmark, f32 products of OpenBLAS, BLIS and oneDNN beside
+// them. Repetitions are interleaved at random and the ratios printed at the end come from the medians of this one run, since times of two runs do not compare
+// on a shared machine. A repetition is a turn: some calls on new inputs, the answer checked after; its time is their median. Exit code 1 when a row is caught
+// cheating.
 //   graft_bench [--threads=N] [Google Benchmark's own options: --benchmark_filter=..., --benchmark_out=..., --benchmark_repetitions=...]
 // Names: family/variant/shape/dtype; a peer's variant is "peer.openblas".
 #include <benchmark/benchmark.h>

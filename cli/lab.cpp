@@ -97,7 +97,9 @@ std::vector<Job> jobs_of(const std::vector<Spec>& specs, const BenchOptions& o, 
   const std::string what = o.family.empty() ? "any family" : o.family;
   if (!any_shape) throw Error(Code::usage, "--shape " + o.shape + ": no case of " + what + " has this in its name; benchmark shapes are" + shapes);
   if (!any_dtype) throw Error(Code::usage, "--dtype " + o.dtype + ": no chosen case of " + what + " is in this dtype; leave --dtype out to see which are");
-  if (jobs.empty()) throw Error(Code::usage, "no chosen variant runs on " + name_of(device) + " here; graft kernels explain " + (o.family.empty() ? "FAMILY" : o.family) + " says why");
+  if (jobs.empty())
+    throw Error(Code::usage,
+                "no chosen variant runs on " + name_of(device) + " here; graft kernels explain " + (o.family.empty() ? "FAMILY" : o.family) + " says why");
   return jobs;
 }
 
@@ -193,7 +195,8 @@ int bench_verb(const BenchOptions& o) {
   for (const auto& name : peers.missing)
     for (const auto& asked : asked_for)
       if (asked == name || asked == "peer." + name)
-        throw Error(Code::usage, "peer " + name + " is not installed here; install lib" + (name == "onednn" ? "dnnl" : name) + "-dev (Debian) or choose another");
+        throw Error(Code::usage,
+                    "peer " + name + " is not installed here; install lib" + (name == "onednn" ? "dnnl" : name) + "-dev (Debian) or choose another");
   const std::vector<Spec> specs = all_specs();
   check_names(o, specs);
   std::vector<Job> jobs = jobs_of(specs, o, device);
@@ -216,7 +219,8 @@ int compare_verb(const std::string& a, const std::string& b, double percent, boo
     for (const auto& r : c.remarks) std::printf("%s\n", r.c_str());
     for (const auto& r : c.rows) {
       if (r.ratio > 0)
-        std::printf("%-9s %6.3f [%.3f %.3f] times the time  %10.4f -> %.4f ms  %s\n", r.verdict.c_str(), r.ratio, r.interval.low, r.interval.high, r.a * 1e3, r.b * 1e3, r.key.c_str());
+        std::printf("%-9s %6.3f [%.3f %.3f] times the time  %10.4f -> %.4f ms  %s\n", r.verdict.c_str(), r.ratio, r.interval.low, r.interval.high, r.a * 1e3,
+                    r.b * 1e3, r.key.c_str());
       else
         std::printf("%-9s %s\n", r.verdict.c_str(), r.key.c_str());
     }
@@ -255,10 +259,11 @@ int try_verb(BenchOptions o, const std::string& path, const std::vector<std::str
     return static_cast<int>(Code::no);
   }
   for (const auto& f : report.failures) std::fprintf(stderr, "%s\n", f.c_str());
-  const auto ran = report.ran.count(mine.variant) ? report.ran.at(mine.variant) : 0, refused = report.refused.count(mine.variant) ? report.refused.at(mine.variant) : 0;
+  const auto ran = report.ran.count(mine.variant) ? report.ran.at(mine.variant) : 0,
+             refused = report.refused.count(mine.variant) ? report.refused.at(mine.variant) : 0;
   if (!o.common.json)
-    std::printf("%s %s on %s: %lld cases, %lld refused, %zu failures\n", mine.family.c_str(), mine.variant.c_str(), name_of(device).c_str(), static_cast<long long>(ran),
-                static_cast<long long>(refused), report.failures.size());
+    std::printf("%s %s on %s: %lld cases, %lld refused, %zu failures\n", mine.family.c_str(), mine.variant.c_str(), name_of(device).c_str(),
+                static_cast<long long>(ran), static_cast<long long>(refused), report.failures.size());
   if (ran == 0) std::fprintf(stderr, "graft: its limit refuses every case of %s: nothing was checked\n", mine.family.c_str());
   if (ran == 0 || !report.failures.empty()) return static_cast<int>(Code::no);
   if (only_check) {
@@ -270,7 +275,9 @@ int try_verb(BenchOptions o, const std::string& path, const std::vector<std::str
   for (Job& j : jobs) {
     int best = -1;
     for (const int r : lab::able(spec, *j.work, j.dtype, device.kind, {}, "naive"))
-      if (r < j.trusted && !spec.rows[static_cast<std::size_t>(r)].order_dependent && (best < 0 || spec.rows[static_cast<std::size_t>(r)].rank > spec.rows[static_cast<std::size_t>(best)].rank)) best = r;
+      if (r < j.trusted && !spec.rows[static_cast<std::size_t>(r)].order_dependent &&
+          (best < 0 || spec.rows[static_cast<std::size_t>(r)].rank > spec.rows[static_cast<std::size_t>(best)].rank))
+        best = r;
     if (best >= 0) j.rows.push_back(best);
     j.against = best >= 0 ? std::string(spec.rows[static_cast<std::size_t>(best)].name) : "";
   }
@@ -307,7 +314,9 @@ void add_lab(CLI::App& verb, Action& run) {
   auto* t = verb.add_subcommand("try", "a file of yours with one variant: compiled, loaded, checked, timed beside the one taken now; exit 1 when it is wrong");
   t->add_option("file", tried->file, "FILE.cpp, or FILE.cu for emu and cuda")->required();
   t->add_option("--device", tried->bench.common.device, "where a .cu runs: emu or cuda (default: cuda where there is a GPU)");
-  t->add_option("--flag", tried->flags, "one more flag for the compiler, such as --flag=-march=native (may come several times)")->allow_extra_args(false)->take_all();
+  t->add_option("--flag", tried->flags, "one more flag for the compiler, such as --flag=-march=native (may come several times)")
+      ->allow_extra_args(false)
+      ->take_all();
   t->add_flag("--new", tried->fresh, "write a file to start from, and end");
   t->add_flag("--check", tried->only_check, "check it, do not time it");
   measured(t, tried->bench);

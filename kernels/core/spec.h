@@ -141,8 +141,8 @@ class Operands {
   // Empty when every byte outside the written operands is unchanged; else which operand was damaged.
   std::string damage() const;
   void poison_outputs();
-  // The element at row-major position `from` of an operand written over the one at `to`, as if it had been drawn there; restart() undoes that and all that kernels wrote.
-  // Returns where that is in the operand's buffer.
+  // The element at row-major position `from` of an operand written over the one at `to`, as if it had been drawn there; restart() undoes that and all that
+  // kernels wrote. Returns where that is in the operand's buffer.
   std::size_t copy_element(std::size_t operand, std::int64_t from, std::int64_t to);
   void restart();
   const ErasedCase& work() const { return *case_; }

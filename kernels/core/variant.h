@@ -113,8 +113,8 @@ class FamilyBase {
   virtual ~FamilyBase() = default;
   std::string_view name() const { return name_; }
   virtual std::vector<VariantInfo> variants() const = 0;
-  // A row that was not compiled in: a Row<Args> of this family's Args, for the life of the process. The sizes are the caller's; a row that was compiled against other
-  // headers is refused with Error(usage), as is a name that is taken. Only before specs are made and before work starts: references to rows end here.
+  // A row that was not compiled in: a Row<Args> of this family's Args, for the life of the process. The sizes are the caller's; a row that was compiled against
+  // other headers is refused with Error(usage), as is a name that is taken. Only before specs are made and before work starts: references to rows end here.
   virtual void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const = 0;
 
  private:
@@ -161,8 +161,8 @@ class Family : public FamilyBase {
   const std::vector<Row<Args>>& rows() const { return rows_; }
   void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const override {
     if (row_bytes != sizeof(Row<Args>) || args_bytes != sizeof(Args))
-      throw Error(Code::usage, std::string(name()) + ": the row was compiled against other headers (its arguments have " + std::to_string(args_bytes) + " bytes, here " +
-                                   std::to_string(sizeof(Args)) + ")");
+      throw Error(Code::usage, std::string(name()) + ": the row was compiled against other headers (its arguments have " + std::to_string(args_bytes) +
+                                   " bytes, here " + std::to_string(sizeof(Args)) + ")");
     const auto& r = *static_cast<const Row<Args>*>(row);
     if (find(r.name)) throw Error(Code::usage, std::string(name()) + " has a variant '" + r.name + "' already; choose another name");
     rows_.push_back(r);

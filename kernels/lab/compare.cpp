@@ -12,8 +12,9 @@ struct Time { double median, low, high; };
 
 std::string key_of(const Json& row, const Json& document) {
   const std::string device = row.contains("device") ? row.at("device").get<std::string>() : document.value("device", std::string("cpu"));
-  return row.at("family").get<std::string>() + " " + row.at("variant").get<std::string>() + " " + row.at("shape").get<std::string>() + " " + row.at("dtype").get<std::string>() +
-         ", " + std::to_string(row.at("threads").get<int>()) + " threads, " + device + (row.value("cold", false) ? ", cold" : "");
+  return row.at("family").get<std::string>() + " " + row.at("variant").get<std::string>() + " " + row.at("shape").get<std::string>() + " " +
+         row.at("dtype").get<std::string>() + ", " + std::to_string(row.at("threads").get<int>()) + " threads, " + device +
+         (row.value("cold", false) ? ", cold" : "");
 }
 // Documents from before the intervals carry the quartiles' distance alone.
 Time time_of(const Json& row) {
@@ -39,7 +40,8 @@ Json read_document(const std::string& path) {
     for (const Json& row : d.at("rows")) {
       (void)key_of(row, d);
       const Time t = time_of(row);
-      if (!(t.low > 0 && t.low <= t.median && t.median <= t.high && std::isfinite(t.high))) throw Error(Code::input, what + "row " + std::to_string(i) + " has no sound times" + wants);
+      if (!(t.low > 0 && t.low <= t.median && t.median <= t.high && std::isfinite(t.high)))
+        throw Error(Code::input, what + "row " + std::to_string(i) + " has no sound times" + wants);
       ++i;
     }
   } catch (const nlohmann::json::exception&) {
@@ -50,11 +52,13 @@ Json read_document(const std::string& path) {
 
 Comparison compare(const Json& a, const Json& b, double threshold) {
   Comparison out;
-  for (const auto& [key, name] : {std::pair{"cpu", "processors"}, std::pair{"device", "devices"}, std::pair{"host", "hosts"}, std::pair{"compiler", "compilers"}})
+  for (const auto& [key, name] :
+       {std::pair{"cpu", "processors"}, std::pair{"device", "devices"}, std::pair{"host", "hosts"}, std::pair{"compiler", "compilers"}})
     if (const std::string x = text_at(a, key), y = text_at(b, key); x != y)
       out.remarks.push_back(std::string("different ") + name + ": " + (x.empty() ? "not said" : x) + " and " + (y.empty() ? "not said" : y));
   for (const auto& [key, text] : {std::pair{"graft", "versions of graft"}})
-    if (a.value(key, std::string{}) != b.value(key, std::string{})) out.remarks.push_back(std::string("different ") + text + ": " + a.value(key, std::string("not said")) + " and " + b.value(key, std::string("not said")));
+    if (a.value(key, std::string{}) != b.value(key, std::string{}))
+      out.remarks.push_back(std::string("different ") + text + ": " + a.value(key, std::string("not said")) + " and " + b.value(key, std::string("not said")));
   const double noise = 2 * std::max(a.value("noise", 0.02), b.value("noise", 0.02));
 
   std::map<std::string, Time> times;

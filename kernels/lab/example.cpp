@@ -39,10 +39,12 @@ constexpr Limit<SoftmaxArgs> plain_f32{"f32, not log-softmax", [](const SoftmaxA
 GRAFT_TRY(softmax, host("cpu.kept_exp", kept_exp, plain_f32, 50, "exp once per element, kept in y"));
 )";
 
-constexpr const char* kDevice = R"(// softmax: one block per row, each thread walks every 128th column; maximum and sum meet in shared memory, exp is computed twice.
+constexpr const char* kDevice =
+    R"(// softmax: one block per row, each thread walks every 128th column; maximum and sum meet in shared memory, exp is computed twice.
 // Bytes: three reads and one write per element, coalesced. f32, any strides; log-softmax is left to others.
-)" "#include \"kernels/simt/simt.h\"\n"  // no include line of this file, which is not compiled as CUDA
-R"(
+)"
+    "#include \"kernels/simt/simt.h\"\n"  // no include line of this file, which is not compiled as CUDA
+    R"(
 #include "kernels/lab/try.h"
 #include "kernels/softmax/softmax.h"
 

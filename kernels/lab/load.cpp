@@ -79,13 +79,16 @@ int run(const std::vector<std::string>& words) {
 
 Device device_for(const std::string& path, const std::string& asked) {
   const std::string end = fs::path(path).extension().string();
-  if (end != ".cpp" && end != ".cc" && end != ".cxx" && end != ".cu") throw Error(Code::usage, path + ": name a .cpp (runs on the CPU) or a .cu (emu and cuda)");
+  if (end != ".cpp" && end != ".cc" && end != ".cxx" && end != ".cu")
+    throw Error(Code::usage, path + ": name a .cpp (runs on the CPU) or a .cu (emu and cuda)");
   std::error_code ec;
-  if (!fs::is_regular_file(path, ec) || access(path.c_str(), R_OK) != 0) throw Error(Code::input, path + ": cannot be read; graft kernels try " + path + " --new writes a file to start from");
+  if (!fs::is_regular_file(path, ec) || access(path.c_str(), R_OK) != 0)
+    throw Error(Code::input, path + ": cannot be read; graft kernels try " + path + " --new writes a file to start from");
   const std::string otherwise = !is_cu(path) ? "cpu" : why_not({DeviceKind::cuda, 0}).empty() ? "cuda" : "emu";
   const Device d = parse_device(asked.empty() ? otherwise : asked);
   if (is_cu(path) == (d.kind == DeviceKind::cpu))
-    throw Error(Code::usage, path + " does not run on " + name_of(d) + ": " + (is_cu(path) ? "a .cu runs on emu and cuda" : "a .cpp runs on the CPU; name it .cu and include kernels/simt/simt.h"));
+    throw Error(Code::usage, path + " does not run on " + name_of(d) + ": " +
+                                 (is_cu(path) ? "a .cu runs on emu and cuda" : "a .cpp runs on the CPU; name it .cu and include kernels/simt/simt.h"));
   return d;
 }
 
@@ -98,7 +101,8 @@ Compiled::Compiled(const TryFile& file) : file_(file) {
   folder_ = name;
   object_ = folder_ + "/row.so";
   const auto more = [&](std::initializer_list<const char*> list) { words.insert(words.end(), list.begin(), list.end()); };
-  if (cuda) more({"-std=c++20", "-O3", "--expt-relaxed-constexpr", "--extended-lambda", "-shared", "-Xcompiler=-fPIC", "-cudart=none", "-arch=native"});
+  // nvcc links its runtime into the object: the one in this program is hidden. Both work in the device's primary context, and a stream is the driver's.
+  if (cuda) more({"-std=c++20", "-O3", "--expt-relaxed-constexpr", "--extended-lambda", "-shared", "-Xcompiler=-fPIC", "-arch=native"});
   else more({"-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-fno-math-errno", "-ffp-contract=off"});
   for (const char* flag : {GRAFT_SANITIZER})
     if (!cuda && *flag) words.emplace_back(flag);
@@ -138,7 +142,8 @@ Compiled::Row Compiled::add_row() {
   const VariantInfo& row = rows[before];
   const std::string backend = file_.device.kind == DeviceKind::cpu ? "cpu." : file_.device.kind == DeviceKind::emu ? "emu." : "cuda.";
   if (!row.name.starts_with(backend) || !serves(row.backend, file_.device.kind))
-    throw Error(Code::usage, file_.path + ": the row is named '" + std::string(row.name) + "'; a row for " + name_of(file_.device) + " is named " + backend + "NAME");
+    throw Error(Code::usage,
+                file_.path + ": the row is named '" + std::string(row.name) + "'; a row for " + name_of(file_.device) + " is named " + backend + "NAME");
   return {std::string(family->name()), std::string(row.name)};
 }
 

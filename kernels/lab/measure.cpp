@@ -76,7 +76,8 @@ Contest::~Contest() = default;
 void Contest::rest() { round_.reset(); }
 
 std::string Contest::row_name(const Candidate& c) const {
-  return std::string(spec_.family->name()) + "/" + c.name + "/" + case_.shape + "/" + std::string(name_of(dtype_)) + "/threads:" + std::to_string(lab_.queue().threads());
+  return std::string(spec_.family->name()) + "/" + c.name + "/" + case_.shape + "/" + std::string(name_of(dtype_)) +
+         "/threads:" + std::to_string(lab_.queue().threads());
 }
 
 Work Contest::cost() const {
@@ -135,8 +136,8 @@ std::optional<double> Contest::turn(Candidate& c, std::uint64_t number) {
   if (c.caught.empty() && least < lab_.roofline().floor(cost())) {
     lab_.roofline().measure();
     if (const double floor = lab_.roofline().floor(cost()); least < floor)
-      c.caught = micro(least) + " is less than the " + micro(floor) + " that this machine needs at least for " + std::to_string(static_cast<long long>(case_.flops)) + " FLOPs and " +
-                 std::to_string(static_cast<long long>(cost().bytes)) + " bytes";
+      c.caught = micro(least) + " is less than the " + micro(floor) + " that this machine needs at least for " +
+                 std::to_string(static_cast<long long>(case_.flops)) + " FLOPs and " + std::to_string(static_cast<long long>(cost().bytes)) + " bytes";
   }
   ++c.turns;
   if (!c.caught.empty()) return {};
@@ -194,7 +195,9 @@ Verdict may_run(const Spec&, const ErasedCase& c, DType t, int row) {
 
 int trusted_rows(const Spec& spec, const std::string& outside) {
   int n = 0;
-  while (n < static_cast<int>(spec.rows.size()) && !spec.rows[static_cast<std::size_t>(n)].name.starts_with("peer.") && spec.rows[static_cast<std::size_t>(n)].name != outside) ++n;
+  while (n < static_cast<int>(spec.rows.size()) && !spec.rows[static_cast<std::size_t>(n)].name.starts_with("peer.") &&
+         spec.rows[static_cast<std::size_t>(n)].name != outside)
+    ++n;
   return n;
 }
 

@@ -1,8 +1,8 @@
 // Times that cannot be fooled. Candidates of one case (rows of a family's table, peers and a user's own among them) take turns in random order under Google
-// Benchmark. A round has inputs of its own, from a seed nobody can foresee. A turn is a random number of timed calls: before each one inputs are stirred, outputs and
-// scratch filled with NaN bytes; after each one 64 elements of the outputs are looked at; the last one, which no kernel can tell from the others, is held against the
-// oracle, guards and inputs are checked, and outputs are read twice, some milliseconds apart. Processor time of threads that are not the queue's, and times
-// below the roofline's floor, are refused. A candidate that is caught gets no time.
+// Benchmark. A round has inputs of its own, from a seed nobody can foresee. A turn is a random number of timed calls: before each one inputs are stirred,
+// outputs and scratch filled with NaN bytes; after each one 64 elements of the outputs are looked at; the last one, which no kernel can tell from the others,
+// is held against the oracle, guards and inputs are checked, and outputs are read twice, some milliseconds apart. Processor time of threads that are not the
+// queue's, and times below the roofline's floor, are refused. A candidate that is caught gets no time.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -53,8 +53,8 @@ void Oracle::ask(std::uint64_t seed, std::uint64_t stir_seed) {
     }
     const Judgement j = graft::judge(v, expect_[k], !is_float(v.dtype), a_priori);
     if (!j.ok)
-      throw Error(Code::bug, std::string(spec_.family->name()) + "=" + std::string(spec_.rows[static_cast<std::size_t>(yardstick)].name) + " " + case_.shape + ": the yardstick is wrong: '" +
-                                 case_.operands[k].name + "' " + j.worst);
+      throw Error(Code::bug, std::string(spec_.family->name()) + "=" + std::string(spec_.rows[static_cast<std::size_t>(yardstick)].name) + " " + case_.shape +
+                                 ": the yardstick is wrong: '" + case_.operands[k].name + "' " + j.worst);
     allowance_[k] = std::min(a_priori, (plain ? 2 : 8) * j.largest_error);
   }
 }

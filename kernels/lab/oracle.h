@@ -14,9 +14,9 @@ struct Verdicts {
   double error = 0;           // largest |V - T| over the float outputs
 };
 
-// The truth of one round's last call. Where ref's plain loops would take minutes (more than 2e8 FLOPs) the best CPU row that serves f64 stands in, and the allowance,
-// at most twice the naive row's error elsewhere, is eight times the error of the best CPU row in the case's own dtype: rounding orders differ by less, a lower
-// precision by thousands. Rows that came from outside (peers, a user's file) are never asked.
+// The truth of one round's last call. Where ref's plain loops would take minutes (more than 2e8 FLOPs) the best CPU row that serves f64 stands in, and the
+// allowance, at most twice the naive row's error elsewhere, is eight times the error of the best CPU row in the case's own dtype: rounding orders differ by
+// less, a lower precision by thousands. Rows that came from outside (peers, a user's file) are never asked.
 class Oracle {
  public:
   // rows from outside: indices from `trusted` on

@@ -89,12 +89,13 @@ std::string text_of(const Result& r) {
   if (!r.caught.empty()) return std::string(head) + "CAUGHT: " + r.caught;
   const bool tera = r.flops_rate >= 1e13;
   char body[256];
-  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f %cFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3, r.q3 * 1e3, 50 * r.spread, r.samples,
-                r.flops_rate * (tera ? 1e-12 : 1e-9), tera ? 'T' : 'G', r.bytes_rate * 1e-9);
+  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f %cFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3, r.q3 * 1e3,
+                50 * r.spread, r.samples, r.flops_rate * (tera ? 1e-12 : 1e-9), tera ? 'T' : 'G', r.bytes_rate * 1e-9);
   std::string s = std::string(head) + body;
   if (r.of_roofline) s += number("  %5.1f %% of ", 100 * *r.of_roofline) + r.bound_by;
   s += number("  error %.2g", r.error);
-  if (r.ratio) s += number("  %.2f", r.ratio->value) + number(" [%.2f", r.ratio->interval.low) + number(" %.2f] times ", r.ratio->interval.high) + r.ratio->against;
+  if (r.ratio)
+    s += number("  %.2f", r.ratio->value) + number(" [%.2f", r.ratio->interval.low) + number(" %.2f] times ", r.ratio->interval.high) + r.ratio->against;
   if (r.noisy) s += "  noisy";
   return s;
 }
@@ -107,19 +108,45 @@ Json json_of(const Document& d) {
       caught.push_back({{"family", r.family}, {"variant", r.variant}, {"shape", r.shape}, {"dtype", r.dtype}, {"reason", r.caught}});
       continue;
     }
-    Json j = {{"family", r.family}, {"variant", r.variant}, {"shape", r.shape}, {"dtype", r.dtype}, {"device", r.device}, {"threads", r.threads}, {"cold", r.cold},
-              {"samples", r.samples}, {"rounds", r.rounds}, {"min_s", r.min}, {"median_s", r.median}, {"q1_s", r.q1}, {"q3_s", r.q3}, {"low_s", r.interval.low},
-              {"high_s", r.interval.high}, {"spread", r.spread}, {"noisy", r.noisy}, {"gflops", r.flops_rate * 1e-9}, {"gbps", r.bytes_rate * 1e-9},
-              {"of_roofline", maybe(r.of_roofline)}, {"bound_by", r.bound_by.empty() ? Json(nullptr) : Json(r.bound_by)}, {"error", finite(r.error)}, {"checked", r.checked},
-              {"clock_mhz", maybe(r.clock_mhz)}, {"watts", maybe(r.watts)}};
+    Json j = {{"family", r.family},
+              {"variant", r.variant},
+              {"shape", r.shape},
+              {"dtype", r.dtype},
+              {"device", r.device},
+              {"threads", r.threads},
+              {"cold", r.cold},
+              {"samples", r.samples},
+              {"rounds", r.rounds},
+              {"min_s", r.min},
+              {"median_s", r.median},
+              {"q1_s", r.q1},
+              {"q3_s", r.q3},
+              {"low_s", r.interval.low},
+              {"high_s", r.interval.high},
+              {"spread", r.spread},
+              {"noisy", r.noisy},
+              {"gflops", r.flops_rate * 1e-9},
+              {"gbps", r.bytes_rate * 1e-9},
+              {"of_roofline", maybe(r.of_roofline)},
+              {"bound_by", r.bound_by.empty() ? Json(nullptr) : Json(r.bound_by)},
+              {"error", finite(r.error)},
+              {"checked", r.checked},
+              {"clock_mhz", maybe(r.clock_mhz)},
+              {"watts", maybe(r.watts)}};
     if (r.ratio)
       j["against"] = {{"variant", r.ratio->against}, {"speed_ratio", r.ratio->value}, {"low", r.ratio->interval.low}, {"high", r.ratio->interval.high}};
     rows.push_back(std::move(j));
   }
   return {{"graft", d.version},
           {"date", d.date},
-          {"machine", {{"host", d.machine.host}, {"cpu", d.machine.cpu}, {"cores", d.machine.cores}, {"memory_mib", d.machine.memory_mib}, {"system", d.machine.system},
-                       {"compiler", d.machine.compiler}, {"device", d.machine.device}}},
+          {"machine",
+           {{"host", d.machine.host},
+            {"cpu", d.machine.cpu},
+            {"cores", d.machine.cores},
+            {"memory_mib", d.machine.memory_mib},
+            {"system", d.machine.system},
+            {"compiler", d.machine.compiler},
+            {"device", d.machine.device}}},
           {"device", d.device},
           {"threads", d.threads},
           {"cold", d.options.cold},
@@ -134,8 +161,9 @@ Json json_of(const Document& d) {
 }
 
 std::string csv_of(const Document& d) {
-  std::string s = "family,variant,shape,dtype,device,threads,cold,samples,rounds,min_s,median_s,q1_s,q3_s,low_s,high_s,spread,noisy,gflops,gbps,of_roofline,bound_by,error,"
-                  "clock_mhz,watts,against,speed_ratio,ratio_low,ratio_high,caught\n";
+  std::string s =
+      "family,variant,shape,dtype,device,threads,cold,samples,rounds,min_s,median_s,q1_s,q3_s,low_s,high_s,spread,noisy,gflops,gbps,of_roofline,bound_by,error,"
+      "clock_mhz,watts,against,speed_ratio,ratio_low,ratio_high,caught\n";
   const auto quoted = [](const std::string& t) {
     if (t.find_first_of(",\"\n") == std::string::npos) return t;
     std::string q = "\"";
@@ -147,12 +175,34 @@ std::string csv_of(const Document& d) {
   for (const Result& r : d.rows) {
     const bool ok = r.caught.empty();
     const auto if_ok = [&](double v) { return ok ? value(v) : std::string{}; };
-    for (const std::string& cell :
-         {quoted(r.family), quoted(r.variant), quoted(r.shape), r.dtype, r.device, std::to_string(r.threads), std::string(r.cold ? "1" : "0"), std::to_string(r.samples),
-          std::to_string(r.rounds), if_ok(r.min), if_ok(r.median), if_ok(r.q1), if_ok(r.q3), if_ok(r.interval.low), if_ok(r.interval.high), if_ok(r.spread),
-          std::string(r.noisy ? "1" : "0"), if_ok(r.flops_rate * 1e-9), if_ok(r.bytes_rate * 1e-9), given(r.of_roofline), r.bound_by, value(r.error), given(r.clock_mhz),
-          given(r.watts), r.ratio ? quoted(r.ratio->against) : std::string{}, r.ratio ? value(r.ratio->value) : std::string{},
-          r.ratio ? value(r.ratio->interval.low) : std::string{}, r.ratio ? value(r.ratio->interval.high) : std::string{}})
+    for (const std::string& cell : {quoted(r.family),
+                                    quoted(r.variant),
+                                    quoted(r.shape),
+                                    r.dtype,
+                                    r.device,
+                                    std::to_string(r.threads),
+                                    std::string(r.cold ? "1" : "0"),
+                                    std::to_string(r.samples),
+                                    std::to_string(r.rounds),
+                                    if_ok(r.min),
+                                    if_ok(r.median),
+                                    if_ok(r.q1),
+                                    if_ok(r.q3),
+                                    if_ok(r.interval.low),
+                                    if_ok(r.interval.high),
+                                    if_ok(r.spread),
+                                    std::string(r.noisy ? "1" : "0"),
+                                    if_ok(r.flops_rate * 1e-9),
+                                    if_ok(r.bytes_rate * 1e-9),
+                                    given(r.of_roofline),
+                                    r.bound_by,
+                                    value(r.error),
+                                    given(r.clock_mhz),
+                                    given(r.watts),
+                                    r.ratio ? quoted(r.ratio->against) : std::string{},
+                                    r.ratio ? value(r.ratio->value) : std::string{},
+                                    r.ratio ? value(r.ratio->interval.low) : std::string{},
+                                    r.ratio ? value(r.ratio->interval.high) : std::string{}})
       s += cell + ",";
     s += quoted(r.caught) + "\n";
   }

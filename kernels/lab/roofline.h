@@ -35,9 +35,9 @@ class Roofline {
   const std::vector<Level>& levels() const { return levels_; }
   // `cold`: operands come from memory whatever their size.
   Bound bound(const Work& w, bool cold) const;
-  // A time below this is refused. CPU: half of the bound, the level chosen in favour of the kernel (one that holds a quarter of the working set), since reading,
-  // copying and updating in place differ by up to 1.7, and 16-bit products may run at four times the f32 rate. GPU: what the chip's units and wires can do by their
-  // clock, on any generation. 0 when nothing is known.
+  // A time below this is refused. CPU: half of the bound, the level chosen in favour of the kernel (one that holds a quarter of the working set), since
+  // reading, copying and updating in place differ by up to 1.7, and 16-bit products may run at four times the f32 rate. GPU: what the chip's units and wires
+  // can do by their clock, on any generation. 0 when nothing is known.
   double floor(const Work& w) const;
   void measure();                                  // again, keeping the best: a busy machine measures too little
 

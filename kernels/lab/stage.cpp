@@ -29,7 +29,8 @@ std::vector<Piece> stir(Operands& ops, std::uint64_t seed) {
     if (o.role == Role::out || o.alias_of >= 0 || n < 2 || o.fill == Fill::index || o.fill == Fill::boolean) continue;
     if (o.dtype && !is_float(*o.dtype)) continue;
     for (int i = 0; i < 16; ++i) {
-      const auto from = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n)), to = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n));
+      const auto from = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n)),
+                 to = static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n));
       pieces.push_back({k, ops.copy_element(k, from, to), size_of(ops.views()[k].dtype)});
     }
   }
@@ -92,7 +93,7 @@ void Stage::spoil() {
 }
 
 double Stage::run(int row) {
-  memory_.synchronize(q_.stream());
+  memory_.head_start(q_.stream());
   memory_.set_mark(begin_, q_.stream());
   host_.work().run(q_, row, views_);
   memory_.set_mark(end_, q_.stream());

@@ -38,7 +38,8 @@ TriedRow tried_row(const char* family, const Family<FamilyArgs>& (*)(), const Ro
 #ifdef GRAFT_SIMT
 namespace graft::GRAFT_SIMT {
 template <class Args>
-Row<Args> simt_row(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc, std::size_t (*scratch)(const Args&, int) = nullptr) {
+Row<Args> simt_row(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
+                   std::size_t (*scratch)(const Args&, int) = nullptr) {
   constexpr bool on_gpu = std::string_view(GRAFT_TRY_TEXT(GRAFT_SIMT)) == "cuda";
   return {(on_gpu ? "cuda." : "emu.") + std::string(name), on_gpu ? Backend::cuda : Backend::emu, run, limit, rank, doc, scratch};
 }

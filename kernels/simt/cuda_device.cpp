@@ -2,6 +2,7 @@
 // trims, so a training step allocates nothing. Linked only into CUDA builds; without a driver or GPU every call says so in one line.
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -112,6 +113,15 @@ class CudaMemory : public DeviceMemory {
   }
   void end_mark(void* mark) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark)); }
   void set_mark(void* mark, void* stream) override { check(cudaEventRecord(static_cast<cudaEvent_t>(mark), static_cast<cudaStream_t>(stream)), "event", index_); }
+  void head_start(void* stream) override {
+    check(cudaLaunchHostFunc(static_cast<cudaStream_t>(stream),
+                             [](void*) {
+                               const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+                               while (std::chrono::steady_clock::now() < until) {}
+                             },
+                             nullptr),
+          "host function", index_);
+  }
   double seconds_between(void* first, void* second) override {
     check(cudaEventSynchronize(static_cast<cudaEvent_t>(second)), "a kernel failed (GRAFT_SYNC=1 names it)", index_);
     float milliseconds = 0;

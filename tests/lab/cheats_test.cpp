@@ -1,5 +1,5 @@
-// Kernels that are fast by not doing their work. Each takes its turns beside an honest row; it must be caught, for the reason that is its trick, and the honest row
-// must not. They are what the laboratory's rules are for.
+// Kernels that are fast by not doing their work. Each takes its turns beside an honest row; it must be caught, for the reason that is its trick, and the honest
+// row must not. They are what the laboratory's rules are for.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -246,7 +246,9 @@ TEST(Cheats, UsesMoreThreadsThanTheQueueHas) {
 TEST(Cheats, IsFasterThanTheMachine) {
   Case<MatmulArgs> c;
   c.shape = "384x384x384_equal";
-  c.operands = {{.name = "a", .shape = {1, 384, 384}, .fill = Fill::equal}, {.name = "b", .shape = {1, 384, 384}, .fill = Fill::equal}, {.name = "c", .role = Role::out, .shape = {1, 384, 384}}};
+  c.operands = {{.name = "a", .shape = {1, 384, 384}, .fill = Fill::equal},
+                {.name = "b", .shape = {1, 384, 384}, .fill = Fill::equal},
+                {.name = "c", .role = Role::out, .shape = {1, 384, 384}}};
   c.bind = [](const std::vector<View>& v) {
     MatmulArgs m;
     m.a = v[0], m.b = v[1], m.c = v[2];
@@ -267,7 +269,8 @@ TEST(Cheats, IsFasterThanTheMachine) {
   ASSERT_NE(best, nullptr);
   Row<MatmulArgs> row = *best;
   row.name = "cpu.honest";
-  const Outcome o = contest<MatmulArgs>(real, {*real.find("ref"), *real.find("naive"), host<MatmulArgs>("cpu.cheat", cheat, any<MatmulArgs>, 90, "cheats"), row}, c);
+  const Outcome o =
+      contest<MatmulArgs>(real, {*real.find("ref"), *real.find("naive"), host<MatmulArgs>("cpu.cheat", cheat, any<MatmulArgs>, 90, "cheats"), row}, c);
   expect_caught(o, "this machine needs at least");
 }
 

@@ -52,7 +52,14 @@ TEST(Roofline, FloorLiesUnderTheBound) {
 }
 
 Json row(const char* variant, double median, double half, const char* shape = "8x8") {
-  return {{"family", "softmax"}, {"variant", variant}, {"shape", shape}, {"dtype", "f32"}, {"threads", 2}, {"median_s", median}, {"spread", 0.01}, {"low_s", median * (1 - half)},
+  return {{"family", "softmax"},
+          {"variant", variant},
+          {"shape", shape},
+          {"dtype", "f32"},
+          {"threads", 2},
+          {"median_s", median},
+          {"spread", 0.01},
+          {"low_s", median * (1 - half)},
           {"high_s", median * (1 + half)}};
 }
 Json document(std::vector<Json> rows, const char* cpu = "one") {
@@ -111,8 +118,10 @@ TEST(Compare, OnTheCommandLine) {
 // A run on tiny shapes gives every file, and they agree.
 TEST(Bench, WritesJsonCsvAndAPage) {
   test::TempFolder t;
-  const test::Outcome o = test::run(t.path, "kernels bench softmax --shape 64x10 --dtype f32 --variant cpu.1_simd,naive --against naive --seconds 0.02 --threads 1 --json -o run.json --csv run.csv "
-                                            "--html run.html");
+  const test::Outcome o = test::run(
+      t.path,
+      "kernels bench softmax --shape 64x10 --dtype f32 --variant cpu.1_simd,naive --against naive --seconds 0.02 --threads 1 --json -o run.json --csv run.csv "
+      "--html run.html");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json d = Json::parse(o.out);
   EXPECT_EQ(d, Json::parse(test::read_file(t.path / "run.json")));
