@@ -114,8 +114,6 @@ constexpr Limit<ConvInputGradArgs> grad_cudnn{"f32, bf16, f16 without holes; no 
                                               [](const ConvInputGradArgs& a) { return as_cudnn(a.dx, a.weight, a.dy, a.bias.data); }};
 constexpr Limit<ConvWeightGradArgs> weight_cudnn{"f32, bf16, f16 without holes; no gradient of a bias",
                                                  [](const ConvWeightGradArgs& a) { return as_cudnn(a.x, a.dweight, a.dy, a.dbias.data); }};
-template <class Args>
-std::size_t vendor_workspace(const Args&, int) { return std::size_t{32} << 20; }  // kVendorWorkspace of kernels/simt/vendor.h
 
 }  // namespace
 

@@ -17,5 +17,9 @@ namespace cuda {
 std::string cublaslt_missing();
 std::string cudnn_missing();
 }  // namespace cuda
+// Bytes that the vendors' algorithms may use beside the operands, what cuBLAS recommends for Hopper; as a row's scratch.
+inline constexpr std::size_t kVendorWorkspace = std::size_t{32} << 20;
+template <class Args>
+std::size_t vendor_workspace(const Args&, int) { return kVendorWorkspace; }
 
 }  // namespace graft

@@ -71,8 +71,6 @@ constexpr Limit<MatmulArgs> as_cublaslt{"A and B dense along one axis, C along n
     if (!v) return v;
   return yes();
 }};
-// What cuBLAS recommends for Hopper (kernels/simt/vendor.h).
-std::size_t vendor_workspace(const MatmulArgs&, int) { return std::size_t{32} << 20; }
 
 }  // namespace
 
@@ -91,7 +89,7 @@ const Family<MatmulArgs>& matmul_family() {
       {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
       {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
   }, {
-      {"cublaslt", GRAFT_VENDOR(matmul_cublaslt, cublaslt), as_cublaslt, 5, "cublasLtMatmul, the heuristic's first choice", vendor_workspace},
+      {"cublaslt", GRAFT_VENDOR(matmul_cublaslt, cublaslt), as_cublaslt, 5, "cublasLtMatmul, the heuristic's first choice", vendor_workspace<MatmulArgs>},
   });
   return family;
 }

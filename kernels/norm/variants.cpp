@@ -101,8 +101,6 @@ constexpr Limit<RowNormArgs> cudnn{kWholeLayerNorm, [](const RowNormArgs& a) { r
 constexpr Limit<RowNormGradArgs> grad_cudnn{kWholeLayerNorm, [](const RowNormGradArgs& a) {
   return whole_layer_norm(a.x, a.rms, {&a.x, &a.dy, &a.weight, &a.mean, &a.rstd, &a.dx, &a.dweight, &a.dbias});
 }};
-template <class Args>
-std::size_t vendor_workspace(const Args&, int) { return std::size_t{32} << 20; }  // kVendorWorkspace of kernels/simt/vendor.h
 
 }  // namespace
 

@@ -17,9 +17,6 @@
 
 namespace graft::cuda {
 
-// Bytes that the vendors' algorithms may use beside the operands: what cuBLAS recommends for Hopper.
-inline constexpr std::size_t kVendorWorkspace = std::size_t{32} << 20;
-
 inline int index_of(const Queue& q) { return q.device().index; }
 inline cudaStream_t stream_of(const Queue& q) { return static_cast<cudaStream_t>(q.stream()); }
 
