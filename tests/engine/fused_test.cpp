@@ -188,8 +188,9 @@ TEST_P(FusedOps, OptimMultiIsOptimOnEachTensorBitForBit) {
         std::vector<OptimTensors> all;
         for (std::size_t i = 0; i < sizes.size(); ++i) {
           const Shape s{sizes[i]};
-          const auto positive = [&](std::uint64_t stream) { return square(drawn(s, stream + i)); };
-          held.push_back({drawn(s, 20 + i), drawn(s, 30 + i), drawn(s, 40 + i), positive(50), positive(60)});
+          // v above v2^2, as a mean of squares is above the mean's square
+          const Tensor v = add(square(drawn(s, 50 + i)), 1.0), v2 = mul(square(drawn(s, 60 + i)), 0.05);
+          held.push_back({drawn(s, 20 + i), drawn(s, 30 + i), drawn(s, 40 + i), v, v2});
           const Tensors& t = held.back();
           all.push_back({t[0].view(), View{}, t[1].view(), k.m ? t[2].view() : View{}, k.v ? t[3].view() : View{}, k.v2 ? t[4].view() : View{}});
         }
