@@ -58,16 +58,18 @@ void must_be_writable(const std::string& path) {
   if (!there) std::remove(path.c_str());
 }
 
-// On the emulator the benchmark shapes would take minutes a call: the largest of the cases up to this many FLOPs and elements.
+// Without a text: the benchmark shapes, or the largest case of a family that has none. On the emulator those would take minutes a call: there the largest of the
+// other cases up to this many FLOPs and elements.
 constexpr double kEmulated = 1e5;
 bool chosen_shape(const Spec& s, const ErasedCase& c, const std::string& text, DeviceKind device) {
   if (c.large && device != DeviceKind::cuda) return false;
   if (!text.empty()) return c.shape.find(text) != std::string::npos;
-  if (device != DeviceKind::emu) return c.timed_on(device);
+  const bool emulated = device == DeviceKind::emu;
+  if (!emulated && std::any_of(s.cases.begin(), s.cases.end(), [&](const ErasedCase& x) { return x.timed_on(device); })) return c.timed_on(device);
   const auto size = [](const ErasedCase& x) { return std::max(x.flops, x.bytes_per_item); };
   const ErasedCase* largest = nullptr;
   for (const auto& x : s.cases)
-    if (!x.bench && size(x) <= kEmulated && (!largest || size(x) > size(*largest))) largest = &x;
+    if (!x.bench && !x.large && (!emulated || size(x) <= kEmulated) && (!largest || size(x) > size(*largest))) largest = &x;
   return &c == largest;
 }
 

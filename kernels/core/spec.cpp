@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "kernels/core/device.h"
 
@@ -11,10 +12,11 @@ namespace graft {
 namespace {
 
 // SplitMix64: the harness wants cheap reproducible bits, independent of the engine's own generator, which is under test itself.
+constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ull;
 struct Bits {
   std::uint64_t s;
   std::uint64_t next() {
-    std::uint64_t z = (s += 0x9e3779b97f4a7c15ull);
+    std::uint64_t z = (s += kGolden);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
@@ -67,6 +69,41 @@ void each(const View& v, F&& f) {
       at[d] = 0;
     }
   }
+}
+
+// How often draw() asks for bits per element: SplitMix64 counts, so an element's value does not need those before it.
+int draws(Fill fill, std::int64_t limit) {
+  if (fill == Fill::equal || fill == Fill::zero || (fill == Fill::index && limit <= 0)) return 0;
+  return fill == Fill::normal || fill == Fill::inf_rows ? 2 : 1;
+}
+
+// Large operands (a GPU's benchmark shapes) are drawn by several threads; the values are the same.
+void fill_view(const View& v, const Operand& op, DType drawn, std::uint64_t seed) {
+  const std::int64_t n = v.numel(), cols = v.rank ? std::max<std::int64_t>(1, v.shape[v.rank - 1]) : 1, rows = n / cols;
+  const auto part = [&](std::int64_t first, std::int64_t last) {  // rows
+    Bits bits{seed + static_cast<std::uint64_t>(first * cols * draws(op.fill, op.limit)) * kGolden};
+    for (std::int64_t r = first; r < last; ++r) {
+      std::int64_t off = 0, at = r;
+      for (int d = v.rank - 2; d >= 0; --d) {
+        off += at % v.shape[d] * v.stride[d];
+        at /= v.shape[d];
+      }
+      for (std::int64_t i = 0; i < (v.rank ? cols : 1); ++i) {
+        double x = draw(op.fill, bits, drawn, op.limit, r % 3 == 2);
+        if (is_float(drawn)) {  // exactly what the case's dtype can hold
+          alignas(8) std::byte one[8];
+          store(one, drawn, 0, x);
+          x = load(one, drawn, 0);
+        }
+        store(v.data, v.dtype, off + (v.rank ? i * v.stride[v.rank - 1] : 0), x);
+      }
+    }
+  };
+  const auto threads = std::min<std::int64_t>({n >> 19, rows, static_cast<std::int64_t>(std::thread::hardware_concurrency())});
+  if (threads < 2) return part(0, rows);
+  std::vector<std::thread> pool;
+  for (std::int64_t t = 0; t < threads; ++t) pool.emplace_back(part, rows * t / threads, rows * (t + 1) / threads);
+  for (auto& t : pool) t.join();
 }
 
 std::string coordinates(const View& v, std::int64_t i) {
@@ -162,19 +199,7 @@ Operands::Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_
     b.begin = (64 - base % 64) % 64 + kGuard + static_cast<std::size_t>(first) * size;
     v.data = b.bytes.data() + b.begin;
     views_[k] = v;
-    if (op.role != Role::out) {
-      Bits bits{seed ^ hash(op.name) ^ (k * 0x9e37ull)};
-      const std::int64_t cols = rank ? std::max<std::int64_t>(1, op.shape[rank - 1]) : 1;
-      each(v, [&](std::int64_t i, std::int64_t o) {
-        double x = draw(op.fill, bits, drawn, op.limit, (i / cols) % 3 == 2);
-        if (is_float(drawn)) {  // exactly what the case's dtype can hold
-          alignas(8) std::byte one[8];
-          store(one, drawn, 0, x);
-          x = load(one, drawn, 0);
-        }
-        store(v.data, held, o, x);
-      });
-    }
+    if (op.role != Role::out) fill_view(v, op, drawn, seed ^ hash(op.name) ^ (k * 0x9e37ull));
     b.before = b.bytes;
   }
 }

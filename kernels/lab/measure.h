@@ -23,7 +23,7 @@ struct Options {
   bool cold = false;           // the caches hold nothing of the operands when a call begins
   double seconds = 0.3;        // timed calls per row and run, about
   double noise = 0.02;         // rounds go on until the median is known to this share of itself,
-  int most_rounds = 24;        // or until there were so many: the row is noisy then
+  int most_rounds = 24;        // or until there were so many, or they took 20 times `seconds` per row: the row is noisy then
   std::optional<std::uint64_t> seed = {};  // to repeat a run; drawn from the system's entropy otherwise
 };
 
@@ -82,6 +82,9 @@ class Contest {
   std::optional<double> turn(Candidate& c, std::uint64_t round);
   // A turn of one call without a time: checks the answer, and finds how many calls make a turn.
   void rehearse(Candidate& c);
+  // A last turn of one call without a time, held against the oracle; needed where some rounds were not.
+  void close(Candidate& c);
+  bool asks_every_round() const;
   // Frees the operands; the next turn draws them again.
   void rest();
 
@@ -89,6 +92,7 @@ class Contest {
   struct Round;
   Round& round(std::uint64_t number);
   std::string after_turn(Candidate& c, Round& r, double slowest);
+  std::optional<double> unrecorded_turn(Candidate& c, std::uint64_t number);
   Lab& lab_;
   const Spec& spec_;
   const ErasedCase& case_;

@@ -58,14 +58,29 @@ void Roofline::measure_host() {
   half_ = f32_;  // computed in f32
   const auto caches = cache_sizes();
   const auto threads = static_cast<std::size_t>(q_.threads());
+  if (ladder_.empty())
+    for (std::size_t bytes = std::size_t{8} << 10; bytes * threads <= caches.back(); bytes *= 2) ladder_.push_back({bytes * threads, 0});
+  double below = peak.gbps * 1e9;
+  for (std::size_t i = ladder_.size(); i-- > 0;) {
+    Rung& r = ladder_[i];
+    r.rate = std::max({r.rate, below, measure_cache(q_, r.bytes / threads) * 1e9});
+    below = r.rate;
+  }
   if (levels_.empty()) {
     for (std::size_t i = 0; i < caches.size(); ++i) levels_.push_back({"L" + std::to_string(i + 1), i < 2 ? caches[i] * threads : caches[i], 0});
     levels_.push_back({"memory", ~std::size_t{0}, 0});
   }
-  for (std::size_t i = 0; i < caches.size(); ++i)
-    levels_[i].rate = std::max(levels_[i].rate, measure_cache(q_, levels_[i].holds / threads / 2) * 1e9);
   levels_.back().rate = std::max(levels_.back().rate, peak.gbps * 1e9);
-  for (std::size_t i = levels_.size() - 1; i-- > 0;) levels_[i].rate = std::max(levels_[i].rate, levels_[i + 1].rate);
+  for (std::size_t i = 0; i < caches.size(); ++i) levels_[i].rate = rate(levels_[i].holds / 2);
+}
+
+// Of the largest working set measured that is no larger.
+double Roofline::rate(std::size_t working_set) const {
+  if (ladder_.empty() || working_set > 2 * ladder_.back().bytes) return levels_.back().rate;
+  double rate = ladder_.front().rate;
+  for (const Rung& r : ladder_)
+    if (r.bytes <= working_set) rate = r.rate;
+  return rate;
 }
 
 void Roofline::measure_cuda() {
@@ -103,17 +118,15 @@ double Roofline::flops(DType t) const { return t == DType::f64 ? f64_ : t == DTy
 Bound Roofline::bound(const Work& w, bool cold) const {
   if (!known()) return {};
   const auto level = std::find_if(levels_.begin(), levels_.end(), [&](const Level& l) { return (!cold || &l == &levels_.back()) && w.working_set <= l.holds; });
-  const double compute = w.flops / flops(w.dtype), move = w.bytes / level->rate;
+  const double compute = w.flops / flops(w.dtype), move = w.bytes / (cold ? level->rate : rate(w.working_set));
   return compute > move ? Bound{compute, "flops"} : Bound{move, level->name};
 }
 
 double Roofline::floor(const Work& w) const {
   if (!known()) return 0;
   const bool half = w.dtype == DType::bf16 || w.dtype == DType::f16;
-  if (q_.device().kind == DeviceKind::cpu) {
-    const auto level = std::find_if(levels_.begin(), levels_.end(), [&](const Level& l) { return w.working_set / 4 <= l.holds; });
-    return std::max(w.flops * w.least_flops / (2 * (half ? 4 : 1) * flops(w.dtype)), w.bytes / (2 * level->rate));
-  }
+  if (q_.device().kind == DeviceKind::cpu)
+    return std::max(w.flops * w.least_flops / (2 * (half ? 4 : 1) * flops(w.dtype)), w.bytes / (2 * rate(w.working_set / 4)));
   const DeviceFacts f = device_memory(q_.device()).facts();
   const double ticks = f.multiprocessors * f.clock_hz;
   if (ticks <= 0 || f.memory_bytes_per_s <= 0) return 0;

@@ -13,7 +13,7 @@ namespace graft::lab {
 
 struct Level {
   std::string name;      // "L1", "L2", "L3", "memory"
-  std::size_t holds;     // bytes, all threads together
+  std::size_t holds;     // bytes, all threads together, as the system states
   double rate;           // bytes/s, read + written
 };
 struct Work {
@@ -35,9 +35,9 @@ class Roofline {
   const std::vector<Level>& levels() const { return levels_; }
   // `cold`: operands come from memory whatever their size.
   Bound bound(const Work& w, bool cold) const;
-  // A time below this is refused. CPU: half of the bound, the level chosen in favour of the kernel (one that holds a quarter of the working set), since
-  // reading, copying and updating in place differ by up to 1.7, and 16-bit products may run at four times the f32 rate. GPU: what the chip's units and wires
-  // can do by their clock, on any generation. 0 when nothing is known.
+  // A time below this is refused. CPU: half of the bound, with the bandwidth of a working set of a quarter of the size, since reading, copying and updating in
+  // place differ by up to 1.7 and a machine does not always have the cache that it states; 16-bit products may run at four times the f32 rate. GPU: what the
+  // chip's units and wires can do by their clock, on any generation. 0 when nothing is known.
   double floor(const Work& w) const;
   void measure();                                  // again, keeping the best: a busy machine measures too little
 
@@ -46,7 +46,10 @@ class Roofline {
   void measure_cuda();
   Queue& q_;
   double f32_ = 0, f64_ = 0, half_ = 0;            // FLOP/s
+  double rate(std::size_t working_set) const;      // bytes/s
   std::vector<Level> levels_;
+  struct Rung { std::size_t bytes; double rate; };
+  std::vector<Rung> ladder_;                       // working sets of all threads together, doubling; the rate never rises
 };
 
 }  // namespace graft::lab

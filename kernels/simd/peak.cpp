@@ -89,9 +89,9 @@ double measure_cache(Queue& q, std::size_t bytes) {
     std::fill(m.get(), m.get() + 2 * n, 1.0f);
   }
   std::vector<float> sinks(threads * 16);
-  const auto rounds = static_cast<std::int64_t>(std::max<std::size_t>(1, (std::size_t{64} << 20) / (2 * n * sizeof(float))));
+  const auto rounds = static_cast<std::int64_t>(std::max<std::size_t>(1, (std::size_t{32} << 20) / (2 * n * sizeof(float))));
   double best = 0;
-  for (int repeat = 0; repeat < 6; ++repeat)
+  for (int repeat = 0; repeat < 4; ++repeat)
     for (const bool copy : {false, true}) {
       const auto begin = std::chrono::steady_clock::now();
       q.pool().run(q.threads(), [&](std::int64_t t, int) {

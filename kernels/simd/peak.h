@@ -13,7 +13,7 @@ struct Peak {
 };
 Peak measure_peak(Queue& q);  // takes some 0.3 s
 
-// Bytes per second (1e9) out of and into the cache that holds `bytes` per thread, the best of reading and of copying within them; some 20 ms.
+// Bytes per second (1e9) out of and into the cache that holds `bytes` per thread, the best of reading and of copying within them; some 10 ms.
 double measure_cache(Queue& q, std::size_t bytes);
 
 }  // namespace graft
