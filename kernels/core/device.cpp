@@ -61,6 +61,14 @@ std::string describe(Device d) {
   return d.kind == DeviceKind::emu ? "the CUDA kernels run on the host, one fiber per thread" : "host memory";
 }
 
+int gpu_capability() {
+#ifdef GRAFT_HAVE_CUDA
+  return cuda_capability();
+#else
+  return 0;
+#endif
+}
+
 Device parse_device(const std::string& text) {
   Device d;
   if (text == "auto") {

@@ -19,6 +19,9 @@ struct Verdict {
 inline Verdict yes() { return {}; }
 inline Verdict no(std::string reason) { return {false, std::move(reason)}; }
 
+// Is this the current GPU's compute capability (90: 9.0)?
+Verdict has_capability(int wanted);
+
 enum class Backend { ref, cpu, emu, cuda };  // who executes a row; `ref` serves no device and is run only when named
 
 template <class Args>
@@ -39,7 +42,12 @@ struct Row {
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;  // bytes the variant finds at q.scratch(0)
   bool order_dependent = false;  // results may differ by rounding from run to run (float atomics); never chosen unless named
-  Verdict allowed(const Args& a) const { return limit.check ? limit.check(a) : yes(); }
+  int capability = 0;            // cuda rows: the only compute capability that has their instructions (90: sm_90a); 0: any
+  Verdict allowed(const Args& a) const {
+    if (backend == Backend::cuda && capability)
+      if (Verdict v = has_capability(capability); !v) return v;
+    return limit.check ? limit.check(a) : yes();
+  }
 };
 
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
@@ -61,6 +69,7 @@ struct SimtRow {
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;
   bool order_dependent = false;
+  int capability = 0;
 };
 #ifdef GRAFT_HAVE_EMU
 #define GRAFT_EMU_BODY(function) &emu::function
@@ -73,6 +82,11 @@ struct SimtRow {
 #define GRAFT_CUDA_BODY(function) nullptr
 #endif
 #define GRAFT_BODIES(function) GRAFT_EMU_BODY(function), GRAFT_CUDA_BODY(function)
+#ifdef GRAFT_HAVE_SM90A  // of a kernel in hopper.h's words: other architectures have an empty one
+#define GRAFT_HOPPER_BODIES(function) GRAFT_BODIES(function)
+#else
+#define GRAFT_HOPPER_BODIES(function) GRAFT_EMU_BODY(function), nullptr
+#endif
 // Declares graft::emu::function and graft::cuda::function, which kernels/<family>/cuda_*.cu defines.
 #define GRAFT_SIMT_ROW(function, Args)                    \
   namespace emu { void function(Queue& q, const Args& a); } \
@@ -128,8 +142,8 @@ class Family : public FamilyBase {
  public:
   Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}) : FamilyBase(name), rows_(std::move(rows)) {
     for (const auto& r : simt) {
-      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
-      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
+      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
+      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
     }
   }
 

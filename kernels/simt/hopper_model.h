@@ -32,7 +32,8 @@ struct Barrier {
             static_cast<unsigned>(u >> 61 & 1)};
   }
   void store(void* p) const {
-    const std::uint64_t u = expected | std::uint64_t{pending} << 20 | static_cast<std::uint64_t>(bytes + (1 << 20)) << 40 | std::uint64_t{phase} << 61 | kMagic << 62;
+    const auto shifted = static_cast<std::uint64_t>(bytes + (1 << 20));
+    const std::uint64_t u = expected | std::uint64_t{pending} << 20 | shifted << 40 | std::uint64_t{phase} << 61 | kMagic << 62;
     std::memcpy(p, &u, 8);
   }
   void next_phase() { pending = expected, bytes = 0, phase ^= 1; }
@@ -207,7 +208,8 @@ class Hopper : public simt::BlockState {
     const auto lane = [&](int i) -> const Issue& { return *static_cast<const Issue*>(args[i]); };
     const Where& at = *lane(0).at;
     for (int i = 1; i < 128; ++i)
-      if (lane(i).a != lane(0).a || lane(i).b != lane(0).b || lane(i).add != lane(0).add) simt::fault(at, "wgmma: lanes of the warp group bring different operands");
+      if (lane(i).a != lane(0).a || lane(i).b != lane(0).b || lane(i).add != lane(0).add)
+        simt::fault(at, "wgmma: lanes of the warp group bring different operands");
     WarpGroup& g = group();
     auto& sums = g.sums[lane(0).d];
     if (!sums) sums = std::make_shared<Sums>();
@@ -217,7 +219,7 @@ class Hopper : public simt::BlockState {
       s.n = n;
       s.value.resize(64 * static_cast<std::size_t>(n));
       for (int i = 0; i < 128; ++i) s.registers[i] = lane(i).d;
-      each(s, [](float& value, float& r) { value = r, r = under_way(); });
+      each(s, [](float& value, float& r) { value = r, r = __uint_as_float(kUnderWay); });
     } else if (s.n != n) {
       simt::fault(at, "wgmma: products of different shapes into one accumulator; wgmma_wait between them");
     } else {
@@ -267,7 +269,7 @@ class Hopper : public simt::BlockState {
   }
 
  private:
-  static float under_way() { return __uint_as_float(0xffffffffu); }
+  static constexpr unsigned kUnderWay = 0xffbfffffu;  // a signalling NaN: any arithmetic on it leaves another one
   // f(value, register): D's fragment of a lane, PTX ISA "wgmma.mma_async.m64nNk16"
   template <class F>
   static void each(Sums& s, F f) {
@@ -279,7 +281,7 @@ class Hopper : public simt::BlockState {
   }
   static void untouched(Sums& s, const Where& at) {
     bool same = true;
-    each(s, [&](float&, float& r) { same &= __float_as_uint(r) == 0xffffffffu; });
+    each(s, [&](float&, float& r) { same &= __float_as_uint(r) == kUnderWay; });
     if (!same) simt::fault(at, "wgmma: an accumulator was written while products into it were under way");
   }
   // As mma's model: sums of 16 products in double, rounded once.
@@ -302,9 +304,10 @@ class Hopper : public simt::BlockState {
       for (std::size_t j = 0; j < n; ++j) s.value[i * n + j] = static_cast<float>(row[j]);
     }
   }
-  std::vector<std::byte> seen(std::uint32_t first, std::size_t bytes) const { return {view_.begin() + first, view_.begin() + first + static_cast<std::ptrdiff_t>(bytes)}; }
+  std::vector<std::byte> seen(std::uint32_t first, std::size_t bytes) const { return {view_.data() + first, view_.data() + first + bytes}; }
   static void check_box(const TensorMap& map, const void* p, int rank, const char* kind, const Where& at) {
-    if (map.rank != rank) simt::fault(at, std::string(kind) + ": " + std::to_string(rank) + " coordinates for " + map.name + ", which has rank " + std::to_string(map.rank));
+    if (map.rank != rank)
+      simt::fault(at, std::string(kind) + ": " + std::to_string(rank) + " coordinates for " + map.name + ", which has rank " + std::to_string(map.rank));
     simt::check_shared(p, static_cast<std::size_t>(map.box_bytes()), 128, kind, at);
   }
   // Whether the phase is over. The last arrival's copies are performed when somebody asks and not before.

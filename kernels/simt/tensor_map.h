@@ -27,7 +27,7 @@ struct TensorTile {
   std::int64_t stride[3] = {1, 1, 1};  // elements; of axes 1 and 2 a multiple of 16 bytes
   int box[3] = {1, 1, 1};      // at most 256 each; with a swizzle exactly its span wide
   Swizzle swizzle = Swizzle::none;
-  constexpr int box_bytes() const { return box[0] * box[1] * box[2] * static_cast<int>(size_of(dtype)); }
+  constexpr int box_bytes() const { return box[0] * box[1] * (rank == 3 ? box[2] : 1) * static_cast<int>(size_of(dtype)); }
 };
 
 // Throws Error(bug) naming the rule that `t` breaks: a row's limit refuses such operands before.
@@ -51,7 +51,7 @@ inline void check_tensor_tile(const TensorTile& t) {
 
 // A kernel takes it as `const __grid_constant__ TensorMap`.
 #ifdef __CUDACC__
-struct alignas(64) TensorMap { CUtensorMap map; };
+struct TensorMap { CUtensorMap map; };
 inline TensorMap tensor_map(const TensorTile& t) {
   check_tensor_tile(t);
   static const auto encode = [] {  // out of the driver that the runtime has loaded: nothing links to libcuda
@@ -91,7 +91,9 @@ inline TensorMap tensor_map(const TensorTile& t) {
 struct TensorMap : TensorTile {};
 inline TensorMap tensor_map(const TensorTile& t) {
   check_tensor_tile(t);
-  return {t};
+  TensorMap m{t};
+  if (t.rank == 2) m.size[2] = m.box[2] = 1, m.stride[2] = 0;
+  return m;
 }
 #endif
 

@@ -64,7 +64,8 @@ TEST(TensorMap, NamesTheRuleThatIsBroken) {
   };
   EXPECT_EQ(with([](TensorTile& t) { t.data = static_cast<char*>(t.data) + 8; }), "tensor map of x: the address is not a multiple of 16 bytes");
   EXPECT_EQ(with([](TensorTile& t) { t.stride[1] = 68; }), "tensor map of x: axis 1 has a stride of 136 bytes, wants a multiple of 16 below 2^40");
-  EXPECT_EQ(with([](TensorTile& t) { t.rank = 3, t.stride[2] = 0; }), "tensor map of x: axis 2 has a stride of 0 bytes, wants a multiple of 16 below 2^40");
+  EXPECT_EQ(with([](TensorTile& t) { t.rank = 3, t.size[2] = t.box[2] = 1, t.stride[2] = 0; }),
+            "tensor map of x: axis 2 has a stride of 0 bytes, wants a multiple of 16 below 2^40");
   EXPECT_EQ(with([](TensorTile& t) { t.stride[0] = 2; }), "tensor map of x: axis 0 has stride 2, wants 1");
   EXPECT_EQ(with([](TensorTile& t) { t.box[1] = 257; }), "tensor map of x: a box of 257 along axis 1, wants 1 to 256");
   EXPECT_EQ(with([](TensorTile& t) { t.size[1] = 0; }), "tensor map of x: axis 1 has 0 elements, wants 1 to 2^32");
@@ -96,7 +97,10 @@ __global__ void load_box(const __grid_constant__ TensorMap map, int bytes, int x
   if (broken == Broken::never_waits) return;
   if (broken != Broken::no_wait) mbarrier_wait(barrier, broken == Broken::wrong_parity ? 1 : 0);
   for (int i = static_cast<int>(threadIdx.x); i < bytes; i += 32) out[i] = tile[i];
-  if (broken == Broken::wrong_parity || broken == Broken::no_wait) mbarrier_wait(barrier, 0);
+  if (broken == Broken::wrong_parity || broken == Broken::no_wait) {
+    __syncthreads();
+    mbarrier_wait(barrier, 0);
+  }
 }
 template <int Rank>
 std::vector<unsigned char> loaded(LaneOrder order, const TensorTile& t, int x, int y, int z, Broken broken = Broken::nothing) {
@@ -120,7 +124,8 @@ TEST(TmaLoad, PermutesThePiecesAsTheSwizzleSays) {
             std::memcpy(&got, bytes.data() + r * width * 2 + piece * 16 + c % 8 * 2, 2);
             const std::int64_t i = y + r, j = x + c;
             const bool inside = i >= 0 && i < m.rows && j >= 0 && j < m.cols;
-            ASSERT_EQ(static_cast<float>(got), inside ? value(i, j) : 0) << "swizzle " << static_cast<int>(s) << " box at " << x << "," << y << " element " << r << "," << c;
+            ASSERT_EQ(static_cast<float>(got), inside ? value(i, j) : 0)
+                << "swizzle " << static_cast<int>(s) << " box at " << x << "," << y << " element " << r << "," << c;
           }
       }
   }
@@ -195,7 +200,8 @@ TEST(Mbarrier, CarriesARingThroughItsPhases) {
     EXPECT_EQ(out, want);
   }
   std::vector<float> out(64);
-  EXPECT_FAULT(run(order, ring, 96, 3 * 256, map, 14, Broken::wrong_parity, out.data()), "mbarrier_wait (phase 0 lacks 64 of 64 arrivals and 0 announced bytes)");
+  EXPECT_FAULT(run(order, ring, 96, 3 * 256, map, 14, Broken::wrong_parity, out.data()),
+               "mbarrier_wait (phase 0 lacks 64 of 64 arrivals and 0 announced bytes)");
 }
 
 // Shared memory to global: [16, 32] floats that the threads write, each piece where the swizzle wants it.
@@ -268,17 +274,16 @@ __global__ void product(const __grid_constant__ TensorMap ma, const __grid_const
   for (float& v : d) v = 1000;
   if (broken != Fault::no_fence) wgmma_fence();
   for (int k = 0; k < 64; k += 16) {
-    const Swizzle said = broken == Fault::other_swizzle ? Swizzle::b64 : S;
-    const auto descriptor = [&](unsigned char* p, int lines, bool mn) {
+    const auto descriptor = [&](unsigned char* p, int lines, bool mn, Swizzle said) {
       const unsigned box = static_cast<unsigned>((mn ? 64 : lines) * W * 2), eight = 8 * W * 2;
       const auto at_k = static_cast<unsigned>(k);
-      if (mn) return wgmma_advanced(S == Swizzle::none ? wgmma_descriptor(p, said, eight, box) : wgmma_descriptor(p, said, box, eight), at_k * W * 2);
+      if (mn) return wgmma_advanced(wgmma_descriptor(p, said, S == Swizzle::none ? eight : box, S == Swizzle::none ? box : eight), at_k * W * 2);
       return wgmma_advanced(wgmma_descriptor(p, said, S == Swizzle::none ? box : 0, eight), at_k / W * box + at_k % W * 2);
     };
-    std::uint64_t da = descriptor(a, 64, AMn);
+    std::uint64_t da = descriptor(a, 64, AMn, broken == Fault::other_swizzle ? Swizzle::b64 : S);
     if (broken == Fault::outside) da = wgmma_advanced(da, 1 << 17);
     if (broken == Fault::apart && lane == 77) da += 1;
-    wgmma_m64k16<T, N, AMn, BMn>(d, da, descriptor(b, N, BMn), k > 0);
+    wgmma_m64k16<T, N, AMn, BMn>(d, da, descriptor(b, N, BMn, S), k > 0);
     if (broken == Fault::touched && k == 16) d[3] *= 2;
   }
   wgmma_commit();
@@ -302,7 +307,8 @@ struct Wgmma {
   }
   std::vector<float> got(LaneOrder order, Fault broken = Fault::nothing) {
     std::vector<float> out(64 * N, NAN);
-    run(order, product<T, N, AMn, BMn, S>, 128, at(64 * 64 * 2 + 64 * N * 2), tensor_map(a.tile(W, 64, S)), tensor_map(b.tile(W, BMn ? 64 : N, S)), broken, out.data());
+    const TensorMap ma = tensor_map(a.tile(W, 64, S)), mb = tensor_map(b.tile(W, BMn ? 64 : N, S));
+    run(order, product<T, N, AMn, BMn, S>, 128, at(64 * 64 * 2 + 64 * N * 2), ma, mb, broken, out.data());
     return out;
   }
   int wrong(const std::vector<float>& out) const {
