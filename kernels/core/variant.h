@@ -99,6 +99,8 @@ struct VariantInfo {
   int rank;
   std::string_view limits, doc;
   bool order_dependent = false;
+  int capability = 0;
+  bool executable() const { return backend != Backend::cuda || !capability || has_capability(capability); }  // by the GPU that is here
 };
 
 // What the catalog sees of a family, whatever its argument type.
@@ -155,7 +157,7 @@ class Family : public FamilyBase {
   }
   std::vector<VariantInfo> variants() const override {
     std::vector<VariantInfo> out;
-    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc, r.order_dependent});
+    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc, r.order_dependent, r.capability});
     return out;
   }
 

@@ -39,7 +39,9 @@ __global__ void __launch_bounds__(P::kThreads, 1)
   Turn<P::kStages> turn;
   if (group == 0) {
     give_registers<40>();
-    if (warp == 0 && elect_one())
+    if (warp == 0 && elect_one()) {
+      tma_prefetch(map_a);
+      tma_prefetch(map_b);
       for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const Tile t = tile_at<P::kRows, P::kCols, 16>(a, tile);
         const int i = static_cast<int>(t.i0), j = static_cast<int>(t.j0), batch = static_cast<int>(t.batch);
@@ -51,6 +53,7 @@ __global__ void __launch_bounds__(P::kThreads, 1)
           P::load_b(map_b, stage + P::kBytesA, &full[turn.stage], j, step * P::kDepth, a.b.stride[0] ? batch : 0);
         }
       }
+    }
     return;
   }
   take_registers<232>();

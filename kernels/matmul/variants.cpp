@@ -53,8 +53,9 @@ constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 5
   return split_k(a).parts > 1 ? yes() : no("enough tiles, or k too short to be split");
 }};
 // TMA takes positive strides and 32-bit coordinates; the tiles want to be full and one for every second multiprocessor of a large device at least.
-constexpr Limit<MatmulArgs> wgmma_tiles_fit{"bf16, f16; m, n above 64, k at least 64, 64 tiles of 128 x 128; A and B dense along one axis, rows aligned to 16 bytes",
-                                            [](const MatmulArgs& a) {
+constexpr Limit<MatmulArgs> full_wgmma_tiles{
+    "compute capability 9.0; bf16, f16; m, n above 64, k at least 64, 64 tiles of 128 x 128; A and B dense along one axis, rows aligned to 16 bytes",
+    [](const MatmulArgs& a) {
   if (const Verdict v = half_pieces.check(a); !v) return v;
   for (const auto& [name, size, least] : {std::tuple{"m", a.c.shape[1], 65}, std::tuple{"n", a.c.shape[2], 65}, std::tuple{"k", a.a.shape[2], 64}}) {
     if (size < least) return no(std::string(name) + " is " + std::to_string(size) + ": most of a stage would be empty");
@@ -83,7 +84,7 @@ const Family<MatmulArgs>& matmul_family() {
       {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "four stages filled by cp.async while the threads multiply"},
       {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
       {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
-      {"7_wgmma", GRAFT_HOPPER_BODIES(matmul_wgmma), wgmma_tiles_fit, 70, "Hopper: wgmma fed by TMA through a ring of mbarriers, blocks that stay",
+      {"7_wgmma", GRAFT_HOPPER_BODIES(matmul_wgmma), full_wgmma_tiles, 70, "Hopper: wgmma fed by TMA through a ring of mbarriers, blocks that stay",
        nullptr, false, 90},
   });
   return family;
