@@ -60,10 +60,12 @@ struct WgmmaTile {
   static __device__ __forceinline__ void store(const MatmulArgs& a, const Tile& t, std::int64_t i, const Sums& sum, bool pieces) {
     const std::int64_t m = a.c.shape[1], n = a.c.shape[2], step = a.c.stride[2];
     const int lane = static_cast<int>(threadIdx.x) % 4;
-    GRAFT_UNROLL for (int h = 0; h < 2; ++h) {
-      const bool inside = i + 8 * h < m;
-      T* row = a.c.as<T>() + t.batch * a.c.stride[0] + (i + 8 * h) * a.c.stride[1];
-      GRAFT_UNROLL for (int c = 0; c < N; c += 32) {
+    T* const first = a.c.as<T>() + t.batch * a.c.stride[0] + i * a.c.stride[1];
+    // Columns outside, rows inside: what both rows need of a column (its bias, its bounds) is not kept over the whole tile.
+    GRAFT_UNROLL for (int c = 0; c < N; c += 32)
+      GRAFT_UNROLL for (int h = 0; h < 2; ++h) {
+        const bool inside = i + 8 * h < m;
+        T* row = first + 8 * h * a.c.stride[1];
         unsigned v[4];
         GRAFT_UNROLL for (int q = 0; q < 4; ++q) {
           const std::int64_t j = t.j0 + c + 8 * q + 2 * lane;
@@ -78,13 +80,11 @@ struct WgmmaTile {
         if (!pieces) continue;
         transpose_quad(v);
         const std::int64_t j = t.j0 + c + 8 * lane;
-        if (!inside) continue;
-        if (j + 8 <= n) *reinterpret_cast<uint4*>(row + j) = make_uint4(v[0], v[1], v[2], v[3]);
-        else
+        if (inside && j + 8 <= n) *reinterpret_cast<uint4*>(row + j) = make_uint4(v[0], v[1], v[2], v[3]);
+        else if (inside)
           GRAFT_UNROLL for (int e = 0; e < 8; ++e)
             if (j + e < n) row[j + e].bits = static_cast<std::uint16_t>(v[e / 2] >> 16 * (e % 2));
       }
-    }
   }
 };
 
