@@ -10,6 +10,7 @@ DeviceMemory& cuda_memory(int index);
 bool sync_each_launch();               // GRAFT_SYNC=1: every launch is waited for, so that an error names it
 std::string why_no_cuda(int index);    // empty when the GPU can be used
 std::string describe_cuda(int index);  // name, compute capability, memory; the GPU can be used
+int cuda_capability();                 // of this thread's current GPU, 90 for 9.0; 0 without one
 
 // Empty when the vendor's library can be used: there is a GPU and the library was found at run time. Linked into no program, so that one binary serves
 // machines with and without it.

@@ -98,6 +98,14 @@ void PinnedBuffer::wait() {
   under_way_ = false;
 }
 
+int gpu_capability() {
+#ifdef GRAFT_HAVE_CUDA
+  return cuda_capability();
+#else
+  return 0;
+#endif
+}
+
 Device parse_device(const std::string& text) {
   Device d;
   if (text == "auto") {

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "kernels/core/device.h"
+
 namespace graft {
 namespace {
 
@@ -41,6 +43,14 @@ std::string_view forced_variant(std::string_view family) {
   for (auto it = s.rbegin(); it != s.rend(); ++it)
     if (it->family == family) return it->variant;
   return {};
+}
+
+Verdict has_capability(Capability wanted) {
+  const auto text = [](int c) { return std::to_string(c / 10) + "." + std::to_string(c % 10); };
+  const int here = gpu_capability();
+  if (wanted.only ? here == wanted.least : here >= wanted.least) return yes();
+  return no((wanted.only ? "its instructions are those of compute capability " : "it needs compute capability ") + text(wanted.least) +
+            (here ? ", the GPU has " + text(here) : ", and there is no GPU"));
 }
 
 bool serves(Backend b, DeviceKind d) {

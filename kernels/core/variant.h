@@ -20,6 +20,13 @@ struct Verdict {
 inline Verdict yes() { return {}; }
 inline Verdict no(std::string reason) { return {false, std::move(reason)}; }
 
+// What a cuda row asks of the GPU: a compute capability (80: 8.0) or, where its instructions belong to one architecture (sm_90a), that one `only`.
+struct Capability {
+  int least = 0;
+  bool only = false;
+};
+Verdict has_capability(Capability wanted);  // has the current GPU it?
+
 enum class Backend { ref, cpu, emu, cuda };  // who executes a row; `ref` serves no device and is run only when named
 
 template <class Args>
@@ -40,7 +47,12 @@ struct Row {
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;  // bytes the variant finds at q.scratch(0)
   bool order_dependent = false;  // results may differ by rounding from run to run (float atomics); never chosen unless named
-  Verdict allowed(const Args& a) const { return limit.check ? limit.check(a) : yes(); }
+  Capability capability = {};
+  Verdict allowed(const Args& a) const {
+    if (backend == Backend::cuda && capability.least)
+      if (Verdict v = has_capability(capability); !v) return v;
+    return limit.check ? limit.check(a) : yes();
+  }
 };
 
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
@@ -62,6 +74,7 @@ struct SimtRow {
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;
   bool order_dependent = false;
+  Capability capability = {};
 };
 #ifdef GRAFT_HAVE_EMU
 #define GRAFT_EMU_BODY(function) &emu::function
@@ -74,6 +87,11 @@ struct SimtRow {
 #define GRAFT_CUDA_BODY(function) nullptr
 #endif
 #define GRAFT_BODIES(function) GRAFT_EMU_BODY(function), GRAFT_CUDA_BODY(function)
+#ifdef GRAFT_HAVE_SM90A  // of a kernel in hopper.h's words: other architectures have an empty one
+#define GRAFT_HOPPER_BODIES(function) GRAFT_BODIES(function)
+#else
+#define GRAFT_HOPPER_BODIES(function) GRAFT_EMU_BODY(function), nullptr
+#endif
 // Declares graft::emu::function and graft::cuda::function, which kernels/<family>/cuda_*.cu defines.
 #define GRAFT_SIMT_ROW(function, Args)                    \
   namespace emu { void function(Queue& q, const Args& a); } \
@@ -104,6 +122,8 @@ struct VariantInfo {
   int rank;
   std::string_view limits, doc;
   bool order_dependent = false;
+  Capability capability = {};
+  bool executable() const { return backend != Backend::cuda || !capability.least || has_capability(capability); }  // by the GPU that is here
 };
 
 // What the catalog sees of a family, whatever its argument type.
@@ -151,8 +171,8 @@ class Family : public FamilyBase {
   Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}, std::vector<VendorRow<Args>> vendor = {})
       : FamilyBase(name), rows_(std::move(rows)) {
     for (const auto& r : simt) {
-      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
-      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent});
+      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
+      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
     }
     for (const auto& r : vendor)
       if (r.run && r.missing().empty()) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.run, r.limit, r.rank, r.doc, r.scratch});
@@ -174,7 +194,7 @@ class Family : public FamilyBase {
   }
   std::vector<VariantInfo> variants() const override {
     std::vector<VariantInfo> out;
-    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc, r.order_dependent});
+    for (const auto& r : rows_) out.push_back({r.name, r.backend, r.rank, r.limit.text, r.doc, r.order_dependent, r.capability});
     return out;
   }
 

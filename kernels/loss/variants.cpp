@@ -102,7 +102,7 @@ const Family<CrossEntropyFusedArgs>& cross_entropy_fused_family() {
       {"1_warp_row", GRAFT_BODIES(cross_entropy_fused_warp_row), any<CrossEntropyFusedArgs>, 10, "one warp per row, the second visit in the cache"},
       {"2_block_row", GRAFT_BODIES(cross_entropy_fused_block_row), fused_long_row, 20, "one block per row, the second visit in the cache"},
       {"3_pieces", GRAFT_BODIES(cross_entropy_fused_pieces), fused_pieces, 30, "one block per row, 16-byte loads and stores"},
-      {"4_held", GRAFT_BODIES(cross_entropy_fused_held), fused_held, 40, "one block per row, which it keeps in shared memory"},
+      {"4_held", GRAFT_BODIES(cross_entropy_fused_held), fused_held, 40, "one block per row, which it keeps in shared memory", nullptr, false, {80}},
   });
   return family;
 }

@@ -12,7 +12,7 @@ struct MatmulArgs {
   View a, b, c;          // rank 3 each, one float dtype
   View bias;             // [n] dense, or data == nullptr
   double alpha = 1;
-  bool accumulate = false;  // C += instead of C =
+  bool accumulate = false;  // C += instead of C =; a residual that lies in C: it is added before bias and epilogue
   Epilogue epilogue = Epilogue::none;
 };
 

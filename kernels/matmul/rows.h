@@ -18,6 +18,7 @@ GRAFT_SIMT_ROW(matmul_async, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_mma, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_split_k, MatmulArgs);
 GRAFT_VENDOR_ROW(matmul_cublaslt, MatmulArgs);
+GRAFT_SIMT_ROW(matmul_wgmma, MatmulArgs);
 
 // How 6_split_k cuts k: `parts` of `each`, the last one shorter. By size alone, so that results do not depend on the device.
 struct SplitK { int parts; std::int64_t each; };
@@ -32,6 +33,16 @@ inline SplitK split_k(const MatmulArgs& a) {
 }
 inline std::size_t matmul_split_k_scratch(const MatmulArgs& a, int) {
   return static_cast<std::size_t>(split_k(a).parts * a.c.numel()) * (a.c.dtype == DType::f64 ? 8 : 4);
+}
+
+// Tiles of 128 x width, as 7_wgmma cuts C.
+inline std::int64_t wgmma_tiles(const MatmulArgs& a, std::int64_t width) {
+  return a.c.shape[0] * ((a.c.shape[1] + 127) / 128) * ((a.c.shape[2] + width - 1) / width);
+}
+// 128 x 256 where there are enough of them and the last column of tiles is not mostly empty; else 128 x 128.
+inline bool wide_wgmma_tiles(const MatmulArgs& a) {
+  const std::int64_t n = a.c.shape[2], last = n % 256;
+  return wgmma_tiles(a, 256) >= 64 && (last == 0 || last > 128 || n > 2048);
 }
 
 }  // namespace graft

@@ -107,6 +107,11 @@ std::vector<Spec> matmul_specs() {
            // enough tiles for the large ones
            {.batch = 96, .m = 68, .n = 72, .k = 24, .bias = true},
            {.batch = 48, .m = 72, .n = 136, .k = 24, .ta = true, .tb = true, .epilogue = Epilogue::relu, .dtypes = {DType::f32, DType::bf16}},
+           // 64 tiles of 128 x 128 and of 128 x 256, two panels of k with a tail, in all four orders
+           {.batch = 11, .m = 129, .n = 257, .k = 73, .bias = true, .epilogue = Epilogue::gelu, .dtypes = {DType::bf16}, .wider = 7},
+           {.batch = 32, .m = 130, .n = 66, .k = 66, .ta = true, .tb = true, .accumulate = true, .alpha = 0.5, .dtypes = {DType::f16}, .wider = 6},
+           {.batch = 32, .m = 129, .n = 129, .k = 64, .tb = true, .bias = true, .epilogue = Epilogue::relu, .shared_b = true, .dtypes = {DType::f16}},
+           {.batch = 64, .m = 65, .n = 129, .k = 65, .ta = true, .accumulate = true, .dtypes = {DType::bf16}, .wider = 7},
            // few tiles, long k
            {.batch = 1, .m = 40, .n = 24, .k = 1096, .tb = true, .bias = true, .epilogue = Epilogue::gelu},
            {.batch = 2, .m = 16, .n = 72, .k = 800, .ta = true, .accumulate = true, .alpha = 2},

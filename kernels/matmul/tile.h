@@ -19,12 +19,13 @@ template <int BM, int BN>
 constexpr std::int64_t tiles_of(const MatmulArgs& a) {
   return a.c.shape[0] * ((a.c.shape[1] + BM - 1) / BM) * ((a.c.shape[2] + BN - 1) / BN);
 }
-// Eight rows of tiles at a time, column by column: blocks that run together share panels of A and of B in L2.
-template <int BM, int BN>
+// `Band` rows of tiles at a time, column by column: blocks that run together share panels of A and of B in L2.
+template <int BM, int BN, unsigned Band = 8>
 __device__ __forceinline__ Tile tile_at(const MatmulArgs& a, unsigned block) {
   const unsigned rows = static_cast<unsigned>((a.c.shape[1] + BM - 1) / BM), cols = static_cast<unsigned>((a.c.shape[2] + BN - 1) / BN), each = rows * cols;
-  const unsigned batch = block / each, t = block % each, band = t / (8 * cols), in = t % (8 * cols), left = rows - 8 * band, high = left < 8 ? left : 8;
-  return {batch, std::int64_t{8 * band + in % high} * BM, std::int64_t{in / high} * BN};
+  const unsigned batch = block / each, t = block % each, band = t / (Band * cols), in = t % (Band * cols), left = rows - Band * band;
+  const unsigned high = left < Band ? left : Band;
+  return {batch, std::int64_t{Band * band + in % high} * BM, std::int64_t{in / high} * BN};
 }
 // 128 x 128 tiles once they give most processors of a large device something to do; 64 x 64 before. By size alone: the same sums on every device.
 inline bool large_tiles(const MatmulArgs& a) { return a.c.shape[1] > 64 && a.c.shape[2] > 64 && tiles_of<128, 128>(a) >= 96; }

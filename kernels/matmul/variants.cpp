@@ -1,3 +1,5 @@
+#include <tuple>
+
 #include "kernels/core/cuda_backend.h"
 #include "kernels/matmul/rows.h"
 
@@ -51,6 +53,21 @@ constexpr Limit<MatmulArgs> few_tiles{"at most 64 tiles of 64 x 64, k at least 5
   if (const Verdict v = in_pieces(a, 16); !v) return v;
   return split_k(a).parts > 1 ? yes() : no("enough tiles, or k too short to be split");
 }};
+// TMA takes positive strides and 32-bit coordinates; the tiles want to be full and one for every second multiprocessor of a large device at least.
+constexpr Limit<MatmulArgs> full_wgmma_tiles{
+    "compute capability 9.0; bf16, f16; m, n above 64, k at least 64, 64 tiles of 128 x 128; A and B dense along one axis, rows aligned to 16 bytes",
+    [](const MatmulArgs& a) {
+  if (const Verdict v = half_pieces.check(a); !v) return v;
+  for (const auto& [name, size, least] : {std::tuple{"m", a.c.shape[1], 65}, std::tuple{"n", a.c.shape[2], 65}, std::tuple{"k", a.a.shape[2], 64}}) {
+    if (size < least) return no(std::string(name) + " is " + std::to_string(size) + ": most of a stage would be empty");
+    if (size > 0x7fffff00) return no(std::string(name) + " is " + std::to_string(size) + ": TMA's coordinates have 32 bits");
+  }
+  for (const auto& [name, v] : {std::pair{"A", a.a}, std::pair{"B", a.b}})
+    if (v.stride[0] < 0 || v.stride[1] <= 0 || v.stride[2] <= 0) return no(std::string(name) + " has a stride that TMA cannot take");
+  const std::int64_t tiles = wgmma_tiles(a, 128);
+  if (tiles < 64) return no("C has " + std::to_string(tiles) + " tiles of 128 x 128: most multiprocessors would idle");
+  return tiles <= 0x7fffffff ? yes() : no("C has more than 2^31 tiles");
+}};
 
 // ---- vendor rows ----
 Verdict one_axis_dense(const View& v, const char* name) {
@@ -85,9 +102,11 @@ const Family<MatmulArgs>& matmul_family() {
       {"1_tiled", GRAFT_BODIES(matmul_tiled), fills_a_tile, 10, "32 x 32 tiles in shared memory"},
       {"2_registers", GRAFT_BODIES(matmul_registers), fills_registers, 20, "8 x 8 or 4 x 4 of C in each thread's registers"},
       {"3_vectors", GRAFT_BODIES(matmul_vectors), pieces, 30, "16 bytes per load and store"},
-      {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "four stages filled by cp.async while the threads multiply"},
-      {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages"},
-      {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch},
+      {"4_async", GRAFT_BODIES(matmul_async), full_pieces, 40, "four stages filled by cp.async while the threads multiply", nullptr, false, {80}},
+      {"5_mma", GRAFT_BODIES(matmul_mma), half_pieces, 50, "tensor cores, swizzled shared memory, four stages", nullptr, false, {80}},
+      {"6_split_k", GRAFT_BODIES(matmul_split_k), few_tiles, 60, "k split over blocks, parts folded in order", matmul_split_k_scratch, false, {80}},
+      {"7_wgmma", GRAFT_HOPPER_BODIES(matmul_wgmma), full_wgmma_tiles, 70, "Hopper: wgmma fed by TMA through a ring of mbarriers, blocks that stay",
+       nullptr, false, {90, true}},
   }, {
       {"cublaslt", GRAFT_VENDOR(matmul_cublaslt, cublaslt), as_cublaslt, 5, "cublasLtMatmul, the heuristic's first choice", vendor_workspace<MatmulArgs>},
   });

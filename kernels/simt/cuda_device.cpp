@@ -178,6 +178,14 @@ std::string describe_cuda(int index) {
          std::to_string(p.multiProcessorCount) + " multiprocessors";
 }
 
+int cuda_capability() {
+  int index = 0, major = 0, minor = 0;
+  const bool known = cudaGetDevice(&index) == cudaSuccess && cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) == cudaSuccess &&
+                     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) == cudaSuccess;
+  if (!known) (void)cudaGetLastError();  // it is sticky otherwise
+  return known ? 10 * major + minor : 0;
+}
+
 DeviceMemory& cuda_memory(int index) {
   static std::mutex mutex;
   static auto* all = new std::map<int, std::unique_ptr<CudaMemory>>;  // never destroyed: the driver may be gone by then

@@ -349,6 +349,7 @@ struct Machine {
     const std::size_t threads = std::size_t{g.block.x} * g.block.y * g.block.z;
     b.index = index;
     b.geometry = g;
+    b.state.reset();
     b.live = static_cast<int>(threads);
     b.exits = false;
     b.barrier_sum = 0;
@@ -398,6 +399,7 @@ struct Machine {
     try {
       if (error) std::rethrow_exception(error);
       if (b.live > 0) throw Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(b.index) + ": deadlock: " + who_waits());
+      if (b.state) b.state->end();
       check_guards("kernel launched at ", at);
     } catch (...) {
       fail();
@@ -620,6 +622,11 @@ void check_shared(const void* p, std::size_t bytes, std::size_t align, const cha
   for (const Site& s : m.block.sites) inside |= begin >= s.begin && begin + bytes <= s.begin + s.bytes;
   if (!inside) fault(at, std::string(what) + ": " + std::to_string(bytes) + " bytes reach outside of the shared array");
   if (begin % align) fault(at, std::string(what) + ": the shared address is not a multiple of " + std::to_string(align));
+}
+void each_shared(void (*f)(std::byte*, std::size_t, void*), void* what) {
+  Machine& m = machine();
+  if (m.block.dynamic_bytes) f(m.shared + m.block.dynamic_begin, m.block.dynamic_bytes, what);
+  for (const Site& s : m.block.sites) f(m.shared + s.begin, s.bytes, what);
 }
 std::uint32_t shared_address(const void* p, const Where& at) {
   check_shared(p, 1, 1, "shared address", at);

@@ -30,9 +30,14 @@ inline constexpr std::size_t kStaticLimit = 49152;   // of which declared in the
 using Where = std::source_location;
 
 struct Geometry { dim3 grid, block; };
+struct BlockState {  // what hopper.h keeps for a block
+  virtual ~BlockState() = default;
+  virtual void end() = 0;  // all lanes have returned; may throw
+};
 struct Place {  // of the block that runs: what blockIdx, blockDim and gridDim say
   uint3 index{};
   Geometry geometry;
+  mutable std::shared_ptr<BlockState> state;  // empty when a block begins
 };
 struct Fiber;
 
@@ -70,6 +75,8 @@ std::size_t shared_dynamic_bytes();
 // 32-bit "address" of a shared-memory byte, as __cvta_generic_to_shared gives; refuses pointers that are not shared memory.
 std::uint32_t shared_address(const void* p, const Where& at);
 void* shared_pointer(std::uint32_t address);
+// f(first byte, bytes, what) for every piece of shared memory that the block has so far.
+void each_shared(void (*f)(std::byte* p, std::size_t bytes, void* what), void* what);
 void check_shared(const void* p, std::size_t bytes, std::size_t align, const char* what, const Where& at);
 
 [[noreturn]] void fault(const Where& at, const std::string& what);  // names block and lane

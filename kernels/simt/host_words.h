@@ -15,6 +15,7 @@
 #define __constant__ const
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #ifndef __restrict__
 #define __restrict__ __restrict
 #endif

@@ -133,6 +133,18 @@ TEST(Harness, CatchesWrongKernelsAndPassesRightOnes) {
   EXPECT_GT(r.ran.at("cpu.right"), 0);
 }
 
+TEST(Selection, ARowOfAnotherComputeCapabilityIsRefusedWithItsReason) {
+  const Family<ToyArgs> family("toy", {}, {{"1_future", &toy<0>, &toy<0>, any<ToyArgs>, 1, "", nullptr, false, {9990, true}},
+                                         {"2_newer", &toy<0>, &toy<0>, any<ToyArgs>, 2, "", nullptr, false, {9991}}});
+  const ToyArgs a{};
+  EXPECT_TRUE(family.find("emu.1_future")->allowed(a)) << "the emulator has every instruction";
+  const Verdict v = family.find("cuda.1_future")->allowed(a);
+  EXPECT_FALSE(v);
+  EXPECT_EQ(v.reason.find("its instructions are those of compute capability 999.0"), 0u) << v.reason;
+  EXPECT_EQ(family.find("cuda.2_newer")->allowed(a).reason.find("it needs compute capability 999.1, "), 0u);
+  EXPECT_TRUE(family.variants()[1].executable());
+  EXPECT_FALSE(family.variants()[0].executable());
+}
 TEST(Selection, HighestRankWinsAndAForcedRowIsNeverReplaced) {
   const auto family = toy_family();
   Queue q(1);
