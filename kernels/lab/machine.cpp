@@ -125,9 +125,20 @@ std::optional<double> power_watts(Device d) {
   return 1e-3 * milliwatts;
 }
 
-void Threads::adopt() {
+namespace {
+template <class F>
+void each_thread(F&& f) {
   std::error_code ec;
-  for (const auto& e : fs::directory_iterator("/proc/self/task", ec)) known_.try_emplace(static_cast<pid_t>(std::atol(e.path().filename().c_str())), 0.0);
+  for (const auto& e : fs::directory_iterator("/proc/self/task", ec)) f(static_cast<pid_t>(std::atol(e.path().filename().c_str())));
+}
+}  // namespace
+void Threads::adopt() {
+  each_thread([&](pid_t t) { known_[t].owner = nullptr; });
+}
+bool Threads::claim(const void* owner) {
+  bool any = false;
+  each_thread([&](pid_t t) { any |= known_.try_emplace(t, Thread{0, owner}).second; });
+  return any;
 }
 // The process's clock is read last here and first in foreign(), so that a thread which runs between two readings never makes time of nobody's.
 void Threads::begin() {
@@ -136,18 +147,19 @@ void Threads::begin() {
     if (t < 0) {
       i = known_.erase(i);  // it has ended
     } else {
-      i->second = t;
+      i->second.before = t;
       ++i;
     }
   }
   process_ = seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
-double Threads::foreign() const {
+double Threads::foreign(const void* owner) const {
   double rest = seconds(CLOCK_PROCESS_CPUTIME_ID) - process_;
-  for (const auto& [thread, before] : known_) {
+  for (const auto& [thread, known] : known_) {
+    if (known.owner && known.owner == owner) continue;
     const double now = seconds(clock_of(thread));
     if (now < 0) return 0;  // it has ended and taken its time along: nobody can tell
-    rest -= now - before;
+    rest -= now - known.before;
   }
   return rest;
 }

@@ -31,9 +31,21 @@ TEST(Threads, SeesProcessorTimeOfThreadsThatCameLater) {
   t.begin();
   volatile double x = 0;
   for (int i = 0; i < 3000000; ++i) x = x + 1;
-  EXPECT_LT(t.foreign(), 0.001);  // its own thread was there
+  const int mine = 0, other = 0;
+  EXPECT_LT(t.foreign(&mine), 0.001);  // its own thread was there
   std::thread([&] { for (int i = 0; i < 30000000; ++i) x = x + 1; }).join();
-  EXPECT_GT(t.foreign(), 0.002);
+  EXPECT_GT(t.foreign(&mine), 0.002);
+
+  std::atomic<bool> stop = false;
+  EXPECT_FALSE(t.claim(&mine));
+  std::thread left([&] { while (!stop) {} });
+  EXPECT_TRUE(t.claim(&mine));  // it goes on beside the next one, and is not the next one's
+  t.begin();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(t.foreign(&other), 0.001);
+  EXPECT_GT(t.foreign(&mine), 0.002);
+  stop = true;
+  left.join();
 }
 
 TEST(Roofline, FloorLiesUnderTheBound) {
