@@ -16,16 +16,19 @@
 namespace graft::cli {
 namespace fs = std::filesystem;
 
-void add_common(CLI::App& app, Common& c) {
-  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
-  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
+void add_execution(CLI::App& app, Common& c) {
   app.add_option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
-  app.add_option("--seed", c.seed, "train.seed");
   app.add_option("--threads", c.threads, "threads on the CPU (default: one per core); results do not depend on it");
   app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
   app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels");
   app.add_flag("--json", c.json, "one JSON document on stdout");
   app.add_flag("-q,--quiet", c.quiet, "no progress");
+}
+void add_common(CLI::App& app, Common& c) {
+  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
+  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
+  app.add_option("--seed", c.seed, "train.seed");
+  add_execution(app, c);
   app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
 }
 
@@ -171,6 +174,8 @@ std::int64_t peak_rss_bytes() {
 
 namespace {
 volatile std::sig_atomic_t caught = 0;
+volatile std::sig_atomic_t asked = 0;
+void on_usr1(int) { asked = 1; }
 void on_signal(int s) {
   if (caught) _exit(128 + s);
   caught = s;
@@ -178,9 +183,15 @@ void on_signal(int s) {
 }  // namespace
 bool interrupted() { return caught != 0; }
 int interrupt_signal() { return caught; }
+bool checkpoint_asked() {
+  const bool now = asked != 0;
+  asked = 0;
+  return now;
+}
 void watch_signals() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGUSR1, on_usr1);
 }
 
 }  // namespace graft::cli

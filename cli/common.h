@@ -27,7 +27,8 @@ struct Common {
   std::optional<std::int64_t> seed;
   std::vector<std::string> words;       // positionals: a recipe or file, key=value
 };
-void add_common(CLI::App& app, Common& c);
+void add_execution(CLI::App& app, Common& c);  // the options that change how something runs and not what comes out
+void add_common(CLI::App& app, Common& c);     // these, and words, --config, --seed and --out
 
 // The queue, memory limit and forced kernels that the options ask for, for the life of the object.
 class Session {
@@ -65,6 +66,7 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 std::int64_t peak_rss_bytes();
 bool interrupted();      // INT or TERM came; a second one ends the program
 int interrupt_signal();
+bool checkpoint_asked();  // USR1 came since it was last asked
 void watch_signals();
 
 // The verbs. Each adds itself to the program and sets `run` when it was called.

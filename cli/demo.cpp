@@ -25,8 +25,8 @@ Outcome train_one(const Config& config, const Data& data, const std::string& tit
     if (c.quiet || (r.step % 50 && r.step != r.steps) || !isatty(2)) return;
     std::fprintf(stderr, "\r\033[K%s  %lld/%lld  loss %.4f", title.c_str(), static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss);
   };
-  watch.save = [&](std::int64_t step, bool best) {
-    if (best && !save_to.empty()) save_checkpoint(save_to, built.params, config, step);
+  watch.save = [&](const TrainState& state, bool best) {
+    if (best && !save_to.empty()) save_checkpoint(save_to, built.params, config, state.step);
   };
   watch.stop = interrupted;
   const TrainResult r = train(*built.model.module, built.params, config, data.train, data.test, watch);

@@ -9,6 +9,15 @@
 #include "engine/ops/ops.h"
 
 namespace graft {
+namespace {
+std::string digits_of(XXH128_hash_t h) {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(h.high64), static_cast<unsigned long long>(h.low64));
+  return text;
+}
+}  // namespace
+
+std::string bytes_hash(std::span<const std::byte> bytes) { return digits_of(XXH3_128bits(bytes.data(), bytes.size())); }
 
 std::string weights_hash(std::vector<std::pair<std::string, Tensor>> tensors) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -24,9 +33,7 @@ std::string weights_hash(std::vector<std::pair<std::string, Tensor>> tensors) {
   }
   const XXH128_hash_t h = XXH3_128bits_digest(state);
   XXH3_freeState(state);
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(h.high64), static_cast<unsigned long long>(h.low64));
-  return text;
+  return digits_of(h);
 }
 
 }  // namespace graft

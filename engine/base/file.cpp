@@ -72,8 +72,34 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+namespace {
+thread_local DiskFault* fault = nullptr;
+
+// A call that a DiskFault may make fail: -1 and errno, as the call itself would.
+template <class F>
+auto guarded(F&& call) -> decltype(call()) {
+  if (const int number = disk_fault()) {
+    errno = number;
+    return -1;
+  }
+  return call();
+}
+}  // namespace
+
+DiskFault::DiskFault(int at, int number) : at_(at), number_(number) { fault = this; }
+DiskFault::~DiskFault() { fault = nullptr; }
+int disk_fault() {
+  if (!fault) return 0;
+  const int call = fault->calls_++;
+  return fault->at_ >= 0 && call >= fault->at_ ? fault->number_ : 0;
+}
+
 void FileSink::write(std::span<const std::byte> bytes) {
   constexpr std::size_t kMost = std::size_t{1} << 30;  // Linux writes at most 2 GiB at once
+  if (const int number = disk_fault()) {
+    (void)!::write(fd_, bytes.data(), bytes.size() / 2);
+    throw file_error(path_, "write", number);
+  }
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd_, bytes.data(), std::min(bytes.size(), kMost));
     if (n < 0) {
@@ -95,7 +121,7 @@ void write_atomically(const fs::path& path, const std::function<void(FileSink&)>
   int raw = -1;
   for (int tries = 0; raw < 0; ++tries) {
     temp = folder / (path.filename().string().substr(0, 200) + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    raw = ::open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    raw = guarded([&] { return ::open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
     if (raw < 0 && (errno != EEXIST || tries == 1000)) throw file_error(path, "write", errno);
   }
 
@@ -103,15 +129,19 @@ void write_atomically(const fs::path& path, const std::function<void(FileSink&)>
   try {
     FileSink sink(fd.get(), path);
     fill(sink);
-    if (::fsync(fd.get()) != 0) throw file_error(path, "write", errno);
-    if (::close(fd.release()) != 0) throw file_error(path, "write", errno);
-    if (::rename(temp.c_str(), path.c_str()) != 0) throw file_error(path, "write", errno);
+    if (guarded([&] { return ::fsync(fd.get()); }) != 0) throw file_error(path, "write", errno);
+    if (guarded([&] { return ::close(fd.release()); }) != 0) throw file_error(path, "write", errno);
+    if (guarded([&] { return ::rename(temp.c_str(), path.c_str()); }) != 0) throw file_error(path, "write", errno);
   } catch (...) {
     ::unlink(temp.c_str());
     throw;
   }
 
-  // Makes the rename itself last. Some file systems have no fsync for folders and say EINVAL.
+  if (const int number = disk_fault()) throw file_error(folder, "write", number);
+  sync_folder(folder);
+}
+
+void sync_folder(const fs::path& folder) {
   const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (dir.get() >= 0 && ::fsync(dir.get()) != 0 && errno != EINVAL) throw file_error(folder, "write", errno);
 }

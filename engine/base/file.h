@@ -63,6 +63,25 @@ void write_atomically(const std::filesystem::path& path, const std::function<voi
 void write_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_atomically(const std::filesystem::path& path, std::string_view text);
 
+// fsync of a folder: what was renamed into it lasts. Throws as above; file systems that have no such thing are passed over.
+void sync_folder(const std::filesystem::path& folder);
+
+// For tests: while an object of this lives, the call number `at` (from 0) of those that write_atomically makes in this thread (open, write, fsync, close,
+// rename, and a folder's fsync, each counted) fails with `number`, and every later one too, as on a disk that is full. A write leaves half of its bytes
+// behind before it fails. With `at` < 0 nothing fails and the calls are counted.
+class DiskFault {
+ public:
+  DiskFault(int at, int number);
+  ~DiskFault();
+  DiskFault(const DiskFault&) = delete;
+  int calls() const { return calls_; }
+
+ private:
+  friend int disk_fault();
+  int at_, number_, calls_ = 0;
+};
+int disk_fault();  // the errno that the next call must fail with, or 0
+
 // The whole file as text. Throws Error(input) when it cannot be read or has more than `limit` bytes.
 std::string read_text(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{64} << 20);
 

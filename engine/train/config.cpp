@@ -109,6 +109,7 @@ std::vector<Key> make_schema() {
       {"train.eval_batch", integer, "1000", "images per step of an evaluation; changes speed and memory only", between(1, 1 << 24)},
       {"train.seed", integer, "1", "seed of initial weights, order of images, dropout and augmentation", kNotNegative},
       {"train.checkpoint_every", count, "0", "steps between checkpoints; 0: one after each epoch", kNotNegative, {}, "st"},
+      {"train.keep", integer, "2", "checkpoints that stay, the newest ones; the best one stays beside them", at_least(1)},
       {"train.clip_norm", real, "0", "largest norm of the whole gradient; 0: not clipped", kNotNegative},
       {"train.ema", real, "0", "decay of the running mean of the weights that is evaluated and saved; 0: off", kBelowOne},
       {"train.label_smoothing", real, "0", "share of the target spread over all classes", kBelowOne},

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "engine/autograd/tape.h"
@@ -74,7 +75,42 @@ Schedule make_schedule(const Config& c, std::int64_t steps, std::int64_t per_epo
   return s;
 }
 
-TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& test_set, const Watch& watch) {
+namespace {
+
+// The optimizer's tensors and, with a mean of the weights, the weights themselves. Called while the parameters hold the mean.
+std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const auto& [name, t] : optimizer.state()) all.emplace_back("optim." + name, t.detach().to({}));
+  if (ema)
+    for (std::size_t i = 0; i < names.size(); ++i) all.emplace_back("weight." + names[i], ema->shadows()[i].detach().to({}));
+  return all;
+}
+
+void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std::string>& names, Ema* ema) {
+  std::vector<std::pair<std::string, Tensor>> optim;
+  std::map<std::string, Tensor> weights;
+  for (const auto& [name, t] : from.tensors) {
+    if (name.starts_with("optim.")) optim.emplace_back(name.substr(6), t);
+    else if (name.starts_with("weight.")) weights.emplace(name.substr(7), t);
+    else throw Error(Code::input, "training state '" + name + "' is not known to this graft; go on with the one that wrote it");
+  }
+  optimizer.load_state(optim, from.optimizer_steps);
+  if (weights.empty() != !ema) throw Error(Code::input, std::string("the checkpoint was written with") + (ema ? "out" : "") + " train.ema; leave the run's config.toml as it was");
+  if (!ema) return;
+  NoGrad off;
+  Tensors params = optimizer.parameters();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto it = weights.find(names[i]);
+    if (it == weights.end() || !(it->second.shape() == params[i].shape()))
+      throw Error(Code::input, "training state 'weight." + names[i] + "' is missing or has another shape; the checkpoint is of another model");
+    copy_into(params[i], it->second.to(params[i].device()));
+  }
+}
+
+}  // namespace
+
+TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& test_set, const Watch& watch,
+                  const TrainState* from) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const auto normalize = c.get<std::vector<double>>("data.normalize");
   const Augment augment{c.get<std::int64_t>("augment.shift"), c.get<double>("augment.rotate"), c.get<double>("augment.scale")};
@@ -101,63 +137,87 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   std::optional<Ema> ema;
   if (ema_decay > 0) ema.emplace(trainable, ema_decay);
 
+  std::vector<std::string> names;
+  for (const ParamGroup& g : optimizer.groups())
+    for (const auto& [name, t] : g.params) names.push_back(name);
+  TrainState state;
+  if (from) {
+    if (from->step > steps) throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
+    state = *from;
+    restore(*from, optimizer, names, ema ? &*ema : nullptr);
+    state.tensors.clear();
+  }
+
   Feed feed(loader, current_queue());
   TrainStep one(model, optimizer, ema ? &*ema : nullptr, step_options);
   bool noted = !step_options.graph;
 
   TrainResult result;
-  const double start = now();
-  double paused = 0, data_time = 0;
-  std::int64_t last_eval = -1;
-  const auto judge = [&](std::int64_t step, std::int64_t epoch) {
+  const double start = now() - state.seconds;
+  double paused = 0;
+  const auto seconds = [&] { return now() - start - paused; };
+  const auto save = [&](bool best) {  // while the parameters are what is to be saved
+    if (!watch.save) return;
+    state.optimizer_steps = optimizer.steps();
+    state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr);
+    watch.save(state, best);
+    state.tensors.clear();
+  };
+  const auto judge = [&](std::int64_t epoch) {
     const double before = now();
+    state.seconds = seconds();
     if (ema) ema->swap();
     const Evaluation e = evaluate(model, test, test_set, step_options.images);
-    const bool best = last_eval < 0 || e.accuracy > result.best_accuracy;
-    result.accuracy = e.accuracy;
-    result.test_loss = e.loss;
-    if (best) result.best_accuracy = e.accuracy;
-    last_eval = step;
+    const bool best = !state.any_evaluation || e.accuracy > state.best_accuracy;
+    state.accuracy = e.accuracy;
+    state.test_loss = e.loss;
+    if (best) state.best_accuracy = e.accuracy;
+    state.any_evaluation = state.evaluated = true;
+    state.eval_seconds += now() - before;
     paused += now() - before;
-    result.eval_seconds += now() - before;
-    if (watch.on_eval) watch.on_eval({epoch, step, e, best});
-    if (watch.save) watch.save(step, best);
+    if (watch.on_eval) watch.on_eval({epoch, state.step, e, best});
+    save(best);
     if (ema) ema->swap();
   };
+  // Is an evaluation due after `step` updates?
+  const auto due = [&](std::int64_t step) { return step == steps || (step % per_epoch == 0 && step / per_epoch % eval_every == 0); };
+  if (from && state.step > 0 && due(state.step) && !state.evaluated) judge((state.step + per_epoch - 1) / per_epoch);
 
-  for (std::int64_t step = 0; step < steps; ++step) {
+  for (std::int64_t step = state.step; step < steps; ++step) {
     const std::int64_t epoch = step / per_epoch;
     const double before = now();
     const Batch batch = feed.get(epoch, step % per_epoch);
-    data_time += now() - before;
+    state.data_seconds += now() - before;
     const double factor = schedule.factor(step);
     one.run(batch, step, factor);
     if (step + 1 < steps) {
       const double ahead = now();
       feed.prefetch((step + 1) / per_epoch, (step + 1) % per_epoch);
-      data_time += now() - ahead;
+      state.data_seconds += now() - ahead;
     }
-    result.loss = one.loss();
-    if (!std::isfinite(result.loss))
-      throw Error(Code::diverged, "the loss is " + std::to_string(result.loss) + " at step " + std::to_string(step + 1) +
+    state.loss = one.loss();
+    if (!std::isfinite(state.loss))
+      throw Error(Code::diverged, "the loss is " + std::to_string(state.loss) + " at step " + std::to_string(step + 1) +
                                       "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1");
     result.replayed = one.replays();
     if (!noted && !one.why_no_graph().empty()) {
       if (watch.note) watch.note("train.graph: steps are not captured: " + one.why_no_graph());
       noted = true;
     }
-    result.samples += batch.labels.numel();
-    result.steps = step + 1;
-    if (watch.on_step) watch.on_step({step + 1, steps, epoch, result.loss, factor * c.get<double>("optim.lr"), one.grad_norm(), now() - start - paused, data_time, result.samples});
+    state.samples += batch.labels.numel();
+    state.step = step + 1;
+    state.evaluated = false;
+    if (watch.on_step)
+      watch.on_step({state.step, steps, epoch, state.loss, factor * c.get<double>("optim.lr"), one.grad_norm(), seconds(), state.data_seconds, state.samples});
 
-    const bool epoch_ends = (step + 1) % per_epoch == 0, end = step + 1 == steps;
-    const bool stop = watch.stop && watch.stop();
-    if (end || (epoch_ends && (epoch + 1) % eval_every == 0 && !stop)) {
-      result.seconds = now() - start - paused;
-      judge(step + 1, epoch + 1);
-    } else if (stop || (every > 0 ? (step + 1) % every == 0 : epoch_ends)) {
+    const bool epoch_ends = state.step % per_epoch == 0, end = state.step == steps;
+    const bool stop = watch.stop && watch.stop(), asked_for = watch.checkpoint && watch.checkpoint();
+    if (end || (due(state.step) && !stop)) {
+      judge(epoch + 1);
+    } else if (stop || asked_for || (every > 0 ? state.step % every == 0 : epoch_ends)) {
+      state.seconds = seconds();
       if (ema) ema->swap();
-      if (watch.save) watch.save(step + 1, false);
+      save(false);
       if (ema) ema->swap();
     }
     if (stop && !end) {
@@ -165,7 +225,14 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       break;
     }
   }
-  result.seconds = now() - start - paused;
+  result.accuracy = state.accuracy;
+  result.best_accuracy = state.best_accuracy;
+  result.loss = state.loss;
+  result.test_loss = state.test_loss;
+  result.steps = state.step;
+  result.samples = state.samples;
+  result.seconds = seconds();
+  result.eval_seconds = state.eval_seconds;
   if (ema) ema->swap();  // what is left in the parameters is what was evaluated and saved
   return result;
 }

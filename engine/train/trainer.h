@@ -22,6 +22,19 @@ struct Evaluation {
 Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images = DType::f32);
 DType image_dtype(const Config& config);  // of train.dtype
 
+// What a training needs beside its parameters to go on as if it had never stopped. Its random numbers and the order of its samples are functions of (seed,
+// step), so they are not here.
+struct TrainState {
+  std::int64_t step = 0;             // updates done
+  std::int64_t optimizer_steps = 0;
+  bool evaluated = false;            // the evaluation that is due after this step, if any, is done
+  bool any_evaluation = false;
+  double accuracy = 0, best_accuracy = 0, loss = 0, test_loss = 0, seconds = 0, eval_seconds = 0, data_seconds = 0;
+  std::int64_t samples = 0;
+  // "optim.PARAM.exp_avg": the optimizer's; with train.ema also "weight.PARAM": the weights that are trained, while the parameters hold their mean
+  std::vector<std::pair<std::string, Tensor>> tensors;
+};
+
 struct StepReport {
   std::int64_t step = 0, steps = 0, epoch = 0;  // step counts from 1
   double loss = 0, lr = 0, grad_norm = 0;       // grad_norm: 0 unless clipping asks for it
@@ -37,8 +50,9 @@ struct EpochReport {
 struct Watch {
   std::function<void(const StepReport&)> on_step;                                    // every step
   std::function<void(const EpochReport&)> on_eval;
-  std::function<void(std::int64_t step, bool best)> save;                            // write a checkpoint now
+  std::function<void(const TrainState&, bool best)> save;                            // write a checkpoint of this and of the parameters now
   std::function<bool()> stop;                                                        // asked after each step: end here, after a checkpoint
+  std::function<bool()> checkpoint;                                                  // asked after each step: write one, go on
   std::function<void(const std::string&)> note;                                      // something that was asked for is done another way, and why
 };
 struct TrainResult {
@@ -50,8 +64,10 @@ struct TrainResult {
   bool stopped = false;
 };
 
-// Trains `params` of `model` as `config` says. `test` chooses the best checkpoint. Throws Error(diverged) when the loss is not finite.
-TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& test_set, const Watch& watch);
+// Trains `params` of `model` as `config` says. `test` chooses the best checkpoint. `from`: what a checkpoint's save() got; the parameters hold what was saved
+// with it, and the numbers are those of a run that never stopped. Throws Error(diverged) when the loss is not finite, Error(input) when `from` does not fit.
+TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& test_set, const Watch& watch,
+                  const TrainState* from = nullptr);
 
 // The optimizer of [optim] over the trainable parameters; biases and norms (rank below 2) are not decayed by adamw, adafactor and lion.
 Optimizer make_optimizer(const Config& config, const Params& params);

@@ -1,0 +1,172 @@
+#include "cli/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "engine/base/file.h"
+#include "weights/formats/safetensors.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kMetricsHead = "step,epoch,train.loss,lr,test.accuracy,test.loss\n";
+
+fs::path new_folder(const std::string& out, const std::string& name) {
+  std::error_code ec;
+  if (!out.empty()) {
+    if (fs::exists(out)) throw Error(Code::usage, "--out " + out + ": is there already; runs are never overwritten");
+    fs::create_directories(out, ec);
+    if (ec) throw Error(Code::input, out + ": cannot make the folder: " + ec.message());
+    return out;
+  }
+  fs::create_directories("runs", ec);
+  for (int k = 1;; ++k) {
+    const fs::path p = fs::path("runs") / (name + "-" + std::to_string(k));
+    if (fs::create_directory(p, ec)) return p;
+    if (ec) throw Error(Code::input, p.string() + ": cannot make the folder: " + ec.message());
+  }
+}
+
+Json environment() {
+  utsname u{};
+  uname(&u);
+  std::error_code ec;
+  return {{"graft", GRAFT_VERSION}, {"system", std::string(u.sysname) + " " + u.release}, {"machine", u.machine}, {"device", name_of(current_queue().device())},
+          {"threads", current_queue().threads()}, {"compiler", __VERSION__}, {"folder", fs::current_path(ec).string()}};
+}
+
+// The lines of `file` up to `step`, by what `step_of` reads from a line (-1: not a whole line, dropped; 0: a head).
+template <class F>
+void cut_after(const fs::path& file, std::int64_t step, F&& step_of) {
+  std::error_code ec;
+  if (!fs::exists(file, ec)) return;
+  std::istringstream in(read_text(file, std::uint64_t{1} << 32));
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    if (in.eof()) break;  // no newline: half a line
+    const std::int64_t at = step_of(line);
+    if (at >= 0 && at <= step) kept += line + '\n';
+  }
+  write_atomically(file, kept);
+}
+
+double number(const std::map<std::string, std::string>& m, const std::string& key, const std::string& where) {
+  const auto it = m.find(key);
+  double v = 0;
+  if (it == m.end() || std::from_chars(it->second.data(), it->second.data() + it->second.size(), v).ec != std::errc{})
+    throw Error(Code::input, where + ": has no '" + key + "'; it is not a checkpoint that training can go on from");
+  return v;
+}
+std::string exact(double v) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, v).ptr;
+  return {text, end};
+}
+
+// Everything of a TrainState that is a number, by its name in the file.
+template <class State, class F>
+void each_number(State& s, F&& f) {
+  f("step", s.step), f("optimizer_steps", s.optimizer_steps), f("evaluated", s.evaluated), f("any_evaluation", s.any_evaluation), f("samples", s.samples);
+  f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("test_loss", s.test_loss);
+  f("seconds", s.seconds), f("eval_seconds", s.eval_seconds), f("data_seconds", s.data_seconds);
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
+  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // the folder itself is what is locked: nothing is left behind
+  if (lock_ < 0) throw file_error(path_, "open", errno);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(lock_);
+  throw Error(Code::usage, path_.string() + ": another process works in it; wait for it or stop it");
+}
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+RunFolder::RunFolder(RunFolder&& o) noexcept
+    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)) {}
+
+RunFolder RunFolder::make(const Common& c, const Config& config, const std::string& name) {
+  RunFolder r(new_folder(c.out, name));
+  write_atomically(r.path_ / "config.toml", config.text());
+  write_atomically(r.path_ / "env.json", environment().dump(2) + "\n");
+  return r;
+}
+RunFolder RunFolder::open(const fs::path& path) {
+  std::error_code ec;
+  if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is no folder; name a run, such as runs/mnist-cnn-1");
+  if (!fs::exists(path / "config.toml", ec)) throw Error(Code::input, path.string() + ": has no config.toml; name a run, such as runs/mnist-cnn-1");
+  return RunFolder(fs::absolute(path));
+}
+
+Config RunFolder::config() const {
+  Config c;
+  c.merge_file((path_ / "config.toml").string());
+  c.check();
+  return c;
+}
+fs::path RunFolder::started_in() const {
+  std::error_code ec;
+  if (!fs::exists(path_ / "env.json", ec)) return {};
+  const Json j = Json::parse(read_text(path_ / "env.json"), nullptr, false);
+  if (!j.is_object() || !j.contains("folder") || !j["folder"].is_string()) return {};
+  return j["folder"].get<std::string>();
+}
+
+void RunFolder::open_logs(std::int64_t step) {
+  const fs::path log = path_ / "log.jsonl", metrics = path_ / "metrics.csv";
+  cut_after(log, step, [](const std::string& line) -> std::int64_t {
+    const Json j = Json::parse(line, nullptr, false);
+    return j.is_object() && j.contains("step") && j["step"].is_number_integer() ? j["step"].get<std::int64_t>() : -1;
+  });
+  cut_after(metrics, step, [](const std::string& line) -> std::int64_t {
+    if (line + '\n' == kMetricsHead) return 0;
+    std::int64_t at = -1;
+    const auto r = std::from_chars(line.data(), line.data() + line.size(), at);
+    return r.ec == std::errc{} && std::count(line.begin(), line.end(), ',') == 5 ? at : -1;
+  });
+  std::error_code ec;
+  const bool fresh = !fs::exists(metrics, ec) || fs::file_size(metrics, ec) == 0;
+  log_.open(log, std::ios::app);
+  metrics_.open(metrics, std::ios::app);
+  if (fresh) metrics_ << kMetricsHead;
+}
+void RunFolder::log(const StepReport& r) {
+  log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1}, {"train.loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}.dump() << '\n';
+  metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,\n";
+}
+void RunFolder::log(const EpochReport& r) {
+  log_ << Json{{"step", r.step}, {"epoch", r.epoch}, {"test.accuracy", r.test.accuracy}, {"test.loss", r.test.loss}, {"best", r.best}}.dump() << '\n';
+  metrics_ << r.step << ',' << r.epoch << ",,," << r.test.accuracy << ',' << r.test.loss << '\n';
+  flush();
+}
+void RunFolder::flush() {
+  log_.flush();
+  metrics_.flush();
+}
+void RunFolder::report(const Json& report) { write_atomically(path_ / "report.json", report.dump(2) + "\n"); }
+
+std::vector<CheckpointPart> checkpoint_parts(const Params& params, const Config& config, const TrainState& state) {
+  CheckpointPart training{"training", state.tensors, {{"format", "pt"}}};
+  each_number(state, [&](const char* key, auto v) { training.metadata[key] = exact(static_cast<double>(v)); });
+  return {{"model", named_tensors(params), {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(state.step)}}}, std::move(training)};
+}
+TrainState read_train_state(const fs::path& checkpoint) {
+  const SafetensorsFile file = SafetensorsFile::open(checkpoint / "training.safetensors");
+  TrainState state;
+  each_number(state, [&](const char* key, auto& v) { v = static_cast<std::remove_reference_t<decltype(v)>>(number(file.metadata, key, file.path)); });
+  for (const SafetensorsEntry& e : file.entries) state.tensors.emplace_back(e.name, load(e));
+  return state;
+}
+
+}  // namespace graft::cli

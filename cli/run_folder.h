@@ -1,0 +1,47 @@
+// A run's folder: config.toml, env.json, log.jsonl, metrics.csv, report.json and checkpoints. One process at a time works in it.
+#pragma once
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "cli/common.h"
+#include "engine/train/trainer.h"
+#include "weights/checkpoints.h"
+
+namespace graft::cli {
+
+class RunFolder {
+ public:
+  // runs/NAME-k with the first free k, or c.out, which must be new. The configuration and the surroundings are written.
+  static RunFolder make(const Common& c, const Config& config, const std::string& name);
+  // One that is there. Error(input) when it is none, Error(usage) when another process works in it.
+  static RunFolder open(const std::filesystem::path& path);
+  ~RunFolder();
+  RunFolder(RunFolder&& o) noexcept;
+  RunFolder(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  Config config() const;                            // as it was written
+  std::filesystem::path started_in() const;         // where relative paths of the configuration begin; empty where nobody knows
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+  // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off.
+  void open_logs(std::int64_t step);
+  void log(const StepReport& r);
+  void log(const EpochReport& r);
+  void flush();
+  void report(const Json& report);
+
+ private:
+  explicit RunFolder(std::filesystem::path path);
+  std::filesystem::path path_;
+  int lock_ = -1;
+  std::ofstream log_, metrics_;
+};
+
+// The two parts of a training checkpoint, and what they were made from.
+std::vector<CheckpointPart> checkpoint_parts(const Params& params, const Config& config, const TrainState& state);
+TrainState read_train_state(const std::filesystem::path& checkpoint);  // Error(input) when it is not one that training can go on from
+
+}  // namespace graft::cli
