@@ -25,7 +25,7 @@ if(GRAFT_CUDA STREQUAL "AUTO" AND EXISTS /dev/nvidiactl)  # without a GPU nvcc i
   endif()
 elseif(GRAFT_CUDA STREQUAL "ON")
   set(GRAFT_HAVE_CUDA TRUE)
-  set(arch "80-real;90a")
+  set(arch "80-real;90a-real;90-virtual")  # compute_90a is for 9.0 alone; plain PTX is what newer GPUs translate
 endif()
 if(GRAFT_HAVE_CUDA)
   if(GRAFT_CUDA_ARCHITECTURES)
