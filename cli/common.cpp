@@ -166,6 +166,11 @@ Config config_of_checkpoint(const std::string& path) {
   return c;
 }
 
+std::string& command_line() {
+  static std::string line;
+  return line;
+}
+
 std::int64_t peak_rss_bytes() {
   rusage u{};
   getrusage(RUSAGE_SELF, &u);

@@ -63,6 +63,7 @@ void save_checkpoint(const std::string& folder, const Params& params, const Conf
 Config config_of_checkpoint(const std::string& path);
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
+std::string& command_line();  // as it was typed, set by main
 std::int64_t peak_rss_bytes();
 bool interrupted();      // INT or TERM came; a second one ends the program
 int interrupt_signal();
@@ -72,6 +73,7 @@ void watch_signals();
 // The verbs. Each adds itself to the program and sets `run` when it was called.
 using Action = std::function<int()>;
 void add_train(CLI::App& app, Action& run);
+void add_compare(CLI::App& app, Action& run);
 void add_eval(CLI::App& app, Action& run);
 void add_config(CLI::App& app, Action& run);
 void add_kernels(CLI::App& app, Action& run);

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "cli/common.h"
+#include "cli/run_folder.h"
 #include "engine/train/trainer.h"
 #include "weights/hash.h"
 
@@ -39,17 +39,7 @@ Outcome train_one(const Config& config, const Data& data, const std::string& tit
 int demo_verb(const Common& c) {
   Session session(c);
   watch_signals();
-  std::error_code ec;
-  fs::path folder = c.out;
-  if (folder.empty())
-    for (int k = 1;; ++k) {
-      folder = fs::path("runs") / ("demo-" + std::to_string(k));
-      fs::create_directories("runs", ec);
-      if (fs::create_directory(folder, ec)) break;
-      if (ec) throw Error(Code::input, folder.string() + ": cannot make the folder: " + ec.message());
-    }
-  fs::create_directories(folder, ec);
-  if (ec) throw Error(Code::input, folder.string() + ": cannot make the folder: " + ec.message());
+  const fs::path folder = new_run_folder(c.out, "demo");
   const std::string seed = std::to_string(c.seed.value_or(1)), checkpoint = (folder / "digits").string();
 
   Config digits = Config::recipe("digits-cnn");

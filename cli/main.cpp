@@ -46,7 +46,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("-V,--version", "graft " GRAFT_VERSION);
   app.require_subcommand(1);
   graft::cli::Action run;
+  for (int i = 0; i < argc; ++i) graft::cli::command_line() += (i ? " " : "") + std::string(i ? argv[i] : "graft");
   graft::cli::add_train(app, run);
+  graft::cli::add_compare(app, run);
   graft::cli::add_eval(app, run);
   graft::cli::add_demo(app, run);
   graft::cli::add_config(app, run);

@@ -21,22 +21,6 @@ namespace {
 
 constexpr const char* kMetricsHead = "step,epoch,train.loss,lr,test.accuracy,test.loss\n";
 
-fs::path new_folder(const std::string& out, const std::string& name) {
-  std::error_code ec;
-  if (!out.empty()) {
-    if (fs::exists(out)) throw Error(Code::usage, "--out " + out + ": is there already; runs are never overwritten");
-    fs::create_directories(out, ec);
-    if (ec) throw Error(Code::input, out + ": cannot make the folder: " + ec.message());
-    return out;
-  }
-  fs::create_directories("runs", ec);
-  for (int k = 1;; ++k) {
-    const fs::path p = fs::path("runs") / (name + "-" + std::to_string(k));
-    if (fs::create_directory(p, ec)) return p;
-    if (ec) throw Error(Code::input, p.string() + ": cannot make the folder: " + ec.message());
-  }
-}
-
 Json environment() {
   utsname u{};
   uname(&u);
@@ -83,6 +67,22 @@ void each_number(State& s, F&& f) {
 
 }  // namespace
 
+fs::path new_run_folder(const std::string& out, const std::string& name) {
+  std::error_code ec;
+  if (!out.empty()) {
+    if (fs::exists(out)) throw Error(Code::usage, "--out " + out + ": is there already; runs are never overwritten");
+    fs::create_directories(out, ec);
+    if (ec) throw Error(Code::input, out + ": cannot make the folder: " + ec.message());
+    return out;
+  }
+  fs::create_directories("runs", ec);
+  for (int k = 1;; ++k) {
+    const fs::path p = fs::path("runs") / (name + "-" + std::to_string(k));
+    if (fs::create_directory(p, ec)) return p;
+    if (ec) throw Error(Code::input, p.string() + ": cannot make the folder: " + ec.message());
+  }
+}
+
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // the folder itself is what is locked: nothing is left behind
   if (lock_ < 0) throw file_error(path_, "open", errno);
@@ -97,7 +97,7 @@ RunFolder::RunFolder(RunFolder&& o) noexcept
     : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)) {}
 
 RunFolder RunFolder::make(const Common& c, const Config& config, const std::string& name) {
-  RunFolder r(new_folder(c.out, name));
+  RunFolder r(new_run_folder(c.out, name));
   write_atomically(r.path_ / "config.toml", config.text());
   write_atomically(r.path_ / "env.json", environment().dump(2) + "\n");
   return r;

@@ -11,6 +11,9 @@
 
 namespace graft::cli {
 
+// runs/NAME-k with the first free k, or `out`, which must be new; it is made here.
+std::filesystem::path new_run_folder(const std::string& out, const std::string& name);
+
 class RunFolder {
  public:
   // runs/NAME-k with the first free k, or c.out, which must be new. The configuration and the surroundings are written.

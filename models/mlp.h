@@ -11,7 +11,8 @@ struct MlpConfig {
 class Mlp : public Module {
  public:
   Mlp(const Params& p, const MlpConfig& config);
-  Tensor forward(const Tensor& x, Run& run) const override;  // x [n, ...] -> logits [n, classes]
+  Tensor forward(const Tensor& x, Run& run) const override;   // x [n, ...] -> logits [n, classes]
+  Tensor features(const Tensor& x, Run& run) const override;  // [n, hidden]
 
  private:
   Linear fc1_, fc2_;

@@ -5,7 +5,9 @@ namespace graft {
 MnistCnn::MnistCnn(const Params& p, const MnistCnnConfig& config)
     : config_(config), conv1_(p / "conv1", 1, 32, 3), conv2_(p / "conv2", 32, 64, 3), fc1_(p / "fc1", 9216, 128), fc2_(p / "fc2", 128, config.classes) {}
 
-Tensor MnistCnn::forward(const Tensor& x, Run& run) const {
+Tensor MnistCnn::forward(const Tensor& x, Run& run) const { return fc2_.forward(features(x, run), run); }
+
+Tensor MnistCnn::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != 1 || x.size(2) != 28 || x.size(3) != 28)
     throw Error(Code::usage, "mnist-cnn: input is " + x.str() + " but must be [n,1,28,28]; resize the images");
   Tensor y = conv2d_relu(x, conv1_.weight, conv1_.bias);
@@ -15,7 +17,7 @@ Tensor MnistCnn::forward(const Tensor& x, Run& run) const {
   if (run.training) y = dropout(y, config_.dropout1, run.random);
   y = relu(fc1_.forward(flatten(y, 1), run));
   if (run.training) y = dropout(y, config_.dropout2, run.random);
-  return fc2_.forward(y, run);
+  return y;
 }
 
 }  // namespace graft

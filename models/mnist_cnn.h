@@ -15,6 +15,7 @@ class MnistCnn : public Module {
   MnistCnn(const Params& p, const MnistCnnConfig& config);
   // x [n, 1, 28, 28] -> logits [n, classes]. Throws Error(usage) on another shape.
   Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor features(const Tensor& x, Run& run) const override;  // [n, 128]
 
  private:
   MnistCnnConfig config_;

@@ -56,6 +56,17 @@ Dataset per_class(const Dataset& d, std::int64_t k, std::uint64_t seed) {
   std::sort(chosen.begin(), chosen.end());
   return subset(d, chosen);
 }
+Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed) {
+  if (!(fraction > 0 && fraction <= 1)) throw Error(Code::usage, d.name + ": a fraction is " + std::to_string(fraction) + " but must be above 0 and at most 1");
+  std::vector<std::int64_t> quota(static_cast<std::size_t>(d.classes), 0), chosen;
+  const std::int64_t* labels = d.labels.data<std::int64_t>();
+  for (std::int64_t i = 0; i < d.size(); ++i) ++quota[static_cast<std::size_t>(labels[i])];
+  for (std::int64_t& q : quota)
+    if (q > 0) q = std::max<std::int64_t>(1, std::llround(fraction * static_cast<double>(q)));
+  for (const std::int64_t i : permutation(d.size(), seed, 0x6672616374696f6eull))
+    if (quota[static_cast<std::size_t>(labels[i])]-- > 0) chosen.push_back(i);
+  return subset(d, chosen);
+}
 Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels) {
   std::vector<std::int64_t> number(static_cast<std::size_t>(d.classes), -1), kept;
   std::vector<std::string> names;

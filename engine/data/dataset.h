@@ -35,6 +35,9 @@ Dataset subset(const Dataset& d, const std::vector<std::int64_t>& indices);
 Dataset take_first(const Dataset& d, std::int64_t count);
 // The first k images of each class in an order drawn from `seed`. Throws Error(usage) when a class has fewer.
 Dataset per_class(const Dataset& d, std::int64_t k, std::uint64_t seed);
+// The first round(fraction n) images of each class of n, at least one, in an order drawn from `seed`: smaller fractions lie in larger ones. In that order.
+// Error(usage) unless 0 < fraction <= 1.
+Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed);
 // Only these labels, renumbered in the order given.
 Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
 

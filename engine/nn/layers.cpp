@@ -4,6 +4,8 @@
 #include <map>
 
 namespace graft {
+
+Tensor Module::features(const Tensor&, Run&) const { throw Error(Code::usage, "this model has no features before a last layer; the linear probe wants a classifier"); }
 namespace {
 // PyTorch's defaults for linear and convolution: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3); the bias uniform in 1/sqrt(fan_in).
 Tensor default_weight(const Params& p, const Shape& s) { return p.get("weight", s, Init::kaiming_uniform(std::sqrt(1.0 / 3))); }

@@ -20,6 +20,8 @@ class Module {
  public:
   virtual ~Module() = default;
   virtual Tensor forward(const Tensor& x, Run& run) const = 0;
+  // Of a classifier: what its last layer sees, [n, features]. Error(usage) where there is no such thing.
+  virtual Tensor features(const Tensor& x, Run& run) const;
 };
 using ModulePtr = std::shared_ptr<const Module>;
 

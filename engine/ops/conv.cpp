@@ -2,6 +2,7 @@
 // and gradients of any order need nothing more. The input gradient is the transposed convolution.
 #include "kernels/conv/conv.h"
 
+#include "engine/base/flops.h"
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/raw.h"
@@ -28,6 +29,8 @@ Tensor empty_in_order(const Shape& s, DType t, bool last) {
   if (!last) return Tensor::empty(s, t);
   return Tensor::empty({s[0], s[2], s[3], s[1]}, t).alias(s, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}, 0);
 }
+// Each of the three passes multiplies every element of y (or dy) with the taps of one output channel.
+void count(const Tensor& y, const Tensor& w) { counted_flops() += 2.0 * static_cast<double>(y.numel()) * static_cast<double>(w.size(0) ? w.numel() / w.size(0) : 0); }
 
 Tensor conv_input_grad(const Tensor& dy, const Tensor& w, const Tensor& bias, const ConvAttrs& a);
 Tensor conv_weight_grad(const Tensor& x, const Tensor& dy, const ConvAttrs& a);
@@ -44,6 +47,7 @@ struct Conv {
                     out_size(x.size(3), g.pad_left + g.pad_right, w.size(3), g.stride_w, g.dilation_w)};
     Tensor y = empty_in_order(out, x.dtype(), channels_last(x));
     const Tensor b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
+    count(y, w);
     conv_family().run(current_queue(), {x.view(), w.view(), raw::maybe(b), y.view(), g, a.relu});
     c.keep(c.needs(1) ? x : Tensor{});
     c.keep(c.needs(0) ? w : Tensor{});
@@ -58,6 +62,7 @@ struct Conv {
     Tensors dx(3);
     if (c.needs(2) && c.needs(1) && !recording()) {  // both in one visit of dy
       Tensor dw = Tensor::empty(c.input_shape(1), dy.dtype()), db = Tensor::empty(c.input_shape(2), dy.dtype());
+      count(dy, dw);
       conv_weight_grad_family().run(current_queue(), {c.saved(0).view(), dy.view(), dw.view(), db.view(), a.g});
       dx[1] = dw;
       dx[2] = db;
@@ -104,6 +109,7 @@ struct ConvInputGrad {  // in: dy, weight, bias (of the transposed convolution)
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     Tensor dx = empty_in_order(a.other, in[0].dtype(), channels_last(in[0]));
     const Tensor b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
+    count(in[0], in[1]);
     conv_input_grad_family().run(current_queue(), {in[0].view(), in[1].view(), raw::maybe(b), dx.view(), a.g});
     c.keep(c.needs(1) ? in[0] : Tensor{});
     c.keep(c.needs(0) ? in[1] : Tensor{});
@@ -132,6 +138,7 @@ struct ConvWeightGrad {  // in: x, dy
   using Attrs = ConvAttrs;
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     Tensor dw = Tensor::empty(a.other, in[0].dtype());
+    count(in[1], dw);
     conv_weight_grad_family().run(current_queue(), {in[0].view(), in[1].view(), dw.view(), View{}, a.g});
     c.keep(c.needs(1) ? in[0] : Tensor{});
     c.keep(c.needs(0) ? in[1] : Tensor{});

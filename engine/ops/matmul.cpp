@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/base/flops.h"
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/raw.h"
@@ -49,6 +50,7 @@ struct Linear {
     a.b = w.alias({1, w.size(1), w.size(0)}, {0, w.strides()[1], w.strides()[0]}, 0).view();
     a.c = raw::reshape(y, {1, y.size(0), y.size(1)}).view();
     a.bias = raw::maybe(bias);
+    counted_flops() += 2.0 * static_cast<double>(y.numel() * x.size(1));
     matmul_family().run(current_queue(), a);
     return {y};
   }

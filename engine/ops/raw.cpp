@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/flops.h"
 #include "kernels/copy/copy.h"
 #include "kernels/matmul/matmul.h"
 
@@ -212,6 +213,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   args.a = ta.view();
   args.b = tb.view();
   args.c = three(out).view();
+  counted_flops() += 2.0 * static_cast<double>(out.numel() * a.size(-1));
   matmul_family().run(current_queue(), args);
   return out;
 }
