@@ -9,6 +9,7 @@ namespace graft {
 DeviceMemory& cuda_memory(int index);
 bool sync_each_launch();               // GRAFT_SYNC=1: every launch is waited for, so that an error names it
 std::string why_no_cuda(int index);    // empty when the GPU can be used
+std::string cuda_bus_id(int index);    // "0000:65:00.0"; empty where nobody knows
 std::string describe_cuda(int index);  // name, compute capability, memory; the GPU can be used
 int cuda_capability();                 // of this thread's current GPU, 90 for 9.0; 0 without one
 

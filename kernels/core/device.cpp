@@ -98,6 +98,13 @@ void PinnedBuffer::wait() {
   under_way_ = false;
 }
 
+std::string bus_id([[maybe_unused]] Device d) {
+#ifdef GRAFT_HAVE_CUDA
+  if (d.kind == DeviceKind::cuda) return cuda_bus_id(d.index);
+#endif
+  return {};
+}
+
 int gpu_capability() {
 #ifdef GRAFT_HAVE_CUDA
   return cuda_capability();

@@ -118,6 +118,8 @@ DeviceMemory& device_memory(Device d);
 std::string why_not(Device d);
 // "cuda:0: NVIDIA H100 80GB, compute capability 9.0, 79 GiB", or what was looked for and not found. For `graft doctor`.
 std::string describe(Device d);
+// Where a GPU sits on the bus, "0000:65:00.0": its name for tools that number GPUs otherwise (CUDA_VISIBLE_DEVICES). Empty for other devices.
+std::string bus_id(Device d);
 // Compute capability of the GPU that this thread uses, 90 for 9.0; 0 without one.
 int gpu_capability();
 // "cpu", "emu", "cuda", "cuda:1", "auto" (a GPU if there is one, else the CPU). Throws Error(usage) for another spelling, Error(device) as device_memory.

@@ -59,7 +59,7 @@ std::optional<double> processor_mhz() {
 
 // NVIDIA's management library, which comes with the driver.
 struct Nvml {
-  int (*handle)(unsigned, void**) = nullptr;
+  int (*handle)(const char*, void**) = nullptr;
   int (*clock)(void*, int, unsigned*) = nullptr;
   int (*power)(void*, unsigned*) = nullptr;
   Nvml() {
@@ -67,7 +67,7 @@ struct Nvml {
     if (!library) return;
     const auto init = reinterpret_cast<int (*)()>(dlsym(library, "nvmlInit_v2"));
     if (!init || init() != 0) return;
-    handle = reinterpret_cast<decltype(handle)>(dlsym(library, "nvmlDeviceGetHandleByIndex_v2"));
+    handle = reinterpret_cast<decltype(handle)>(dlsym(library, "nvmlDeviceGetHandleByPciBusId_v2"));
     clock = reinterpret_cast<decltype(clock)>(dlsym(library, "nvmlDeviceGetClockInfo"));
     power = reinterpret_cast<decltype(power)>(dlsym(library, "nvmlDeviceGetPowerUsage"));
   }
@@ -113,7 +113,7 @@ std::optional<double> clock_mhz(Device d) {
   void* device = nullptr;
   unsigned mhz = 0;
   constexpr int kMultiprocessors = 1;  // NVML_CLOCK_SM
-  if (!n.handle || !n.clock || n.handle(static_cast<unsigned>(d.index), &device) != 0 || n.clock(device, kMultiprocessors, &mhz) != 0) return {};
+  if (!n.handle || !n.clock || n.handle(bus_id(d).c_str(), &device) != 0 || n.clock(device, kMultiprocessors, &mhz) != 0) return {};
   return mhz;
 }
 std::optional<double> power_watts(Device d) {
@@ -121,7 +121,7 @@ std::optional<double> power_watts(Device d) {
   const Nvml& n = Nvml::get();
   void* device = nullptr;
   unsigned milliwatts = 0;
-  if (!n.handle || !n.power || n.handle(static_cast<unsigned>(d.index), &device) != 0 || n.power(device, &milliwatts) != 0) return {};
+  if (!n.handle || !n.power || n.handle(bus_id(d).c_str(), &device) != 0 || n.power(device, &milliwatts) != 0) return {};
   return 1e-3 * milliwatts;
 }
 

@@ -186,6 +186,13 @@ int cuda_capability() {
   return known ? 10 * major + minor : 0;
 }
 
+std::string cuda_bus_id(int index) {
+  char text[32] = {};
+  if (cudaDeviceGetPCIBusId(text, sizeof text, index) == cudaSuccess) return text;
+  (void)cudaGetLastError();
+  return {};
+}
+
 DeviceMemory& cuda_memory(int index) {
   static std::mutex mutex;
   static auto* all = new std::map<int, std::unique_ptr<CudaMemory>>;  // never destroyed: the driver may be gone by then
