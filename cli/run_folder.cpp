@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <exception>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -91,13 +92,19 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   throw Error(Code::usage, path_.string() + ": another process works in it; wait for it or stop it");
 }
 RunFolder::~RunFolder() {
+  if (made_ && std::uncaught_exceptions() > 0) {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+    if (path_.parent_path() == "runs") fs::remove("runs", ignored);  // where it is empty
+  }
   if (lock_ >= 0) ::close(lock_);
 }
 RunFolder::RunFolder(RunFolder&& o) noexcept
-    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)) {}
+    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), made_(std::exchange(o.made_, false)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)) {}
 
 RunFolder RunFolder::make(const Common& c, const Config& config, const std::string& name) {
   RunFolder r(new_run_folder(c.out, name));
+  r.made_ = true;
   write_atomically(r.path_ / "config.toml", config.text());
   write_atomically(r.path_ / "env.json", environment().dump(2) + "\n");
   return r;

@@ -29,6 +29,8 @@ class RunFolder {
   std::filesystem::path started_in() const;         // where relative paths of the configuration begin; empty where nobody knows
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
+  void began() { made_ = false; }  // there is something to keep: until then a folder made here goes again when something throws
+
   // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off.
   void open_logs(std::int64_t step);
   void log(const StepReport& r);
@@ -40,6 +42,7 @@ class RunFolder {
   explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
   int lock_ = -1;
+  bool made_ = false;
   std::ofstream log_, metrics_;
 };
 

@@ -62,6 +62,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   const double before = from ? from->seconds : 0;
   Watch watch;
   watch.on_step = [&](const StepReport& r) {
+    run.began();
     elapsed = r.seconds - before;
     if (r.step % log_every != 0 && r.step != r.steps) return;
     run.log(r);

@@ -19,7 +19,8 @@ struct Misuse {
 std::vector<Misuse> device_corpus() {
   std::vector<Misuse> all = {{"gradcheck mnist-mlp --device cuda:x", 2, "there is cpu, emu, cuda, cuda:N and auto"}, {"train digits-cnn --device CUDA", 2, "--device CUDA"},
                              {"train digits-cnn --device cuda:", 2, "--device cuda:"}, {"train digits-cnn --device emu:1", 2, "--device emu:1"},
-                             {"gradcheck mnist-cnn model.channels_last=true --kernel conv=cpu.1_rows", 2, "was forced but cannot run here"}};
+                             {"gradcheck mnist-cnn model.channels_last=true --kernel conv=cpu.1_rows", 2, "was forced but cannot run here"},
+                             {"train digits-cnn -q data.train_count=64 data.test_count=9 model.channels_last=true --kernel conv=cpu.1_rows", 2, "was forced but cannot run here"}};
   static const std::string no_cuda = why_not({DeviceKind::cuda, 0}), no_emu = why_not({DeviceKind::emu, 0});
   if (!no_cuda.empty()) {  // not built, no driver, one that is too old, no GPU: the reason, and what else there is
     for (const char* a : {"train digits-cnn --device cuda", "eval nowhere --device cuda:0", "gradcheck mnist-mlp --device cuda"}) all.push_back({a, 6, no_cuda.c_str()});
