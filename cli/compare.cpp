@@ -64,8 +64,9 @@ std::string text_of(double v) {
 
 class Experiment {
  public:
-  Experiment(Config config, const Options& o, const Dataset& pool, const Dataset& test)
-      : config_(std::move(config)), o_(o), budget_(parse_budget(o.budget)), pool_(pool), test_(test) {}
+  Experiment(Config config, const Options& o) : config_(std::move(config)), from_(o.from), budget_(parse_budget(o.budget)) {}
+  double lr() const { return config_.get<double>("optim.lr"); }
+  std::uint64_t seed() const { return static_cast<std::uint64_t>(config_.get<std::int64_t>("train.seed")); }
 
   // One training of an arm on `data`, judged on `test`.
   Trained run(const std::string& arm, const Dataset& data, const Dataset& test, double lr, std::uint64_t seed) const {
@@ -74,7 +75,7 @@ class Experiment {
     set("optim.lr=" + text_of(lr));
     set("train.seed=" + std::to_string(seed));
     set("train.batch=" + std::to_string(std::min(c.get<std::int64_t>("train.batch"), data.size())));
-    if (arm != "scratch") set("init.from=" + o_.from);
+    if (arm != "scratch") set("init.from=" + from_);
     return arm == "probe" ? probe(c, data, test) : trained(c, arm, data, test);
   }
 
@@ -152,15 +153,8 @@ class Experiment {
   }
 
   Config config_;
-  const Options& o_;
+  std::string from_;
   Budget budget_;
-  const Dataset &pool_, &test_;
-
- public:
-  const Dataset& pool() const { return pool_; }
-  const Dataset& test() const { return test_; }
-  double lr() const { return config_.get<double>("optim.lr"); }
-  std::uint64_t seed() const { return static_cast<std::uint64_t>(config_.get<std::int64_t>("train.seed")); }
 };
 
 std::vector<std::int8_t> right_of(const std::vector<std::int64_t>& predictions, const Dataset& test) {
@@ -231,7 +225,7 @@ int compare_verb(const Common& c, const Options& o) {
   std::sort(fractions.begin(), fractions.end());
 
   const fs::path folder = new_run_folder(c.out, "compare-" + all.recipe);
-  const Experiment experiment(config, o, data.train, data.test);
+  const Experiment experiment(config, o);
   const std::int64_t runs = static_cast<std::int64_t>(fractions.size() * o.arms.size()) * (o.seeds + (o.tune > 1 ? o.tune : 0));
   std::int64_t done = 0;
   const double begun = now();
