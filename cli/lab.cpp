@@ -39,6 +39,7 @@ std::string row_named(const Spec& s, const std::string& name) {
     if (r.name == name) return name;
   for (const auto& r : s.rows)
     if (r.name.ends_with("." + name)) return std::string(r.name);
+  if (name == "cublas") return row_named(s, "cublaslt");  // what people call it
   return {};
 }
 bool is_peer(const std::string& name) {
