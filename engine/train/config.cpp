@@ -106,6 +106,7 @@ std::vector<Key> make_schema() {
       {"train.epochs", count, "5", "passes over the training images", between(1, 1000000), {}, "ep", {{"train.steps", {"0"}}}},
       {"train.steps", count, "0", "optimizer steps in all; 0: as many as train.epochs makes", kNotNegative, {}, "st"},
       {"train.batch", integer, "64", "images per step", between(1, 1 << 24)},
+      {"train.accumulate", integer, "1", "parts that a batch is computed in, for less memory; the gradient is the whole batch's", between(1, 1 << 24)},
       {"train.eval_batch", integer, "1000", "images per step of an evaluation; changes speed and memory only", between(1, 1 << 24)},
       {"train.seed", integer, "1", "seed of initial weights, order of images, dropout and augmentation", kNotNegative},
       {"train.checkpoint_every", count, "0", "steps between checkpoints; 0: one after each epoch", kNotNegative, {}, "st"},

@@ -1,5 +1,7 @@
 #include "engine/train/step.h"
 
+#include <algorithm>
+
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 #include "kernels/core/graph.h"
@@ -37,12 +39,21 @@ TrainStep::~TrainStep() {
 RandomState TrainStep::random(std::int64_t step) const { return {o_.seed, stream_of("dropout") + static_cast<std::uint64_t>(step), 0}; }
 
 Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
-  Run run{true, random};
-  const Tensor logits = model_.forward(cast(batch.images, o_.images), run);
-  const Tensor loss = cross_entropy(logits, batch.labels, o_.loss);
+  Run run{true, random};  // its position moves on from micro-batch to micro-batch
+  const std::int64_t n = batch.images.size(0), parts = std::min(n, o_.accumulate);
   optimizer_.zero_grad();
-  backward(loss);
-  return loss.detach();
+  Tensor total;
+  for (std::int64_t p = 0; p < parts; ++p) {
+    const std::int64_t begin = n * p / parts, end = n * (p + 1) / parts;
+    const bool whole = parts == 1;
+    const Tensor images = whole ? batch.images : slice(batch.images, 0, begin, end), labels = whole ? batch.labels : slice(batch.labels, 0, begin, end);
+    Tensor loss = cross_entropy(model_.forward(cast(images, o_.images), run), labels, o_.loss);
+    if (!whole) loss = mul(loss, static_cast<double>(end - begin) / static_cast<double>(n));  // each image counts alike, in ragged parts too
+    backward(loss);
+    NoGrad off;
+    total = total.defined() ? add(total, loss.detach()) : loss.detach();
+  }
+  return total;
 }
 
 void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor) {

@@ -19,6 +19,7 @@ struct StepOptions {
   DType images = DType::f32;  // in which the model takes them
   std::uint64_t seed = 0;     // of dropout
   bool graph = false;         // capture and replay
+  std::int64_t accumulate = 1;  // micro-batches that a batch is cut into (at most one per image); the gradient is the whole batch's
 };
 
 class TrainStep {

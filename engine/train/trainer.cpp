@@ -127,6 +127,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   step_options.loss.smoothing = c.get<double>("train.label_smoothing");
   step_options.clip_norm = c.get<double>("train.clip_norm");
   step_options.images = image_dtype(c);
+  step_options.accumulate = c.get<std::int64_t>("train.accumulate");
   step_options.seed = seed;
   step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
 

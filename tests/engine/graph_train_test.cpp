@@ -61,6 +61,24 @@ void expect_same(const Trained& graph, const Trained& plain) {
   EXPECT_TRUE(plain.notes.empty());
 }
 
+// A batch in three ragged parts (3, 3 and 2 images, then 2, 1 and 1) is the batch, to rounding; so is one in more parts than images.
+TEST_P(GraphTraining, PartsOfABatchGiveTheGradientOfTheWhole) {
+  const std::vector<std::string> settings = {"optim.name=sgd", "optim.lr=0.05", "model.hidden=16", "train.batch=8", "train.steps=6", "schedule.warmup=1",
+                                             "train.clip_norm=1", "train.label_smoothing=0.1", "train.checkpoint_every=100"};
+  const Trained whole = run("mnist-mlp", settings, "false", 20);
+  for (const char* parts : {"3", "100"}) {
+    auto cut = settings;
+    cut.push_back(std::string("train.accumulate=") + parts);
+    const Trained t = run("mnist-mlp", cut, "false", 20);
+    for (std::size_t i = 0; i < whole.losses.size(); ++i) {
+      EXPECT_NEAR(t.losses[i], whole.losses[i], 1e-5 * whole.losses[i]) << i;
+      EXPECT_NEAR(t.norms[i], whole.norms[i], 1e-4 * whole.norms[i]) << i;
+    }
+    for (std::size_t p = 0; p < whole.weights.size(); ++p)
+      for (std::size_t i = 0; i < whole.weights[p].size(); ++i) ASSERT_NEAR(t.weights[p][i], whole.weights[p][i], 2e-6) << p << ' ' << i;
+  }
+}
+
 // 20 images in batches of 8, 8 and 4: the first batch of each size runs by itself, the second is captured.
 TEST_P(GraphTraining, AnMlpWithEachOptimizerClippingAndRunningMean) {
   const std::vector<std::vector<std::string>> all = {
@@ -70,6 +88,7 @@ TEST_P(GraphTraining, AnMlpWithEachOptimizerClippingAndRunningMean) {
       {"optim.name=rmsprop", "optim.momentum=0.5"},
       {"optim.name=adagrad"},
       {"optim.name=lion", "train.dtype=bf16", "optim.lr=1e-4"},
+      {"optim.name=adamw", "train.accumulate=3"},
   };
   for (auto settings : all) {
     for (const char* s : {"model.hidden=16", "train.batch=8", "train.steps=8", "schedule.warmup=3", "train.checkpoint_every=100"}) settings.push_back(s);
