@@ -161,7 +161,14 @@ void RunFolder::flush() {
   log_.flush();
   metrics_.flush();
 }
-void RunFolder::report(const Json& report) { write_atomically(path_ / "report.json", report.dump(2) + "\n"); }
+std::string RunFolder::log_text() {
+  flush();
+  return read_text(path_ / "log.jsonl", std::uint64_t{1} << 32);
+}
+void RunFolder::report(const Json& report, const std::string& html) {
+  if (!html.empty()) write_atomically(path_ / "report.html", html);
+  write_atomically(path_ / "report.json", report.dump(2) + "\n");
+}
 
 std::vector<CheckpointPart> checkpoint_parts(const Params& params, const Config& config, const TrainState& state) {
   CheckpointPart training{"training", state.tensors, {{"format", "pt"}}};

@@ -36,7 +36,8 @@ class RunFolder {
   void log(const StepReport& r);
   void log(const EpochReport& r);
   void flush();
-  void report(const Json& report);
+  std::string log_text();  // all of log.jsonl
+  void report(const Json& report, const std::string& html);  // report.json, and report.html unless it is empty
 
  private:
   explicit RunFolder(std::filesystem::path path);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/run_folder.h"
+#include "cli/train_report.h"
 #include "engine/train/trainer.h"
 #include "weights/hash.h"
 
@@ -79,8 +80,10 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
                    r.lr, rate, in_data, clock(left).c_str());
   };
   watch.note = [&](const std::string& text) { std::fprintf(stderr, "%sgraft: %s\n", terminal ? "\r\033[K" : "", text.c_str()); };
+  std::vector<std::int64_t> predictions;
   watch.on_eval = [&](const EpochReport& r) {
     run.log(r);
+    predictions = r.test.predictions;
     if (!c.quiet)
       std::fprintf(stderr, "%sepoch %lld  test accuracy %.4f  loss %.4f%s\n", terminal ? "\r\033[K" : "", static_cast<long long>(r.epoch), r.test.accuracy, r.test.loss,
                    r.best ? "  (best)" : "");
@@ -113,7 +116,8 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});
     report["import"] = import;
   }
-  run.report(report);
+  const bool page_stands = predictions.empty() && fs::exists(folder / "report.html");  // nothing was left to do: the page of the whole run is better
+  run.report(report, page_stands ? "" : training_html(run.log_text(), data.test.labels.host<std::int64_t>(), predictions, data.test.class_names, report, config));
   if (c.json) std::printf("%s\n", report.dump(2).c_str());
   else if (!r.stopped)
     std::printf("test accuracy %.4f (best %.4f), last loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.accuracy, r.best_accuracy, r.loss,

@@ -14,7 +14,7 @@ const std::string kSmall = "digits-cnn data.train_count=640 data.test_count=200 
 
 TEST(Train, WritesItsRunFolderAndOneJsonDocument) {
   TempFolder t;
-  const Outcome o = run(t.path, "train " + kSmall + "--json");
+  const Outcome o = run(t.path, "train " + kSmall + "train.log_every=2 --json");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   for (const char* key : {"test.accuracy", "train.loss", "steps", "seconds", "samples_per_second", "peak_rss_bytes", "weights_hash"}) EXPECT_TRUE(j.contains(key)) << key;
@@ -22,8 +22,12 @@ TEST(Train, WritesItsRunFolderAndOneJsonDocument) {
   EXPECT_EQ(j["steps"], 8);
   EXPECT_EQ(j["weights_hash"].get<std::string>().size(), 32u);
   const auto folder = t.path / j["run"].get<std::string>();
-  for (const char* f : {"config.toml", "env.json", "log.jsonl", "metrics.csv", "report.json", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors"})
+  for (const char* f : {"config.toml", "env.json", "log.jsonl", "metrics.csv", "report.json", "report.html", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors"})
     EXPECT_TRUE(std::filesystem::exists(folder / f)) << f;
+  const std::string page = read_file(folder / "report.html");
+  for (const char* wanted : {"<svg", "prefers-color-scheme", "train digits-cnn data.train_count=640", "<h2>Loss</h2>", "was called what"})
+    EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
+  for (const char* unwanted : {"http", "<script", "src=", "@import", "nan", "inf\""}) EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted << " in a page without network";
 }
 
 TEST(Train, SameHashForAnyThreadsAndFromRunToRun) {
