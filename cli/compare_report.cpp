@@ -20,9 +20,10 @@ std::string flops_text(double f) {
   if (f >= 1e12) return number("%.3g TFLOP", f * 1e-12);
   return f >= 1e9 ? number("%.3g GFLOP", f * 1e-9) : number("%.3g MFLOP", f * 1e-6);
 }
-// What one point of accuracy over the baseline cost, where there is any.
+// What one point of accuracy over the baseline cost, where the gain is one.
+bool gained(const ArmResult& a) { return a.gain && a.gain->low > 0; }
 std::string cost_text(const ArmResult& a) {
-  if (!a.gain || !(a.gain->mean > 0)) return "";
+  if (!gained(a)) return "";
   return number("%.3g s", a.seconds / points(a.gain->mean)) + ", " + flops_text(a.flops / points(a.gain->mean));
 }
 
@@ -85,8 +86,8 @@ Json comparison_json(const Comparison& c) {
              {"seconds", a.seconds}, {"flops", a.flops}};
       if (a.gain) {
         r["gain"] = {{"over", c.baseline}, {"mean", a.gain->mean}, {"low", a.gain->low}, {"high", a.gain->high}, {"verdict", a.gain->verdict()}};
-        r["seconds_per_point"] = a.gain->mean > 0 ? Json(a.seconds / points(a.gain->mean)) : Json();
-        r["flops_per_point"] = a.gain->mean > 0 ? Json(a.flops / points(a.gain->mean)) : Json();
+        r["seconds_per_point"] = gained(a) ? Json(a.seconds / points(a.gain->mean)) : Json();
+        r["flops_per_point"] = gained(a) ? Json(a.flops / points(a.gain->mean)) : Json();
       }
       for (const auto& [lr, accuracy] : a.tuning) r["tuning"].push_back({{"lr", lr}, {"validation.accuracy", accuracy}});
       rows.push_back(std::move(r));

@@ -43,6 +43,7 @@ TEST(Compare, GivesEveryArmTheSameAndAVerdictPerSize) {
     const Json& g = r["gain"];
     EXPECT_LE(g["low"], g["mean"]);
     EXPECT_LE(g["mean"], g["high"]);
+    EXPECT_EQ(r["seconds_per_point"].is_null(), g["verdict"] != "better") << "what a point costs is said where there is one";
     EXPECT_EQ(g["verdict"], g["low"] > 0 ? "better" : g["high"] < 0 ? "worse" : "no evidence");
   }
   EXPECT_EQ(j["rows"][0]["images"], 26);
@@ -99,7 +100,9 @@ TEST(Compare, FindsThatACheckpointOfTheSameTaskIsBetter) {
                                     "data.seed=9 data.train_count=400 --arms scratch,full --fractions 1pc --seeds 3 --tune 2 --budget 20st --json -q");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
-  EXPECT_EQ(j["rows"][1]["gain"]["verdict"], "better") << o.out;
+  const Json& full = j["rows"][1];
+  EXPECT_EQ(full["gain"]["verdict"], "better") << o.out;
+  EXPECT_NEAR(full["flops_per_point"].get<double>() * 100 * full["gain"]["mean"].get<double>(), full["flops"].get<double>(), 1);
 }
 
 }  // namespace
