@@ -109,7 +109,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   // Both as objects and under the flat names that metrics.csv uses.
   Json report{{"verb", finetune ? "finetune" : "train"}, {"run", folder.string()}, {"test", {{"accuracy", r.accuracy}, {"loss", r.test_loss}}},
               {"train", {{"loss", r.loss}}}, {"test.accuracy", r.accuracy}, {"train.loss", r.loss}, {"best.accuracy", r.best_accuracy}, {"steps", r.steps},
-              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}, {"replayed_steps", r.replayed}};
+              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}, {"replayed_steps", r.replayed}, {"skipped_steps", r.skipped}};
   if (from) report["resumed_from"] = first;
   if (!built.account.empty()) {
     Json import = Json::array();

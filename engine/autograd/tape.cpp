@@ -183,8 +183,15 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
           if (Tensor g = h(dy[0]); g.defined()) dy[0] = g;
       for (std::size_t w = 0; w < watch.size(); ++w)
         if (watch[w].node == n /* never for leaves: they arrive through accept */ && dy[static_cast<std::size_t>(watch[w].output)].defined()) (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
-      const OpScope scope(n->name, [](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); }, n);
+      const auto text = +[](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); };
+      const OpScope scope(n->name, text, n);
+      FiniteWatch* const watch_values = finite_watch();
+      if (watch_values) watch_values->within(text, n);
       const Tensors dx = n->backward(dy);
+      if (watch_values) {
+        watch_values->look(text, n, dy, dx);
+        watch_values->within(nullptr, nullptr);
+      }
       if (dx.size() != n->inputs.size())
         throw Error(Code::bug, n->str() + ": backward gave " + std::to_string(dx.size()) + " gradients for " + std::to_string(n->inputs.size()) + " inputs");
       for (std::size_t i = 0; i < dx.size(); ++i) {

@@ -106,11 +106,17 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i) const {
   fill(epoch, i, b.images.data<float>(), b.labels.data<std::int64_t>());
   return b;
 }
+void Loader::order_for(std::int64_t epoch) const {
+  if (!shuffle_ || order_epoch_ == epoch) return;
+  order_ = permutation(data_.size(), seed_, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2);
+  order_epoch_ = epoch;
+}
+std::int64_t Loader::image_at(std::int64_t epoch, std::int64_t i, std::int64_t k) const {
+  order_for(epoch);
+  return shuffle_ ? order_.at(static_cast<std::size_t>(i * batch_ + k)) : i * batch_ + k;
+}
 void Loader::fill(std::int64_t epoch, std::int64_t i, float* out, std::int64_t* targets) const {
-  if (shuffle_ && order_epoch_ != epoch) {
-    order_ = permutation(data_.size(), seed_, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2);
-    order_epoch_ = epoch;
-  }
+  order_for(epoch);
   const std::int64_t first = i * batch_, count = images_in(i);
   const std::int64_t c = data_.images.size(1), h = data_.images.size(2), w = data_.images.size(3), pixels = c * h * w;
   const std::uint8_t* images = data_.images.data<std::uint8_t>();

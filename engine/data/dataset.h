@@ -61,10 +61,13 @@ class Loader {
   Batch get(std::int64_t epoch, std::int64_t i) const;
   // The same into memory of the caller, images and labels dense.
   void fill(std::int64_t epoch, std::int64_t i, float* images, std::int64_t* labels) const;
+  // Which image of the dataset stands at place k of batch i of an epoch.
+  std::int64_t image_at(std::int64_t epoch, std::int64_t i, std::int64_t k) const;
   std::int64_t images_in(std::int64_t i) const;  // Error(usage) when there is no batch i
   Shape image_shape() const { return {data_.images.size(1), data_.images.size(2), data_.images.size(3)}; }  // [c, h, w]
 
  private:
+  void order_for(std::int64_t epoch) const;
   const Dataset& data_;
   std::int64_t batch_;
   double mean_, deviation_;

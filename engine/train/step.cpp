@@ -1,6 +1,7 @@
 #include "engine/train/step.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
@@ -59,10 +60,14 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
 void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor) {
   loss_ = gradients(batch, random(step));
   double scale = 1;
+  finite_ = std::isfinite(loss_.item());
   if (o_.clip_norm > 0) {
     norm_ = grad_norm_value(params_);
-    scale = clip_factor(norm_.item(), o_.clip_norm);
+    const double norm = norm_.item();
+    finite_ = finite_ && std::isfinite(norm);
+    scale = clip_factor(norm, o_.clip_norm);
   }
+  if (!finite_) return;  // what is not finite would spread to every weight
   optimizer_.step(lr_factor, scale);
   if (ema_) ema_->update();
 }
@@ -84,6 +89,7 @@ void TrainStep::body(const Batch& batch) {
 
 void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor) {
   norm_ = {};
+  finite_ = true;
   if (!why_.empty()) return plain(batch, step, lr_factor);
   auto& captured = captured_[batch.images.size(0)];
   if (!captured) {  // the first of its size makes what lasts: states of the optimizer, scratch
@@ -121,6 +127,36 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor) {
   ++replays_;
   loss_ = c.loss;
   norm_ = c.norm;
+}
+
+TrainStep::Diagnosis TrainStep::diagnose(const Batch& batch, std::int64_t step) {
+  Diagnosis d;
+  for (const ParamGroup& g : optimizer_.groups())
+    for (const auto& [name, p] : g.params)
+      if (const std::int64_t bad = count_not_finite(p); bad > 0 && d.text.empty())
+        d.text = "parameter " + name + " holds " + std::to_string(bad) + " of " + std::to_string(p.numel()) + " values that are not finite";
+  if (const std::int64_t bad = count_not_finite(batch.images); bad > 0 && d.text.empty())
+    d.text = "the images hold " + std::to_string(bad) + " values that are not finite";
+  {
+    NoGrad off;
+    Run run{true, random(step)};
+    const Tensor logits = cast(model_.forward(cast(batch.images, o_.images), run), DType::f32);
+    const std::vector<double> values = logits.values();
+    const std::int64_t n = logits.size(0), classes = n ? logits.numel() / n : 0;
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t k = 0; k < classes; ++k)
+        if (!std::isfinite(values[static_cast<std::size_t>(i * classes + k)])) {
+          d.places.push_back(i);
+          break;
+        }
+  }
+  if (d.text.empty()) {
+    const FiniteWatch watch;
+    EnableGrad on;
+    gradients(batch, random(step));
+    d.text = watch.found();
+  }
+  return d;
 }
 
 double TrainStep::loss() const { return loss_.item(); }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/data/dataset.h"
 #include "engine/nn/layers.h"
@@ -32,6 +33,14 @@ class TrainStep {
   void run(const Batch& batch, std::int64_t step, double lr_factor);
   // Of the last run(); both wait for it. A bad index that it met is thrown here.
   double loss() const;
+  // Were loss and gradient norm (where it is asked for) finite? If not, the weights were left as they were; a replayed step cannot tell and says yes.
+  bool finite() const { return finite_; }
+  // Runs the step again without an update and says what was not finite first, and for which of the batch's images. Reads everything on the host.
+  struct Diagnosis {
+    std::string text;                 // a parameter, the images, or an operation
+    std::vector<std::int64_t> places; // in the batch
+  };
+  Diagnosis diagnose(const Batch& batch, std::int64_t step);
   double grad_norm() const;  // before clipping; 0 unless clipped
 
   std::int64_t replays() const { return replays_; }
@@ -50,6 +59,7 @@ class TrainStep {
   StepOptions o_;
   Tensors params_;
   std::string why_;
+  bool finite_ = true;
   std::int64_t replays_ = 0;
   Tensor loss_, norm_;  // of the last run
   Tensor offset_;       // i64 [2] on the device: how far the step's random stream is from the first one's

@@ -86,6 +86,16 @@ std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimize
   return all;
 }
 
+// "; first log(f32[8,1]) gave ...; training images 5 and 17"
+std::string where_from(const TrainStep::Diagnosis& d, const Loader& loader, std::int64_t epoch, std::int64_t batch) {
+  std::string s = d.text.empty() ? "" : "; first " + d.text;
+  if (d.places.empty()) return s;
+  constexpr std::size_t kMost = 5;
+  s += d.places.size() == 1 ? "; training image" : "; training images";
+  for (std::size_t i = 0; i < std::min(kMost, d.places.size()); ++i) s += (i ? ", " : " ") + std::to_string(loader.image_at(epoch, batch, d.places[i]));
+  return d.places.size() > kMost ? s + " and " + std::to_string(d.places.size() - kMost) + " more" : s;
+}
+
 void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std::string>& names, Ema* ema) {
   std::vector<std::pair<std::string, Tensor>> optim;
   std::map<std::string, Tensor> weights;
@@ -149,6 +159,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     state.tensors.clear();
   }
 
+  const bool skip = c.get<std::string>("train.on_nan") == "skip";
+  int in_a_row = 0;  // skipped steps
   Feed feed(loader, current_queue());
   TrainStep one(model, optimizer, ema ? &*ema : nullptr, step_options);
   bool noted = !step_options.graph;
@@ -196,10 +208,18 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       feed.prefetch((step + 1) / per_epoch, (step + 1) % per_epoch);
       state.data_seconds += now() - ahead;
     }
-    state.loss = one.loss();
-    if (!std::isfinite(state.loss))
-      throw Error(Code::diverged, "the loss is " + std::to_string(state.loss) + " at step " + std::to_string(step + 1) +
-                                      "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1");
+    if (const double loss = one.loss(); one.finite() && std::isfinite(loss)) {
+      state.loss = loss;
+      in_a_row = 0;
+    } else {
+      const auto value = [](double v) { return std::isnan(v) ? std::string("nan") : std::to_string(v); };  // without the sign that it may have
+      const std::string what = std::isfinite(loss) ? "the norm of the gradient is " + value(one.grad_norm()) : "the loss is " + value(loss);
+      const std::string said = what + " at step " + std::to_string(step + 1) + where_from(one.diagnose(batch, step), loader, epoch, step % per_epoch);
+      if (one.finite() || !skip || ++in_a_row == 10)
+        throw Error(Code::diverged, said + (in_a_row == 10 ? "; so were the nine before" : "") + "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1");
+      ++result.skipped;
+      if (watch.note) watch.note(said + "; the step is skipped");
+    }
     result.replayed = one.replays();
     if (!noted && !one.why_no_graph().empty()) {
       if (watch.note) watch.note("train.graph: steps are not captured: " + one.why_no_graph());

@@ -60,12 +60,14 @@ struct TrainResult {
   std::int64_t steps = 0, samples = 0;
   double seconds = 0;          // training alone, without evaluation
   double eval_seconds = 0;
+  std::int64_t skipped = 0;    // steps without an update, because something was not finite (train.on_nan)
   std::int64_t replayed = 0;   // steps that were replays of a graph (train.graph)
   bool stopped = false;
 };
 
 // Trains `params` of `model` as `config` says. `test` chooses the best checkpoint. `from`: what a checkpoint's save() got; the parameters hold what was saved
-// with it, and the numbers are those of a run that never stopped. Throws Error(diverged) when the loss is not finite, Error(input) when `from` does not fit.
+// with it, and the numbers are those of a run that never stopped. Throws Error(diverged) when the loss is not finite (and
+// train.on_nan is stop, or it went on for ten steps), naming the first operation and the images; Error(input) when `from` does not fit.
 TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& test_set, const Watch& watch,
                   const TrainState* from = nullptr);
 

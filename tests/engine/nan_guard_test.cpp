@@ -1,0 +1,102 @@
+// A NaN is traced to its operation, step and images before it reaches a weight.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/autograd/finite.h"
+#include "engine/autograd/tape.h"
+#include "engine/train/trainer.h"
+
+namespace graft {
+namespace {
+
+// Linear, plus log(1 - mean of the image): an image of ones is the end of it.
+class Touchy : public Module {
+ public:
+  explicit Touchy(const Params& p) : layer_(p / "fc", 784, 10) {}
+  Tensor forward(const Tensor& x, Run& run) const override {
+    const Tensor flat = flatten(x, 1);
+    return add(layer_.forward(flat, run), log(sub(Tensor::full({1}, 1.0), mean(flat, {1}, true))));
+  }
+
+ private:
+  Linear layer_;
+};
+Dataset digits(std::int64_t white) {
+  Dataset d = draw_glyphs("digits", 24, 3);
+  if (white >= 0) std::fill_n(d.images.data<std::uint8_t>() + white * 784, 784, std::uint8_t{255});
+  return d;
+}
+Config config(std::vector<std::string> settings, int steps = 6) {
+  Config c = Config::recipe("digits-cnn");
+  for (const char* s : {"train.batch=8", "schedule.warmup=0", "data.normalize=[0,1]", "train.checkpoint_every=100", "optim.name=sgd"}) settings.push_back(s);
+  settings.push_back("train.steps=" + std::to_string(steps));
+  c.set("optim.lr=0.01", {Layer::recipe, 1, "recipe"});
+  for (const auto& s : settings) c.set(s);
+  c.check();
+  return c;
+}
+struct Outcome {
+  std::string error;
+  std::vector<std::string> notes;
+  std::int64_t steps = 0, skipped = 0;
+  bool finite = true;
+};
+Outcome run(const Config& c, std::int64_t white) {
+  Params params = Params::init(1);
+  const Touchy model(params);
+  Outcome o;
+  Watch watch;
+  watch.on_step = [&](const StepReport& r) { o.steps = r.step; };
+  watch.note = [&](const std::string& text) { o.notes.push_back(text); };
+  try {
+    o.skipped = train(model, params, c, digits(white), digits(-1), watch).skipped;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::diverged);
+    o.error = e.what();
+  }
+  for (const Parameter& p : params.all()) o.finite = o.finite && count_not_finite(p.tensor) == 0;
+  return o;
+}
+
+TEST(NanGuard, NamesOperationStepAndImageAndSparesTheWeights) {
+  EXPECT_EQ(run(config({}), -1).error, "");
+  const Outcome o = run(config({}), 17);
+  EXPECT_NE(o.error.find("the loss is "), std::string::npos) << o.error;
+  EXPECT_NE(o.error.find("at step " + std::to_string(o.steps + 1) + "; first log of f32[8,1]"), std::string::npos) << o.error;
+  EXPECT_NE(o.error.find("gave 1 of 8 values that are not finite; training image 17;"), std::string::npos) << o.error;
+  EXPECT_TRUE(o.finite);
+}
+
+TEST(NanGuard, SkipsByPolicyAndSaysSo) {
+  const Outcome o = run(config({"train.on_nan=skip"}), 17);
+  EXPECT_EQ(o.error, "");
+  EXPECT_EQ(o.skipped, 2);  // once per epoch
+  EXPECT_EQ(o.steps, 6);
+  ASSERT_EQ(o.notes.size(), 2u);
+  EXPECT_NE(o.notes[0].find("training image 17; the step is skipped"), std::string::npos) << o.notes[0];
+  EXPECT_TRUE(o.finite);
+}
+
+TEST(NanGuard, GivesUpAfterTenStepsInARow) {
+  const Outcome o = run(config({"train.on_nan=skip", "optim.lr=1e38"}, 40), -1);
+  EXPECT_NE(o.error.find("so were the nine before"), std::string::npos) << o.error;
+  EXPECT_EQ(o.notes.size(), 9u);
+}
+
+TEST(FiniteWatch, SeesTheFirstOperationForwardsAndBackwards) {
+  Tensor x = Tensor::from<double>({1, 0, 2, 3}, {4});
+  {
+    FiniteWatch watch;
+    const Tensor y = sum(mul(log(x), 2.0));
+    EXPECT_EQ(watch.found().find("log of f64[4] gave 1 of 4 values"), 0u) << watch.found();
+  }
+  x.set_requires_grad(true);
+  FiniteWatch watch;
+  backward(sum(sqrt(x)));  // the root of 0 is finite, its slope is not
+  EXPECT_NE(watch.found().find("in the backward of sqrt"), std::string::npos) << watch.found();
+  EXPECT_EQ(finite_watch(), &watch);
+}
+
+}  // namespace
+}  // namespace graft
