@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "cli/common.h"
 #include "engine/ops/ops.h"
@@ -40,8 +41,11 @@ void add_doctor(CLI::App& app, Action& run) {
       report("cpu", true, std::to_string(std::thread::hardware_concurrency()) + " threads, best vector target of this build and machine: " +
                               hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()));
       report("memory", true, std::to_string(static_cast<long long>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) >> 20) + " MiB");
-      report("emu", true, describe({DeviceKind::emu, 0}));
-      report("cuda", true, describe({DeviceKind::cuda, 0}));
+      for (const auto& [name, kind] : {std::pair{"emu", DeviceKind::emu}, std::pair{"cuda", DeviceKind::cuda}}) {  // nobody must have them
+        const bool here = why_not({kind, 0}).empty();
+        if (*json) checks.push_back({{"check", name}, {"ok", true}, {"available", here}, {"detail", describe({kind, 0})}});
+        else std::printf("%-10s %-4s %s\n", name, here ? "ok" : "-", describe({kind, 0}).c_str());
+      }
       std::size_t variants = 0;
       for (const auto* f : families()) variants += f->variants().size();
       report("kernels", variants > 0, std::to_string(families().size()) + " families, " + std::to_string(variants) + " variants; graft kernels check runs them all");

@@ -44,6 +44,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   const auto& [config, data, built, from] = job;
   const fs::path& folder = run.path();
   const std::int64_t first = from ? from->step : 0;
+  watch_signals();  // before anything shows that the run has begun
   run.open_logs(first);
   if (!c.quiet) {
     std::fprintf(stderr, "%s: %lld training and %lld test images, %zu parameter tensors, %d threads%s\n", folder.c_str(), static_cast<long long>(data.train.size()),
@@ -52,7 +53,6 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     for (const auto& [tensor, how] : built.account) std::fprintf(stderr, "  %-16s %s\n", tensor.c_str(), how.c_str());
   }
 
-  watch_signals();
   const bool terminal = isatty(2) && !c.quiet, finetune = !config.get<std::string>("init.from").empty();
   const std::int64_t log_every = config.get<std::int64_t>("train.log_every");
   Checkpoints checkpoints(run.checkpoints(), config.get<std::int64_t>("train.keep"));
