@@ -57,8 +57,9 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
   return total;
 }
 
-void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor) {
+void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile) {
   loss_ = gradients(batch, random(step));
+  if (meanwhile) meanwhile();
   double scale = 1;
   finite_ = std::isfinite(loss_.item());
   if (o_.clip_norm > 0) {
@@ -87,14 +88,14 @@ void TrainStep::body(const Batch& batch) {
   if (ema_) ema_->update();
 }
 
-void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor) {
+void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile) {
   norm_ = {};
   finite_ = true;
-  if (!why_.empty()) return plain(batch, step, lr_factor);
+  if (!why_.empty()) return plain(batch, step, lr_factor, meanwhile);
   auto& captured = captured_[batch.images.size(0)];
   if (!captured) {  // the first of its size makes what lasts: states of the optimizer, scratch
     captured = std::make_unique<Captured>();
-    return plain(batch, step, lr_factor);
+    return plain(batch, step, lr_factor, meanwhile);
   }
   Captured& c = *captured;
   optimizer_.advance(lr_factor);
@@ -115,6 +116,7 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor) {
       EnableGrad on;
       body(batch);  // this step is counted already
       optimizer_.scalars_on_device(false);
+      if (meanwhile) meanwhile();
       return;
     }
     c.loss = loss_;
@@ -124,6 +126,7 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor) {
     copy_into(c.inputs.labels, batch.labels);
   }
   c.graph->replay();
+  if (meanwhile) meanwhile();
   ++replays_;
   loss_ = c.loss;
   norm_ = c.norm;

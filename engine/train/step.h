@@ -3,6 +3,7 @@
 // numbers are those of a step without a graph, bit for bit.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,8 +30,10 @@ class TrainStep {
   TrainStep(const Module& model, Optimizer& optimizer, Ema* ema, const StepOptions& options);
   ~TrainStep();
 
-  // Gives the queue step number `step`, from 0, and returns; a device works on. The first batch of a size runs without a graph, the second is captured.
-  void run(const Batch& batch, std::int64_t step, double lr_factor);
+  // Step number `step`, from 0. `meanwhile` is called once the queue has the forward and backward passes: what the host does there, such as making the next
+  // batch, is done beside a device's work. Then loss and norm are waited for, before they reach a weight; a captured step does not wait. The first batch of a
+  // size runs without a graph, the second is captured.
+  void run(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile = {});
   // Of the last run(); both wait for it. A bad index that it met is thrown here.
   double loss() const;
   // Were loss and gradient norm (where it is asked for) finite? If not, the weights were left as they were; a replayed step cannot tell and says yes.
@@ -49,7 +52,7 @@ class TrainStep {
  private:
   struct Captured;
   Tensor gradients(const Batch& batch, const RandomState& random);
-  void plain(const Batch& batch, std::int64_t step, double lr_factor);
+  void plain(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile);
   void body(const Batch& batch);
   RandomState random(std::int64_t step) const;
 

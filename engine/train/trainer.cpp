@@ -202,12 +202,12 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     const Batch batch = feed.get(epoch, step % per_epoch);
     state.data_seconds += now() - before;
     const double factor = schedule.factor(step);
-    one.run(batch, step, factor);
-    if (step + 1 < steps) {
+    one.run(batch, step, factor, [&] {
+      if (step + 1 == steps) return;
       const double ahead = now();
       feed.prefetch((step + 1) / per_epoch, (step + 1) % per_epoch);
       state.data_seconds += now() - ahead;
-    }
+    });
     if (const double loss = one.loss(); one.finite() && std::isfinite(loss)) {
       state.loss = loss;
       in_a_row = 0;
