@@ -107,28 +107,27 @@ class Experiment {
       const Config chosen = with_steps(c, steps);
       const Built built = build_model(chosen, data);
       Watch watch;
-      double flops = 0, begun = 0, first_flops = 0;
+      const double before = counted_flops();
+      double flops = 0, first = 0, begun = 0;
       watch.on_step = [&](const StepReport& r) {
-        if (r.step == 2) begun = r.seconds, first_flops = counted_flops();
-        if (r.step > 2) {
-          out.seconds = (r.seconds - begun) / static_cast<double>(r.step - 2);
-          flops = (counted_flops() - first_flops) / static_cast<double>(r.step - 2);
-        }
+        flops = counted_flops() - before;
+        if (r.step == 1) first = flops;
+        if (r.step == 2) begun = r.seconds;  // the first ones make what lasts
+        if (r.step > 2) out.seconds = (r.seconds - begun) / static_cast<double>(r.step - 2);
       };
       watch.on_eval = [&](const EpochReport& r) { out.predictions = r.test.predictions; };
       watch.stop = interrupted;
       const TrainResult r = train(*built.model.module, built.params, chosen, data, judge, watch);
       if (r.stopped) throw Error(Code::stopped, "compare: stopped");
-      out.flops = flops;
+      out.flops = r.replayed ? first * static_cast<double>(r.steps) : flops;  // replays are not counted
       return r;
     };
     std::int64_t steps = steps_for(1, 1);
     if (budget_.kind != Budget::Kind::steps) {
-      once(8, take_first(test, 1));  // what a step costs
-      steps = steps_for(out.seconds, out.flops);
+      const TrainResult r = once(8, take_first(test, 1));  // what a step costs
+      steps = steps_for(out.seconds, out.flops / static_cast<double>(r.steps));
     }
     const TrainResult r = once(steps, test);
-    out.flops *= static_cast<double>(r.steps);
     out.seconds = r.seconds;
     out.steps = r.steps;
     return out;
@@ -256,7 +255,12 @@ int compare_verb(const Common& c, const Options& o) {
         double best = -1;
         for (std::int64_t t = 0; t < o.tune; ++t) {
           const double lr = experiment.lr() * std::pow(10.0, 0.5 * static_cast<double>(t - 1));
-          const double accuracy = share(right_of(experiment.run(arm, learned, judged, lr, experiment.seed()).predictions, judged));
+          double accuracy = 0;
+          try {
+            accuracy = share(right_of(experiment.run(arm, learned, judged, lr, experiment.seed()).predictions, judged));
+          } catch (const Error& e) {
+            if (e.code() != Code::diverged) throw;  // a rate that is too high is an answer: it is not chosen
+          }
           r.tuning.emplace_back(lr, accuracy);
           if (accuracy > best) best = accuracy, r.lr = lr;
           progress(std::to_string(size.images) + " images, " + arm + ", tuning");

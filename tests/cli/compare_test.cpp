@@ -83,6 +83,8 @@ TEST(Compare, CountsFloatingPointOperationsAndKeepsToABudgetOfThem) {
   EXPECT_DOUBLE_EQ(row(even, "scratch")["flops"], 13 * batch * (2 * first + 3 * head));
   EXPECT_DOUBLE_EQ(row(even, "frozen")["flops"], 13 * batch * (first + 2 * head));
   EXPECT_DOUBLE_EQ(row(even, "probe")["flops"], 208 * first + 13 * batch * 2 * head);
+  const Json two = compared(t, "--fractions 8pc --seeds 1 --tune 1 --budget 2st");
+  EXPECT_DOUBLE_EQ(row(two, "full")["flops"], 2 * batch * (2 * first + 3 * head));
   const Json bound = compared(t, "--fractions 8pc --seeds 1 --tune 1 --budget 50e6flop");
   for (const char* arm : {"scratch", "frozen", "full"}) {
     const double flops = row(bound, arm)["flops"], steps = row(bound, arm)["steps"];
@@ -90,6 +92,18 @@ TEST(Compare, CountsFloatingPointOperationsAndKeepsToABudgetOfThem) {
     EXPECT_GT(flops + flops / steps, 50e6) << arm;
   }
   EXPECT_GT(row(bound, "frozen")["steps"], row(bound, "full")["steps"]) << "a cheaper step makes more of them";
+}
+
+// A learning rate at which an arm diverges is one that it does not choose.
+TEST(Compare, ATriedRateThatDivergesIsNotTheEnd) {
+  TempFolder t;
+  pretrain(t);
+  const Json j = compared(t, "--fractions 0.2 --arms scratch,full --seeds 1 --tune 9 --budget 8st optim.name=sgd optim.lr=3000 schedule.warmup=0");
+  ASSERT_TRUE(j.is_object());
+  for (const Json& r : j["rows"]) {
+    EXPECT_EQ(r["tuning"].size(), 9u);
+    EXPECT_EQ(r["tuning"][8]["validation.accuracy"], 0) << "a rate of 9.5e6";
+  }
 }
 
 // Where fine-tuning must win: the same task, of which the checkpoint has seen a hundred times as much.
