@@ -54,8 +54,13 @@ struct Key {
   std::string_view unit = {};                  // Type::count: "ep" or "st"
   std::vector<Condition> applies = {};         // the key applies when any of these holds; empty: always
 };
-const std::vector<Key>& schema();
+const std::vector<Key>& schema();  // engine/train/schema.cpp
 const std::vector<std::string_view>& sections();
+// A default that differs by another key's value, as PyTorch's do.
+struct SpecialDefault {
+  std::string_view key, controller, value, standard;
+};
+const std::vector<SpecialDefault>& special_defaults();
 std::string type_text(const Key& key);  // "a whole number of epochs, such as 5 or 5ep"
 std::string rule_text(const Key& key);  // "> 0 and <= 1", "one of a, b or c"; empty where anything goes
 
