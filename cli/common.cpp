@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/base/file.h"
+#include "engine/train/input.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
 #include "weights/formats/safetensors.h"
@@ -70,62 +71,26 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
   return config;
 }
 
-Data load_data(const Config& c, bool with_train) {
-  const auto kind = c.get<std::string>("data.kind");
-  const auto train_count = c.get<std::int64_t>("data.train_count"), test_count = c.get<std::int64_t>("data.test_count");
-  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
-  const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
-  Data d;
-  if (kind == "mnist") {
-    const auto path = c.get<std::string>("data.path");
-    if (with_train) d.train = load_mnist(path, true);
-    d.test = load_mnist(path, false);
-  } else {
-    if (with_train) d.train = draw_glyphs(kind, train_count, seed * 2);
-    d.test = draw_glyphs(kind, test_count, seed * 2 + 1);
-  }
-  const auto shape = [&](Dataset& set, std::int64_t count) {
-    if (!set.images.defined()) return;
-    if (!classes.empty()) set = only_classes(set, classes);
-    if (kind == "mnist" && count > 0 && count < set.size()) {
-      auto order = permutation(set.size(), seed, 0x636f756e74ull);
-      order.resize(static_cast<std::size_t>(count));
-      set = subset(set, order);
-    } else if (kind == "mnist" && count > set.size()) {
-      throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
-    }
-  };
-  shape(d.train, train_count);
-  shape(d.test, test_count);
-  if (with_train) {
-    if (const auto held = c.get<std::int64_t>("data.validation"); held > 0) {
-      if (held >= d.train.size()) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(d.train.size()) + " images");
-      const auto order = permutation(d.train.size(), seed, 0x76616c6964ull);
-      d.test = subset(d.train, {order.begin(), order.begin() + held});
-      d.train = subset(d.train, {order.begin() + held, order.end()});
-    }
-    if (const auto k = c.get<std::int64_t>("data.per_class"); k > 0) d.train = per_class(d.train, k, seed);
-  }
-  if (d.test.size() == 0) throw Error(Code::usage, "no test image is left; look at data.classes");
-  return d;
-}
-
 Built build_model(const Config& c, const Dataset& data) {
-  if (data.classes > c.get<std::int64_t>("model.classes"))
-    throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(c.get<std::int64_t>("model.classes")));
+  const auto outputs = c.get<std::int64_t>("model.classes");
+  if (data.classes > outputs)
+    throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(outputs));
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   const auto from = c.get<std::string>("init.from");
-  const std::int64_t pixels = data.images.size(1) * data.images.size(2) * data.images.size(3);
-  Built b{Params::init(seed, dtype), {}, {}};
+  const Shape input = Loader(data, judging_options(c)).image_shape();
+  Built b{Params::init(seed, dtype), {}, {}, data.class_names};
   if (from.empty()) {
-    b.model = make_model(c, b.params, pixels);
+    b.model = make_model(c, b.params, input);
     return b;
   }
   const auto head = c.get<std::string>("init.head");
-  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" ? HeadPolicy::fresh : HeadPolicy::automatic, "fc2");
+  // A last layer that names other classes is of no use here, though it may be as large.
+  const std::vector<std::string> before = classes_of_checkpoint(from);
+  const bool others = !before.empty() && before != data.class_names;
+  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, "fc2");
   b.params = Params::from(import.lookup(), seed, dtype);
-  b.model = make_model(c, b.params, pixels);
+  b.model = make_model(c, b.params, input);
   for (const auto& l : import.account(b.params.sources())) b.account.emplace_back(l.name, l.how);
   for (const auto& pattern : c.get<std::vector<std::string>>("init.freeze")) {
     bool hit = false;
@@ -150,12 +115,24 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
   return all;
 }
 
-void save_checkpoint(const std::string& folder, const Params& params, const Config& config, std::int64_t step) {
+std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step) {
+  return {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}, {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
+}
+void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step) {
   fs::create_directories(folder);
-  write_safetensors(fs::path(folder) / "model.safetensors", named_tensors(params),
-                    {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}});
+  write_safetensors(fs::path(folder) / "model.safetensors", named_tensors(built.params), checkpoint_metadata(built, config, step));
 }
 
+std::vector<std::string> classes_of_checkpoint(const std::string& path) {
+  const Checkpoint ckpt = open_checkpoint(path);
+  const auto it = ckpt.metadata.find("graft.classes");
+  if (it == ckpt.metadata.end()) return {};
+  const Json j = Json::parse(it->second, nullptr, false);
+  std::vector<std::string> names;
+  if (j.is_array())
+    for (const Json& n : j) names.push_back(n.is_string() ? n.get<std::string>() : std::string());
+  return names;
+}
 Config config_of_checkpoint(const std::string& path) {
   const Checkpoint ckpt = open_checkpoint(path);
   const auto it = ckpt.metadata.find("graft.config");

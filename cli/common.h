@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -46,21 +47,31 @@ class Session {
 Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted, const std::string& from = {});
 
 struct Data {
-  Dataset train, test;
+  Dataset train, validation, test;  // empty where not wanted or not there
 };
-Data load_data(const Config& c, bool with_train = true);
+struct Wanted {
+  bool train = true, test = false;
+  std::vector<std::string> classes = {};  // as a checkpoint numbers them; empty: as the files do
+};
+Data load_data(const Config& c, const Wanted& wanted);
+// What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to be fed.
+Config settled(Config c, const Dataset& data);
 
 // Model and parameters, from scratch or from init.from; `account` gets a line per tensor of an import.
 struct Built {
   Params params;
   Model model;
   std::vector<std::pair<std::string, std::string>> account;
+  std::vector<std::string> class_names;  // of the outputs, in their order
 };
 Built build_model(const Config& c, const Dataset& data);
 
 // A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
-void save_checkpoint(const std::string& folder, const Params& params, const Config& config, std::int64_t step);
+void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step);
+// Of model.safetensors: the configuration and the names of the classes.
+std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step);
 Config config_of_checkpoint(const std::string& path);
+std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
 std::string& command_line();  // as it was typed, set by main

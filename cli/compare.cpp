@@ -115,7 +115,7 @@ class Experiment {
         if (r.step == 2) begun = r.seconds;  // the first ones make what lasts
         if (r.step > 2) out.seconds = (r.seconds - begun) / static_cast<double>(r.step - 2);
       };
-      watch.on_eval = [&](const EpochReport& r) { out.predictions = r.test.predictions; };
+      watch.on_eval = [&](const EpochReport& r) { out.predictions = r.held_out.predictions; };
       watch.stop = interrupted;
       const TrainResult r = train(*built.model.module, built.params, chosen, data, judge, watch);
       if (r.stopped) throw Error(Code::stopped, "compare: stopped");
@@ -200,10 +200,13 @@ int compare_verb(const Common& c, const Options& o) {
   if (!config.get<std::string>("init.from").empty()) throw Error(Code::usage, "compare: init.from is set; the checkpoint is named by --from");
   config.set("eval.every=1000000", Origin::flag("compare"));
   config.set("train.checkpoint_every=1000000000", Origin::flag("compare"));
+  config.set("eval.train_count=0", Origin::flag("compare"));
 
   Session session(c);
   watch_signals();
-  const Data data = load_data(config);
+  config.set("data.validation=0", Origin::flag("compare"));  // it holds out its own
+  const Data data = load_data(config, {true, true});
+  config = settled(std::move(config), data.train);
   {  // the checkpoint fits or is refused before anything is trained
     Config probe = config;
     probe.set("init.from=" + o.from, Origin::flag("--from"));

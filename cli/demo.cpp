@@ -18,7 +18,8 @@ struct Outcome {
   std::int64_t steps = 0;
   std::string hash;
 };
-Outcome train_one(const Config& config, const Data& data, const std::string& title, const std::string& save_to, const Common& c) {
+Outcome train_one(const Config& wanted, const Data& data, const std::string& title, const std::string& save_to, const Common& c) {
+  const Config config = settled(wanted, data.train);
   Built built = build_model(config, data.train);
   Watch watch;
   watch.on_step = [&](const StepReport& r) {
@@ -26,7 +27,7 @@ Outcome train_one(const Config& config, const Data& data, const std::string& tit
     std::fprintf(stderr, "\r\033[K%s  %lld/%lld  loss %.4f", title.c_str(), static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss);
   };
   watch.save = [&](const TrainState& state, bool best) {
-    if (best && !save_to.empty()) save_checkpoint(save_to, built.params, config, state.step);
+    if (best && !save_to.empty()) save_checkpoint(save_to, built, config, state.step);
   };
   watch.stop = interrupted;
   const TrainResult r = train(*built.model.module, built.params, config, data.train, data.test, watch);
@@ -45,12 +46,12 @@ int demo_verb(const Common& c) {
   Config digits = Config::recipe("digits-cnn");
   for (const char* s : {"data.train_count=8000", "data.test_count=1000", "train.epochs=2"}) digits.set(s);
   digits.set("train.seed=" + seed, Origin::flag("--seed"));
-  const Outcome first = train_one(digits, load_data(digits), "digits, from scratch", checkpoint, c);
+  const Outcome first = train_one(digits, load_data(digits, {true, true}), "digits, from scratch", checkpoint, c);
 
   Config letters = Config::recipe("letters-cnn");
   for (const char* s : {"data.per_class=10", "data.train_count=2600", "data.test_count=1300", "train.steps=300", "train.batch=32", "eval.every=1000"}) letters.set(s);
   letters.set("train.seed=" + seed, Origin::flag("--seed"));
-  const Data task = load_data(letters);
+  const Data task = load_data(letters, {true, true});
   const Outcome scratch = train_one(letters, task, "letters (10 of each), from scratch", "", c);
   letters.set("init.from=" + checkpoint, Origin::flag("--from"));
   const Outcome tuned = train_one(letters, task, "letters (10 of each), from the digits", (folder / "letters").string(), c);

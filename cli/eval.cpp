@@ -4,6 +4,7 @@
 #include "cli/common.h"
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
+#include "engine/train/input.h"
 #include "engine/train/trainer.h"
 #include "weights/hash.h"
 
@@ -32,7 +33,10 @@ Loaded load(const Common& c, const std::string& from) {
   }
   config.set("init.from=" + path, Origin::flag("--from"));
   config.set("init.head=keep", Origin::flag("--from"));
-  Data data = load_data(config, false);
+  Data data = load_data(config, {false, true, classes_of_checkpoint(path)});
+  if (config.get<std::vector<double>>("data.normalize").empty())
+    throw Error(Code::usage, path + ": does not say how its images were normalised; set data.normalize=[mean,deviation]");
+  config = settled(std::move(config), data.test);
   Built built = build_model(config, data.test);
   return {std::move(config), std::move(data), std::move(built)};
 }
@@ -40,9 +44,8 @@ Loaded load(const Common& c, const std::string& from) {
 int eval_verb(const Common& c, const std::string& from) {
   Session session(c);
   const Loaded l = load(c, from);
-  const auto normalize = l.config.get<std::vector<double>>("data.normalize");
-  const Loader loader(l.data.test, l.config.get<std::int64_t>("train.eval_batch"), normalize[0], normalize[1], 0, false);
-  const Evaluation e = evaluate(*l.built.model.module, loader, l.data.test, image_dtype(l.config));
+  const Loader loader(l.data.test, judging_options(l.config));
+  const Evaluation e = evaluate(*l.built.model.module, loader, image_dtype(l.config), loader_workers(l.config, l.data.test));
   const std::int64_t classes = l.data.test.classes;
   std::vector<std::int64_t> right(static_cast<std::size_t>(classes)), count(right);
   for (std::int64_t i = 0; i < e.images; ++i) {
@@ -73,8 +76,9 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
   if (indices.empty())
     for (std::int64_t i = 0; i < std::min<std::int64_t>(10, l.data.test.size()); ++i) indices.push_back(i);
   const Dataset chosen = subset(l.data.test, indices);
-  const auto normalize = l.config.get<std::vector<double>>("data.normalize");
-  const Loader loader(chosen, static_cast<std::int64_t>(indices.size()), normalize[0], normalize[1], 0, false);
+  LoaderOptions all_at_once = judging_options(l.config);
+  all_at_once.batch = static_cast<std::int64_t>(indices.size());
+  const Loader loader(chosen, all_at_once);
   NoGrad off;
   Run run;
   const Batch b = loader.get(0, 0).to(current_queue().device());

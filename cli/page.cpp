@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <span>
+
+#include "engine/data/decode.h"
+#include "engine/data/resize.h"
 
 namespace graft::cli {
 namespace {
@@ -20,6 +24,8 @@ td, th { border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align:
 .better { color: var(--good); font-weight: 600; } .worse { color: var(--bad); font-weight: 600; } pre { overflow-x: auto; color: var(--quiet); }
 svg { width: 100%; min-width: 34rem; height: auto; display: block; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .grid { stroke: var(--line); } svg .zero { stroke: var(--ink); }
+.sheet { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; width: 7.5rem; } figcaption { font-size: 12px; line-height: 1.3; overflow-wrap: anywhere; }
+img { image-rendering: pixelated; min-width: 4rem; max-width: 6rem; }
 )";
 
 struct Axis {
@@ -48,6 +54,38 @@ std::string escaped(const std::string& text) {
 std::string page_head(const std::string& title) {
   return "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>" + escaped(title) + "</title><style>" +
          kStyle + "</style><h1>" + escaped(title) + "</h1>";
+}
+
+std::string base64(std::span<const std::byte> bytes) {
+  constexpr const char* kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string s;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const auto byte = [&](std::size_t k) { return i + k < bytes.size() ? std::to_integer<unsigned>(bytes[i + k]) : 0u; };
+    const unsigned v = byte(0) << 16 | byte(1) << 8 | byte(2);
+    for (std::size_t k = 0; k < 4; ++k) s += i + k > bytes.size() ? '=' : kLetters[v >> (18 - 6 * k) & 63];
+  }
+  return s;
+}
+std::string thumbnail(const Image& image) {
+  constexpr std::int64_t kMost = 96;
+  const std::int64_t side = std::max(image.height, image.width), bands = image.bands >= 3 ? 3 : 1;
+  Image small = image;
+  if (side > kMost) small = resize(image, std::max<std::int64_t>(1, image.height * kMost / side), std::max<std::int64_t>(1, image.width * kMost / side), Filter::bilinear);
+  Image shown = Image::make(small.height, small.width, bands);
+  with_depth(small.depth, [&](auto zero) {
+    using T = decltype(zero);
+    // Floats have no white of their own: they are shown between their least and largest.
+    double low = 0, high = small.white();
+    if (small.depth == Image::Depth::f32) {
+      low = INFINITY, high = -INFINITY;
+      for (std::int64_t i = 0; i < small.numel(); ++i) low = std::min(low, static_cast<double>(small.data<T>()[i])), high = std::max(high, static_cast<double>(small.data<T>()[i]));
+    }
+    const double scale = high > low ? 255 / (high - low) : 0;
+    for (std::int64_t p = 0; p < small.height * small.width; ++p)
+      for (std::int64_t b = 0; b < bands; ++b)
+        shown.data<std::uint8_t>()[p * bands + b] = static_cast<std::uint8_t>(std::clamp((static_cast<double>(small.data<T>()[p * small.bands + b]) - low) * scale + 0.5, 0.0, 255.0));
+  });
+  return "<img alt=\"\" src=\"data:image/png;base64," + base64(encode_png(shown)) + "\">";
 }
 
 std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {

@@ -1,9 +1,12 @@
 // Pages without network: one HTML file, readable in light and dark and on a phone, with plots as SVG.
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "engine/data/image.h"
 
 namespace graft::cli {
 
@@ -11,6 +14,10 @@ std::string number(const char* format, double v);  // printf's
 std::string escaped(const std::string& text);
 // <!doctype html> up to the title as a heading; the caller writes the rest and "</html>".
 std::string page_head(const std::string& title);
+
+// <img> with the picture inside it, at most 96 pixels high or wide; the first three bands, 16 bits shown as 8.
+std::string thumbnail(const Image& image);
+std::string base64(std::span<const std::byte> bytes);
 
 struct PlotPoint {
   double x = 0, y = 0, low = 0, high = 0;  // low < high draws a whisker

@@ -20,7 +20,7 @@ namespace graft::cli {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kMetricsHead = "step,epoch,train.loss,lr,test.accuracy,test.loss\n";
+constexpr const char* kMetricsHead = "step,epoch,train.loss,lr,validation.accuracy,validation.loss,known.accuracy,known.loss\n";
 
 Json environment() {
   utsname u{};
@@ -62,7 +62,10 @@ std::string exact(double v) {
 template <class State, class F>
 void each_number(State& s, F&& f) {
   f("step", s.step), f("optimizer_steps", s.optimizer_steps), f("evaluated", s.evaluated), f("any_evaluation", s.any_evaluation), f("samples", s.samples);
-  f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("test_loss", s.test_loss);
+  f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("held_out_loss", s.held_out_loss), f("best_loss", s.best_loss);
+  f("stale", s.stale), f("rate", s.rate), f("rollbacks", s.rollbacks);
+  f("overfit.seen", s.overfit.seen), f("overfit.rising", s.overfit.rising), f("overfit.least_loss", s.overfit.least_loss);
+  f("overfit.train_loss_then", s.overfit.train_loss_then), f("overfit.said", s.overfit.said);
   f("seconds", s.seconds), f("eval_seconds", s.eval_seconds), f("data_seconds", s.data_seconds);
 }
 
@@ -140,7 +143,7 @@ void RunFolder::open_logs(std::int64_t step) {
     if (line + '\n' == kMetricsHead) return 0;
     std::int64_t at = -1;
     const auto r = std::from_chars(line.data(), line.data() + line.size(), at);
-    return r.ec == std::errc{} && std::count(line.begin(), line.end(), ',') == 5 ? at : -1;
+    return r.ec == std::errc{} && std::count(line.begin(), line.end(), ',') == 7 ? at : -1;
   });
   std::error_code ec;
   const bool fresh = !fs::exists(metrics, ec) || fs::file_size(metrics, ec) == 0;
@@ -150,11 +153,17 @@ void RunFolder::open_logs(std::int64_t step) {
 }
 void RunFolder::log(const StepReport& r) {
   log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1}, {"train.loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}.dump() << '\n';
-  metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,\n";
+  metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,,,\n";
 }
 void RunFolder::log(const EpochReport& r) {
-  log_ << Json{{"step", r.step}, {"epoch", r.epoch}, {"test.accuracy", r.test.accuracy}, {"test.loss", r.test.loss}, {"best", r.best}}.dump() << '\n';
-  metrics_ << r.step << ',' << r.epoch << ",,," << r.test.accuracy << ',' << r.test.loss << '\n';
+  Json line{{"step", r.step}, {"epoch", r.epoch}, {"validation.accuracy", r.held_out.accuracy}, {"validation.loss", r.held_out.loss}};
+  if (r.train.images > 0) line["known.accuracy"] = r.train.accuracy, line["known.loss"] = r.train.loss;
+  line["best"] = r.best;
+  log_ << line.dump() << '\n';
+  metrics_ << r.step << ',' << r.epoch << ",,," << r.held_out.accuracy << ',' << r.held_out.loss << ',';
+  if (r.train.images > 0) metrics_ << r.train.accuracy << ',' << r.train.loss;
+  else metrics_ << ',';
+  metrics_ << '\n';
   flush();
 }
 void RunFolder::flush() {
@@ -170,10 +179,10 @@ void RunFolder::report(const Json& report, const std::string& html) {
   write_atomically(path_ / "report.json", report.dump(2) + "\n");
 }
 
-std::vector<CheckpointPart> checkpoint_parts(const Params& params, const Config& config, const TrainState& state) {
+std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state) {
   CheckpointPart training{"training", state.tensors, {{"format", "pt"}}};
   each_number(state, [&](const char* key, auto v) { training.metadata[key] = exact(static_cast<double>(v)); });
-  return {{"model", named_tensors(params), {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(state.step)}}}, std::move(training)};
+  return {{"model", named_tensors(built.params), checkpoint_metadata(built, config, state.step)}, std::move(training)};
 }
 TrainState read_train_state(const fs::path& checkpoint) {
   const SafetensorsFile file = SafetensorsFile::open(checkpoint / "training.safetensors");

@@ -48,7 +48,7 @@ class RunFolder {
 };
 
 // The two parts of a training checkpoint, and what they were made from.
-std::vector<CheckpointPart> checkpoint_parts(const Params& params, const Config& config, const TrainState& state);
+std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state);
 TrainState read_train_state(const std::filesystem::path& checkpoint);  // Error(input) when it is not one that training can go on from
 
 }  // namespace graft::cli

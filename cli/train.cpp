@@ -6,7 +6,11 @@
 
 #include "cli/run_folder.h"
 #include "cli/train_report.h"
+#include "engine/autograd/tape.h"
+#include "engine/ops/ops.h"
+#include "engine/train/input.h"
 #include "engine/train/trainer.h"
+#include "weights/formats/safetensors.h"
 #include "weights/hash.h"
 
 namespace graft::cli {
@@ -26,6 +30,9 @@ struct Job {
   Built built;
   std::optional<TrainState> from;
 };
+std::vector<std::string> classes_of(const fs::path& checkpoint) {
+  return checkpoint.empty() ? std::vector<std::string>{} : classes_of_checkpoint((checkpoint / "model.safetensors").string());
+}
 Job prepare(const Config& config, const fs::path& checkpoint = {}) {
   Config source = config;
   std::optional<TrainState> from;
@@ -34,10 +41,24 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
     source.set("init.head=keep", Origin::flag("the checkpoint"));
     from = read_train_state(checkpoint);
   }
-  Data data = load_data(config);
+  Data data = load_data(config, {true, false, classes_of(checkpoint)});
+  const Config whole = settled(config, data.train);
+  source = settled(std::move(source), data.train);
   Built built = build_model(source, data.train);
   if (from) built.account.clear();  // every tensor is its own
-  return {config, std::move(data), std::move(built), std::move(from)};
+  return {whole, std::move(data), std::move(built), std::move(from)};
+}
+
+// The parameters of a checkpoint into those of the model.
+void put_back(const fs::path& checkpoint, const Params& params) {
+  NoGrad off;
+  const Checkpoint file = open_checkpoint((checkpoint / "model.safetensors").string());
+  for (const Parameter& p : params.all()) {
+    const SafetensorsEntry* e = file.find(p.name);
+    if (!e) throw Error(Code::input, file.path + ": has no '" + p.name + "'");
+    Tensor t = p.tensor;
+    copy_into(t, load(*e).to(t.device()));
+  }
 }
 
 int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
@@ -47,8 +68,8 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   watch_signals();  // before anything shows that the run has begun
   run.open_logs(first);
   if (!c.quiet) {
-    std::fprintf(stderr, "%s: %lld training and %lld test images, %zu parameter tensors, %d threads%s\n", folder.c_str(), static_cast<long long>(data.train.size()),
-                 static_cast<long long>(data.test.size()), built.params.all().size(), current_queue().threads(),
+    std::fprintf(stderr, "%s: %lld training and %lld held-out images, %zu parameter tensors, %d threads%s\n", folder.c_str(), static_cast<long long>(data.train.size()),
+                 static_cast<long long>(data.validation.size()), built.params.all().size(), current_queue().threads(),
                  from ? (", on from step " + std::to_string(first)).c_str() : "");
     for (const auto& [tensor, how] : built.account) std::fprintf(stderr, "  %-16s %s\n", tensor.c_str(), how.c_str());
   }
@@ -80,18 +101,16 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
                    r.lr, rate, in_data, clock(left).c_str());
   };
   watch.note = [&](const std::string& text) { std::fprintf(stderr, "%sgraft: %s\n", terminal ? "\r\033[K" : "", text.c_str()); };
-  std::vector<std::int64_t> predictions;
   watch.on_eval = [&](const EpochReport& r) {
     run.log(r);
-    predictions = r.test.predictions;
     if (!c.quiet)
-      std::fprintf(stderr, "%sepoch %lld  test accuracy %.4f  loss %.4f%s\n", terminal ? "\r\033[K" : "", static_cast<long long>(r.epoch), r.test.accuracy, r.test.loss,
-                   r.best ? "  (best)" : "");
+      std::fprintf(stderr, "%sepoch %lld  validation accuracy %.4f  loss %.4f%s\n", terminal ? "\r\033[K" : "", static_cast<long long>(r.epoch), r.held_out.accuracy,
+                   r.held_out.loss, r.best ? "  (best)" : "");
   };
   watch.save = [&](const TrainState& state, bool best) {
     run.flush();  // before the checkpoint, so that a log never ends before the step that is gone on from
     try {
-      checkpoints.save(state.step, checkpoint_parts(built.params, config, state), best);
+      checkpoints.save(state.step, checkpoint_parts(built, config, state), best);
       saved = true;
     } catch (const Error& e) {
       if (e.code() != Code::stopped || !saved) throw;
@@ -103,25 +122,55 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     return timed_out || interrupted();
   };
   watch.checkpoint = checkpoint_asked;
-  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.test, watch, from ? &*from : nullptr);
+  watch.rollback = [&]() -> std::optional<TrainState> {
+    std::vector<std::string> damage;
+    const auto found = checkpoints.newest_whole(damage);
+    if (!found) return std::nullopt;
+    put_back(found->folder, built.params);
+    TrainState state = read_train_state(found->folder);
+    run.open_logs(state.step);
+    return state;
+  };
+  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr);
   const std::string hash = weights_hash(named_tensors(built.params));
   const double rate = static_cast<double>(r.samples) / std::max(1e-9, r.seconds);
   // Both as objects and under the flat names that metrics.csv uses.
-  Json report{{"verb", finetune ? "finetune" : "train"}, {"run", folder.string()}, {"test", {{"accuracy", r.accuracy}, {"loss", r.test_loss}}},
-              {"train", {{"loss", r.loss}}}, {"test.accuracy", r.accuracy}, {"train.loss", r.loss}, {"best.accuracy", r.best_accuracy}, {"steps", r.steps},
-              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}, {"replayed_steps", r.replayed}, {"skipped_steps", r.skipped}};
+  Json report{{"verb", finetune ? "finetune" : "train"}, {"run", folder.string()}, {"train", {{"loss", r.loss}}}, {"train.loss", r.loss}, {"steps", r.steps},
+              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()},
+              {"replayed_steps", r.replayed}, {"skipped_steps", r.skipped}, {"rollbacks", r.rollbacks}, {"ended_early", r.early}};
+  if (data.validation.size() > 0) {
+    report["validation"] = {{"accuracy", r.accuracy}, {"loss", r.held_out_loss}, {"images", data.validation.size()}};
+    report["validation.accuracy"] = r.accuracy;
+    report["best.accuracy"] = r.best_accuracy;
+  }
+  // The last look is at the best weights: at the test images where they were asked for, else once more at those that were held out.
+  Judged judged;
+  if (!r.stopped) {
+    put_back(run.checkpoints() / "best", built.params);
+    const bool test = config.get<bool>("eval.test");
+    if (test) judged.set = load_data(config, {false, true, built.class_names}).test;
+    else judged.set = data.validation;
+    judged.name = test ? "test" : "validation";
+    if (judged.set.size() > 0) judged.by = evaluate(*built.model.module, Loader(judged.set, judging_options(config)), image_dtype(config), loader_workers(config, judged.set));
+    if (test) {
+      report["test"] = {{"accuracy", judged.by.accuracy}, {"loss", judged.by.loss}, {"images", judged.by.images}, {"weights", "best"}};
+      report["test.accuracy"] = judged.by.accuracy;
+    }
+  }
   if (from) report["resumed_from"] = first;
   if (!built.account.empty()) {
     Json import = Json::array();
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});
     report["import"] = import;
   }
-  const bool page_stands = predictions.empty() && fs::exists(folder / "report.html");  // nothing was left to do: the page of the whole run is better
-  run.report(report, page_stands ? "" : training_html(run.log_text(), data.test.labels.host<std::int64_t>(), predictions, data.test.class_names, report, config));
+  run.report(report, training_html(run.log_text(), judged, report, config));
   if (c.json) std::printf("%s\n", report.dump(2).c_str());
-  else if (!r.stopped)
-    std::printf("test accuracy %.4f (best %.4f), last loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.accuracy, r.best_accuracy, r.loss,
-                static_cast<long long>(r.steps), r.seconds, rate, hash.c_str(), (folder / "checkpoints/best").c_str());
+  else if (!r.stopped) {
+    if (r.early) std::printf("ended early: no better evaluation in %lld\n", static_cast<long long>(config.get<std::int64_t>("train.patience")));
+    if (judged.by.images > 0) std::printf("%s accuracy %.4f, loss %.4f (best weights, %lld images)\n", judged.name.c_str(), judged.by.accuracy, judged.by.loss, static_cast<long long>(judged.by.images));
+    std::printf("last training loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.loss, static_cast<long long>(r.steps), r.seconds, rate, hash.c_str(),
+                (folder / "checkpoints/best").c_str());
+  }
   if (r.stopped) {
     std::fprintf(stderr, "graft: stopped after step %lld; the weights are in %s; go on with: %s\n", static_cast<long long>(r.steps), (folder / "checkpoints/last").c_str(),
                  resume.c_str());
@@ -140,7 +189,7 @@ int train_verb(const Common& c, const std::string& from, bool finetune, const st
   Session session(c);
   const Job job = prepare(config);  // what is wrong with data or weights is said before a folder is made
   const std::string name = words.empty() || words[0].find('=') != std::string::npos ? "run" : fs::path(words[0]).stem().string();
-  return train_in(RunFolder::make(c, config, name), c, job, limit);
+  return train_in(RunFolder::make(c, job.config, name), c, job, limit);
 }
 
 int resume_verb(const Common& c, const std::string& path, const std::string& max_time) {

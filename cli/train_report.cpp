@@ -49,10 +49,30 @@ std::string confusion(const std::vector<std::int64_t>& labels, const std::vector
   return s + "</table></div>";
 }
 
+// The images that the model is surest to be wrong about: they are where labels are wrong, or where the data has a lesson.
+std::string worst(const Judged& judged) {
+  constexpr std::size_t kMost = 24;
+  std::vector<std::size_t> order;
+  const std::int64_t* labels = judged.set.labels.data<std::int64_t>();
+  for (std::size_t i = 0; i < judged.by.losses.size(); ++i)
+    if (judged.by.predictions[i] != labels[i]) order.push_back(i);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return judged.by.losses[a] != judged.by.losses[b] ? judged.by.losses[a] > judged.by.losses[b] : a < b; });
+  if (order.size() > kMost) order.resize(kMost);
+  if (order.empty()) return {};
+  const auto name = [&](std::int64_t k) { return k < static_cast<std::int64_t>(judged.set.class_names.size()) ? judged.set.class_names[static_cast<std::size_t>(k)] : std::to_string(k); };
+  std::string s = "<h2>Worst " + judged.name + " images</h2><div class=\"sheet\">";
+  for (const std::size_t i : order) {
+    const auto row = static_cast<std::int64_t>(i);
+    const std::string picture = thumbnail(judged.set.image(row));
+    s += "<figure>" + picture + "<figcaption>" + escaped(name(labels[i])) + ", called " + escaped(name(judged.by.predictions[i])) + "<br><span class=\"quiet\">loss " +
+         number("%.2f", static_cast<double>(judged.by.losses[i])) + "<br>" + escaped(judged.set.where(row)) + "</span></figcaption></figure>";
+  }
+  return s + "</div>";
+}
+
 }  // namespace
 
-std::string training_html(const std::string& log, const std::vector<std::int64_t>& labels, const std::vector<std::int64_t>& predictions,
-                          const std::vector<std::string>& class_names, const Json& report, const Config& config) {
+std::string training_html(const std::string& log, const Judged& judged, const Json& report, const Config& config) {
   std::map<std::string, std::vector<PlotPoint>> curves;
   std::istringstream in(log);
   double step_before = 0, seconds_before = 0;
@@ -61,7 +81,7 @@ std::string training_html(const std::string& log, const std::vector<std::int64_t
     const Json j = Json::parse(line, nullptr, false);
     if (!j.is_object() || !j.contains("step")) continue;
     const double step = j["step"];
-    for (const char* key : {"train.loss", "test.loss", "test.accuracy", "lr", "grad_norm"})
+    for (const char* key : {"train.loss", "validation.loss", "validation.accuracy", "known.loss", "known.accuracy", "lr", "grad_norm"})
       if (j.contains(key) && j[key].is_number()) curves[key].push_back({step, j[key].get<double>()});
     if (j.contains("seconds") && j["seconds"].is_number()) {
       const double seconds = j["seconds"];
@@ -77,15 +97,15 @@ std::string training_html(const std::string& log, const std::vector<std::int64_t
   const bool clipped = std::any_of(curves["grad_norm"].begin(), curves["grad_norm"].end(), [](const PlotPoint& p) { return p.y != 0; });
   const std::string verb = report.value("verb", "train");
   std::string s = page_head(report.value("run", "run")) + "<p class=\"quiet\">" + escaped(verb) + ", " + std::to_string(report.value("steps", std::int64_t{0})) + " steps in " +
-                  number("%.1f s", report.value("seconds", 0.0)) + ", " + number("%.0f images/s", report.value("samples_per_second", 0.0)) + "; test accuracy " +
-                  number("%.4f", report.value("test.accuracy", 0.0)) + ", best " + number("%.4f", report.value("best.accuracy", 0.0)) + "; weights " +
+                  number("%.1f s", report.value("seconds", 0.0)) + ", " + number("%.0f images/s", report.value("samples_per_second", 0.0)) +
+                  (judged.by.images > 0 ? "; " + judged.name + " accuracy " + number("%.4f", judged.by.accuracy) + " with the best weights" : std::string()) + "; weights " +
                   escaped(report.value("weights_hash", "")) + "</p>";
-  s += drawn("Loss", {{"training", curves["train.loss"], 2}, {"test", curves["test.loss"], 1}});
-  s += drawn("Test accuracy", {{"test", curves["test.accuracy"], 3}});
+  s += drawn("Loss", {{"training, as it goes", curves["train.loss"], 2}, {"held-out images", curves["validation.loss"], 1}, {"training images as they are", curves["known.loss"], 0}});
+  s += drawn("Accuracy", {{"held-out images", curves["validation.accuracy"], 3}, {"training images as they are", curves["known.accuracy"], 0}});
   s += drawn("Learning rate", {{"", curves["lr"], 2}});
   if (clipped) s += drawn("Norm of the gradient before clipping", {{"", curves["grad_norm"], 1}});
   s += drawn("Images per second", {{"", curves["rate"], 0}});
-  s += confusion(labels, predictions, class_names);
+  if (judged.by.images > 0) s += confusion(judged.set.labels.host<std::int64_t>(), judged.by.predictions, judged.set.class_names) + worst(judged);
   s += "<h2>Command</h2><p><code>" + escaped(command_line()) + "</code></p><h2>Configuration</h2><pre>" + escaped(config.text()) + "</pre></html>\n";
   return s;
 }

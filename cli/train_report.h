@@ -4,11 +4,17 @@
 #include <vector>
 
 #include "cli/common.h"
+#include "engine/train/evaluate.h"
 
 namespace graft::cli {
 
-// `log`: the text of log.jsonl. `labels` and `predictions`: of the last evaluation, or empty. `report`: report.json.
-std::string training_html(const std::string& log, const std::vector<std::int64_t>& labels, const std::vector<std::int64_t>& predictions,
-                          const std::vector<std::string>& class_names, const Json& report, const Config& config);
+// The last look of a run: at test images, or at held-out ones. Empty where there was none.
+struct Judged {
+  std::string name;  // "test", "validation"
+  Dataset set;
+  Evaluation by;
+};
+// `log`: the text of log.jsonl. `report`: report.json.
+std::string training_html(const std::string& log, const Judged& judged, const Json& report, const Config& config);
 
 }  // namespace graft::cli

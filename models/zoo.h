@@ -11,7 +11,7 @@ struct Model {
   std::shared_ptr<const Module> module;
   std::string head;  // path of the layer whose size follows the classes
 };
-// `pixels`: elements of one input image. Asks `p` for every parameter, in a fixed order.
-Model make_model(const Config& config, const Params& p, std::int64_t pixels = 784);
+// `input`: [c, h, w] of one image. Asks `p` for every parameter, in a fixed order.
+Model make_model(const Config& config, const Params& p, const Shape& input = {1, 28, 28});
 
 }  // namespace graft

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <numeric>
+#include <type_traits>
 
-#include "engine/base/context.h"
 #include "kernels/core/philox.h"
 
 namespace graft {
@@ -21,15 +21,60 @@ std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::u
   return p;
 }
 
+Dataset make_dataset(std::string name, LabelledImages images) {
+  Dataset d;
+  d.name = std::move(name);
+  d.classes = static_cast<std::int64_t>(images.class_names.size());
+  const auto n = static_cast<std::int64_t>(images.labels.size());
+  if (n != images.source->size())
+    throw Error(Code::bug, d.name + ": " + std::to_string(n) + " labels for " + std::to_string(images.source->size()) + " pictures");
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t l = images.labels[static_cast<std::size_t>(i)];
+    if (l < 0 || l >= d.classes)
+      throw Error(Code::input, images.source->where(i) + ": label " + std::to_string(l) + " is not one of the " + std::to_string(d.classes) + " classes, 0 to " + std::to_string(d.classes - 1));
+  }
+  d.rows.resize(static_cast<std::size_t>(n));
+  std::iota(d.rows.begin(), d.rows.end(), 0);
+  d.labels = Tensor::empty({n}, DType::i64, Device{});
+  std::copy(images.labels.begin(), images.labels.end(), d.labels.data<std::int64_t>());
+  d.source = std::move(images.source);
+  d.class_names = std::move(images.class_names);
+  return d;
+}
+
+Tensor images_of(const Dataset& d) {
+  const auto n = d.size();
+  if (n == 0) return {};
+  const Image first = d.image(0);
+  if (first.depth == Image::Depth::u16) throw Error(Code::usage, d.where(0) + ": has 16 bits; a block of bytes would cut them");
+  const Shape shape{n, first.bands, first.height, first.width};
+  const Tensor all = Tensor::empty(shape, first.depth == Image::Depth::u8 ? DType::u8 : DType::f32, Device{});
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Image image = d.image(i);
+    if (image.height != first.height || image.width != first.width || image.bands != first.bands || image.depth != first.depth)
+      throw Error(Code::usage, d.where(i) + ": differs in size, bands or depth from " + d.where(0));
+    with_depth(image.depth, [&](auto zero) {
+      using T = decltype(zero);
+      if constexpr (!std::is_same_v<T, std::uint16_t>) {
+        T* to = all.data<T>() + i * image.numel();
+        const std::int64_t pixels = image.height * image.width;
+        for (std::int64_t p = 0; p < pixels; ++p)
+          for (std::int64_t b = 0; b < image.bands; ++b) to[b * pixels + p] = image.data<T>()[p * image.bands + b];
+      }
+    });
+  }
+  return all;
+}
+
 Dataset subset(const Dataset& d, const std::vector<std::int64_t>& indices) {
   Dataset s = d;
-  const auto n = static_cast<std::int64_t>(indices.size()), pixels = d.images.size(1) * d.images.size(2) * d.images.size(3);
-  s.images = Tensor::empty({n, d.images.size(1), d.images.size(2), d.images.size(3)}, DType::u8, Device{});
+  const auto n = static_cast<std::int64_t>(indices.size());
+  s.rows.resize(indices.size());
   s.labels = Tensor::empty({n}, DType::i64, Device{});
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t k = indices[static_cast<std::size_t>(i)];
     if (k < 0 || k >= d.size()) throw Error(Code::usage, d.name + ": no image " + std::to_string(k) + " among " + std::to_string(d.size()));
-    std::memcpy(s.images.data<std::uint8_t>() + i * pixels, d.images.data<std::uint8_t>() + k * pixels, static_cast<std::size_t>(pixels));
+    s.rows[static_cast<std::size_t>(i)] = d.rows[static_cast<std::size_t>(k)];
     s.labels.data<std::int64_t>()[i] = d.labels.data<std::int64_t>()[k];
   }
   return s;
@@ -86,74 +131,6 @@ Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels) 
   s.classes = static_cast<std::int64_t>(labels.size());
   s.class_names = names;
   return s;
-}
-
-Loader::Loader(const Dataset& data, std::int64_t batch, double mean, double deviation, std::uint64_t seed, bool shuffle, const Augment& augment)
-    : data_(data), batch_(batch), mean_(mean), deviation_(deviation), seed_(seed), shuffle_(shuffle), augment_(augment) {
-  if (batch < 1) throw Error(Code::usage, "loader: batch is " + std::to_string(batch) + " but must be at least 1");
-  if (!(deviation > 0)) throw Error(Code::usage, "loader: the deviation of data.normalize must be above 0");
-}
-
-std::int64_t Loader::images_in(std::int64_t i) const {
-  const std::int64_t count = std::min(batch_, data_.size() - i * batch_);
-  if (i < 0 || count <= 0) throw Error(Code::usage, "loader: no batch " + std::to_string(i) + " among " + std::to_string(batches()));
-  return count;
-}
-Batch Loader::get(std::int64_t epoch, std::int64_t i) const {
-  const Shape one = image_shape();
-  const std::int64_t count = images_in(i);
-  Batch b{Tensor::empty({count, one[0], one[1], one[2]}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{})};
-  fill(epoch, i, b.images.data<float>(), b.labels.data<std::int64_t>());
-  return b;
-}
-void Loader::order_for(std::int64_t epoch) const {
-  if (!shuffle_ || order_epoch_ == epoch) return;
-  order_ = permutation(data_.size(), seed_, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2);
-  order_epoch_ = epoch;
-}
-std::int64_t Loader::image_at(std::int64_t epoch, std::int64_t i, std::int64_t k) const {
-  order_for(epoch);
-  return shuffle_ ? order_.at(static_cast<std::size_t>(i * batch_ + k)) : i * batch_ + k;
-}
-void Loader::fill(std::int64_t epoch, std::int64_t i, float* out, std::int64_t* targets) const {
-  order_for(epoch);
-  const std::int64_t first = i * batch_, count = images_in(i);
-  const std::int64_t c = data_.images.size(1), h = data_.images.size(2), w = data_.images.size(3), pixels = c * h * w;
-  const std::uint8_t* images = data_.images.data<std::uint8_t>();
-  const std::int64_t* labels = data_.labels.data<std::int64_t>();
-  float table[256];
-  for (int v = 0; v < 256; ++v) table[v] = static_cast<float>((v / 255.0 - mean_) / deviation_);
-  parallel_ranges(current_queue().pool(), count, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t k = begin; k < end; ++k) {
-      const std::int64_t at = shuffle_ ? order_[static_cast<std::size_t>(first + k)] : first + k;
-      const std::uint8_t* image = images + at * pixels;
-      float* to = out + k * pixels;
-      targets[k] = labels[at];
-      if (!augment_.any()) {
-        for (std::int64_t p = 0; p < pixels; ++p) to[p] = table[image[p]];
-        continue;
-      }
-      // where each pixel comes from: the inverse map around the centre, bilinear, paper (0) outside
-      const auto r = philox(seed_, 0x617567ull + static_cast<std::uint64_t>(epoch) * 2 + 1, static_cast<std::uint64_t>(at));
-      const auto spread = [&](std::size_t n) { return 2 * static_cast<double>(unit_float(r[n])) - 1; };
-      const double angle = spread(0) * augment_.rotate * 3.14159265358979 / 180, size = 1 + spread(1) * augment_.scale;
-      const double dx = std::round(spread(2) * static_cast<double>(augment_.shift)), dy = std::round(spread(3) * static_cast<double>(augment_.shift));
-      const double cs = std::cos(angle) / size, sn = std::sin(angle) / size, cx = static_cast<double>(w - 1) / 2, cy = static_cast<double>(h - 1) / 2;
-      for (std::int64_t ch = 0; ch < c; ++ch)
-        for (std::int64_t y = 0; y < h; ++y)
-          for (std::int64_t x = 0; x < w; ++x) {
-            const double ux = static_cast<double>(x) - cx - dx, uy = static_cast<double>(y) - cy - dy;
-            const double sx = cs * ux + sn * uy + cx, sy = -sn * ux + cs * uy + cy;
-            const double fx = std::floor(sx), fy = std::floor(sy), ax = sx - fx, ay = sy - fy;
-            const auto value = [&](double px, double py) {
-              if (px < 0 || py < 0 || px >= static_cast<double>(w) || py >= static_cast<double>(h)) return 0.0;
-              return static_cast<double>(image[ch * h * w + static_cast<std::int64_t>(py) * w + static_cast<std::int64_t>(px)]);
-            };
-            const double v = (1 - ay) * ((1 - ax) * value(fx, fy) + ax * value(fx + 1, fy)) + ay * ((1 - ax) * value(fx, fy + 1) + ax * value(fx + 1, fy + 1));
-            to[ch * h * w + y * w + x] = static_cast<float>((v / 255.0 - mean_) / deviation_);
-          }
-    }
-  });
 }
 
 }  // namespace graft

@@ -1,21 +1,36 @@
-// Labelled images in memory, where they come from, and how they are cut into batches. Everything random is a function of (seed, epoch, index).
+// Labelled pictures, wherever they lie, and how they become batches. Everything random is a function of (seed, epoch, index).
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "engine/data/augment.h"
+#include "engine/data/format.h"
+#include "engine/data/source.h"
 #include "engine/tensor/tensor.h"
 
 namespace graft {
 
+class ThreadPool;
+
+// A selection of a source's pictures, with a class each. Copies are cheap: the pictures are not copied.
 struct Dataset {
   std::string name;
-  Tensor images;  // u8 [n, c, h, w]
-  Tensor labels;  // i64 [n]
+  std::shared_ptr<const ImageSource> source;
+  std::vector<std::int64_t> rows;  // picture i of this set is picture rows[i] of the source
+  Tensor labels;                   // i64 [n], on the CPU
   std::int64_t classes = 0;
   std::vector<std::string> class_names;
-  std::int64_t size() const { return images.defined() ? images.size(0) : 0; }
+  std::int64_t size() const { return static_cast<std::int64_t>(rows.size()); }
+  Image image(std::int64_t i) const { return source->read(rows.at(static_cast<std::size_t>(i))); }
+  std::string where(std::int64_t i) const { return source->where(rows.at(static_cast<std::size_t>(i))); }
 };
+// All pictures of a source, in its order.
+Dataset make_dataset(std::string name, LabelledImages images);
+// The pictures as they are, u8 or f32 [n, bands, height, width] on the CPU. Error(usage) where they differ in size or have 16 bits: for small sets.
+Tensor images_of(const Dataset& d);
 
 // MNIST's IDX files, plain or gzip, in `folder`; train-images-idx3-ubyte and so on (a dot in place of the first dash of "-idx" is accepted).
 // Throws Error(input) naming the file, what was found and what was wanted: missing, damaged, truncated, surplus bytes, counts that differ.
@@ -41,41 +56,46 @@ Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed);
 // Only these labels, renumbered in the order given.
 Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
 
-struct Augment {
-  std::int64_t shift = 0;     // pixels, each direction
-  double rotate = 0;          // degrees either way
-  double scale = 0;           // share of the size either way
-  bool any() const { return shift > 0 || rotate > 0 || scale > 0; }
-};
 struct Batch {
-  Tensor images;  // f32 [b, c, h, w], (pixel / 255 - mean) / deviation
+  Tensor images;  // f32 [b, c, h, w]
   Tensor labels;  // i64 [b]
-  Batch to(Device d) const { return {images.to(d), labels.to(d)}; }
+  Tensor partners, share;  // where images are mixed: i64 [b], the label of what was mixed in, and f32 [1], how much of each image is its own; else undefined
+  Batch to(Device d) const { return {images.to(d), labels.to(d), partners.defined() ? partners.to(d) : Tensor{}, share.defined() ? share.to(d) : Tensor{}}; }
+};
+struct LoaderOptions {
+  std::int64_t batch = 64;
+  InputFormat format;
+  std::uint64_t seed = 0;
+  bool shuffle = false;
+  Augment augment;
 };
 class Loader {
  public:
-  // The dataset stays alive as long as the loader.
-  Loader(const Dataset& data, std::int64_t batch, double mean, double deviation, std::uint64_t seed, bool shuffle, const Augment& augment = {});
-  std::int64_t batches() const { return (data_.size() + batch_ - 1) / batch_; }
-  // Batch i of an epoch, on the CPU; the last one may be smaller. Any order of calls gives the same batches.
+  // The dataset stays alive as long as the loader. Reads the first picture, for its size and bands.
+  Loader(const Dataset& data, const LoaderOptions& options);
+  std::int64_t batches() const { return (data_.size() + o_.batch - 1) / o_.batch; }
+  // Batch i of an epoch, on the CPU; the last one may be smaller. Any order of calls, from any threads, gives the same batches.
   Batch get(std::int64_t epoch, std::int64_t i) const;
-  // The same into memory of the caller, images and labels dense.
-  void fill(std::int64_t epoch, std::int64_t i, float* images, std::int64_t* labels) const;
+  // The same, made by the pool's threads, or by the calling thread alone (nullptr).
+  Batch get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const;
   // Which image of the dataset stands at place k of batch i of an epoch.
   std::int64_t image_at(std::int64_t epoch, std::int64_t i, std::int64_t k) const;
   std::int64_t images_in(std::int64_t i) const;  // Error(usage) when there is no batch i
-  Shape image_shape() const { return {data_.images.size(1), data_.images.size(2), data_.images.size(3)}; }  // [c, h, w]
+  Shape image_shape() const { return shape_; }   // [c, h, w] of a batch's images
+  bool mixes() const { return o_.augment.mixup > 0 || o_.augment.cutmix > 0; }
 
  private:
-  void order_for(std::int64_t epoch) const;
+  using Order = std::shared_ptr<const std::vector<std::int64_t>>;
+  Order order_of(std::int64_t epoch) const;
+  void one(std::int64_t row, std::int64_t epoch, float* out) const;
   const Dataset& data_;
-  std::int64_t batch_;
-  double mean_, deviation_;
-  std::uint64_t seed_;
-  bool shuffle_;
-  Augment augment_;
+  LoaderOptions o_;
+  Shape shape_;
+  std::vector<float> table_;  // [c, 256]: what a byte becomes
+  Tensor block_;              // of a source in memory whose pictures go into a batch as they are; else undefined
+  mutable std::mutex mutex_;
   mutable std::int64_t order_epoch_ = -1;
-  mutable std::vector<std::int64_t> order_;
+  mutable Order order_;
 };
 // A permutation of n by Fisher-Yates, a function of (seed, stream).
 std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::uint64_t stream);

@@ -126,22 +126,21 @@ Dataset draw_glyphs(const std::string& kind, std::int64_t count, std::uint64_t s
   const bool letter = kind == "letters";
   if (!letter && kind != "digits") throw Error(Code::usage, "no drawn data '" + kind + "'; there are digits and letters");
   const auto& glyphs = letter ? letters() : digits();
-  Dataset d;
-  d.name = kind;
-  d.classes = static_cast<std::int64_t>(glyphs.size());
-  for (std::int64_t k = 0; k < d.classes; ++k) d.class_names.push_back(std::string(1, static_cast<char>((letter ? 'A' : '0') + k)));
-  d.images = Tensor::empty({count, 1, 28, 28}, DType::u8, Device{});
-  d.labels = Tensor::empty({count}, DType::i64, Device{});
-  std::uint8_t* out = d.images.data<std::uint8_t>();
-  std::int64_t* label = d.labels.data<std::int64_t>();
+  LabelledImages all;
+  for (std::size_t k = 0; k < glyphs.size(); ++k) all.class_names.push_back(std::string(1, static_cast<char>((letter ? 'A' : '0') + static_cast<int>(k))));
+  all.labels.resize(static_cast<std::size_t>(count));
+  const Tensor block = Tensor::empty({count, 1, 28, 28}, DType::u8, Device{});
+  std::uint8_t* out = block.data<std::uint8_t>();
   parallel_ranges(current_queue().pool(), count, 16, [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
-      label[i] = i % static_cast<std::int64_t>(glyphs.size());
+      const auto label = static_cast<std::size_t>(i) % glyphs.size();
+      all.labels[static_cast<std::size_t>(i)] = static_cast<std::int64_t>(label);
       Draw r{seed, (letter ? std::uint64_t{1} << 62 : std::uint64_t{1} << 61) + static_cast<std::uint64_t>(i)};
-      draw(glyphs[static_cast<std::size_t>(label[i])], r, out + i * 784);
+      draw(glyphs[label], r, out + i * 784);
     }
   });
-  return d;
+  all.source = images_in_memory(kind, block);
+  return make_dataset(kind, std::move(all));
 }
 
 }  // namespace graft

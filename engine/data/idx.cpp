@@ -86,18 +86,16 @@ Dataset load_mnist(const std::string& folder, bool train) {
   if (images.sizes[0] != labels.sizes[0])
     throw Error(Code::input, label_path + ": holds " + std::to_string(labels.sizes[0]) + " labels for " + std::to_string(images.sizes[0]) + " images");
   if (images.sizes[0] == 0) throw Error(Code::input, image_path + ": holds no image");
-  Dataset d;
-  d.name = std::string("mnist ") + (train ? "train" : "test");
-  d.classes = 10;
-  for (int i = 0; i < 10; ++i) d.class_names.push_back(std::to_string(i));
-  d.images = Tensor::empty({images.sizes[0], 1, images.sizes[1], images.sizes[2]}, DType::u8, Device{});
-  if (!images.bytes.empty()) std::memcpy(d.images.raw(), images.bytes.data(), images.bytes.size());
-  d.labels = Tensor::empty({images.sizes[0]}, DType::i64, Device{});
+  const Tensor block = Tensor::empty({images.sizes[0], 1, images.sizes[1], images.sizes[2]}, DType::u8, Device{});
+  if (!images.bytes.empty()) std::memcpy(block.raw(), images.bytes.data(), images.bytes.size());
+  const std::string name = std::string("mnist ") + (train ? "train" : "test");
+  LabelledImages all{images_in_memory(name, block), {}, {}};
+  for (int i = 0; i < 10; ++i) all.class_names.push_back(std::to_string(i));
   for (std::size_t i = 0; i < labels.bytes.size(); ++i) {
     if (labels.bytes[i] > 9) throw Error(Code::input, label_path + ": label " + std::to_string(i) + " is " + std::to_string(labels.bytes[i]) + "; MNIST has 0 to 9");
-    d.labels.data<std::int64_t>()[i] = labels.bytes[i];
+    all.labels.push_back(labels.bytes[i]);
   }
-  return d;
+  return make_dataset(name, std::move(all));
 }
 
 }  // namespace graft

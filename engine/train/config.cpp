@@ -11,6 +11,7 @@
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
+#include <map>
 #include <tuple>
 #include <type_traits>
 #include <unordered_map>
@@ -235,8 +236,9 @@ void check_element(const std::string& v, const Place& at) { check_string(v, at);
 template <class T>
 void check_list(const std::vector<T>& v, const Place& at) {
   if constexpr (std::is_same_v<T, double>) {
-    if (v.size() != 2) fail(at.where, fmt::format("{} must be [mean, deviation], got {} numbers", at.name, v.size()));
-    if (!(v[1] > 0)) fail(at.where, fmt::format("{}[1] = {} is out of range: the deviation must be > 0", at.name, number_text(v[1])));
+    if (v.size() % 2 != 0) fail(at.where, fmt::format("{} must be means, then as many deviations, got {} numbers", at.name, v.size()));
+    for (std::size_t i = v.size() / 2; i < v.size(); ++i)
+      if (!(v[i] > 0)) fail(at.where, fmt::format("{}[{}] = {} is out of range: a deviation must be > 0", at.name, i, number_text(v[i])));
   } else {
     for (std::size_t i = 0; i < v.size(); ++i)
       if (std::find(v.begin(), v.begin() + i, v[i]) != v.begin() + i) {
@@ -682,34 +684,41 @@ void Config::check() const {
     }
     return last->where;
   };
-  const std::string kind = std::get<std::string>(settings_[known("data.kind")].value);
-  const std::int64_t in_data = kind == "letters" ? 26 : 10;
+  const auto real = [&](std::string_view key) { return std::get<double>(settings_[known(key)].value); };
+  const auto word = [&](std::string_view key) { return std::get<std::string>(settings_[known(key)].value); };
+  const std::string kind = word("data.kind");
+  const std::map<std::string, std::int64_t> of_kind = {{"mnist", 10}, {"digits", 10}, {"letters", 26}, {"shapes", 8}, {"spirals", 3}};
   const auto classes = std::get<std::vector<std::int64_t>>(settings_[known("data.classes")].value);
+  const std::int64_t in_data = of_kind.count(kind) ? of_kind.at(kind) : 0;  // 0: the files say
+  const std::int64_t used = classes.empty() ? in_data : static_cast<std::int64_t>(classes.size());
   for (const std::int64_t c : classes)
-    if (c >= in_data) {
+    if (in_data > 0 && c >= in_data) {
       fail(blame({"data.classes", "data.kind"}),
            fmt::format("data.classes names {}, and data.kind = {} has the classes 0 to {}; remove it", c, kind, in_data - 1));
     }
-  const std::int64_t used = classes.empty() ? in_data : static_cast<std::int64_t>(classes.size());
-  if (integer("model.classes") < used) {
+  if (const std::int64_t outputs = integer("model.classes"); outputs > 0 && outputs < used) {
     fail(blame({"model.classes", "data.classes", "data.kind"}),
          fmt::format("model.classes = {} is too few: the data has {} classes; set model.classes={} or choose among them by data.classes",
-                     integer("model.classes"), used, used));
+                     outputs, used, used));
   }
-  if (kind != "mnist") {
+  if (kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals") {
     for (const std::string_view key : {"data.train_count", "data.test_count"})
       if (integer(key) == 0) {
         fail(blame({key, "data.kind"}), fmt::format("{0} = 0 says `all`, and data.kind = {1} is drawn without end; set {0}=N", key, kind));
       }
   }
-  const std::int64_t drawn = integer("data.train_count"), per_class = integer("data.per_class"), held_out = integer("data.validation");
-  std::int64_t images = drawn > 0 ? drawn : 60000;
-  std::string_view limit = "data.train_count";
-  if (per_class > 0 && per_class <= images / used) images = per_class * used, limit = "data.per_class";
-  if (held_out >= images) {
-    fail(blame({"data.validation", limit}),
-         fmt::format("data.validation = {} leaves nothing to train on: there are {} training images ({} = {}); choose fewer", held_out,
-                     images, limit, integer(limit)));
+  const std::int64_t drawn = integer("data.train_count");
+  const double held_out = real("data.validation");
+  if (drawn > 0 && held_out >= static_cast<double>(drawn)) {
+    fail(blame({"data.validation", "data.train_count"}),
+         fmt::format("data.validation = {} leaves nothing to train on: there are {} training images (data.train_count = {}); choose fewer",
+                     held_out, drawn, drawn));
+  }
+  if (held_out == 0) {
+    if (integer("train.patience") > 0) {
+      fail(blame({"train.patience", "data.validation"}),
+           "train.patience ends training by held-out images, and data.validation = 0 holds out none; set data.validation=0.1");
+    }
   }
   const std::string optimizer = std::get<std::string>(settings_[known("optim.name")].value);
   if (optimizer == "sgd" && std::get<bool>(settings_[known("optim.nesterov")].value) &&

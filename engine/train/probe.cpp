@@ -5,6 +5,7 @@
 
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
+#include "engine/train/input.h"
 #include "engine/train/trainer.h"
 
 namespace graft {
@@ -12,8 +13,7 @@ namespace graft {
 Tensor features_of(const Module& model, const Dataset& set, const Config& c) {
   NoGrad off;
   Run run;
-  const auto normalize = c.get<std::vector<double>>("data.normalize");
-  const Loader loader(set, c.get<std::int64_t>("train.eval_batch"), normalize[0], normalize[1], 0, false);
+  const Loader loader(set, judging_options(c));
   Tensors parts;
   for (std::int64_t i = 0; i < loader.batches(); ++i)
     parts.push_back(cast(model.features(cast(loader.get(0, i).to(current_queue().device()).images, image_dtype(c)), run), DType::f32));

@@ -9,6 +9,7 @@ const std::vector<Recipe>& recipes() {
 [data]
 kind = "mnist"
 normalize = [0.1307, 0.3081]  # mean and standard deviation of the training images
+validation = 2000
 
 [model]
 name = "mnist-cnn"

@@ -48,7 +48,12 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
     const std::int64_t begin = n * p / parts, end = n * (p + 1) / parts;
     const bool whole = parts == 1;
     const Tensor images = whole ? batch.images : slice(batch.images, 0, begin, end), labels = whole ? batch.labels : slice(batch.labels, 0, begin, end);
-    Tensor loss = cross_entropy(model_.forward(cast(images, o_.images), run), labels, o_.loss);
+    const Tensor logits = model_.forward(cast(images, o_.images), run);
+    Tensor loss = cross_entropy(logits, labels, o_.loss);
+    if (batch.partners.defined()) {  // mixed images: each label counts by its share
+      const Tensor others = whole ? batch.partners : slice(batch.partners, 0, begin, end), share = reshape(batch.share, {});
+      loss = add(mul(loss, share), mul(cross_entropy(logits, others, o_.loss), sub(1.0, share)));
+    }
     if (!whole) loss = mul(loss, static_cast<double>(end - begin) / static_cast<double>(n));  // each image counts alike, in ragged parts too
     backward(loss);
     NoGrad off;
@@ -102,7 +107,8 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor, con
   offset_.set_values({static_cast<double>(step), 0});
   NoGrad off;
   if (!c.graph) {
-    c.inputs = {clone(batch.images).detach(), clone(batch.labels).detach()};
+    const auto kept = [](const Tensor& t) { return t.defined() ? clone(t).detach() : Tensor{}; };
+    c.inputs = {kept(batch.images), kept(batch.labels), kept(batch.partners), kept(batch.share)};
     c.graph = std::make_unique<Graph>(current_queue());
     try {
       c.graph->capture([&] {
@@ -124,6 +130,7 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor, con
   } else {
     copy_into(c.inputs.images, batch.images);
     copy_into(c.inputs.labels, batch.labels);
+    if (batch.partners.defined()) copy_into(c.inputs.partners, batch.partners), copy_into(c.inputs.share, batch.share);
   }
   c.graph->replay();
   if (meanwhile) meanwhile();

@@ -8,6 +8,7 @@
 #include "engine/autograd/tape.h"
 #include "engine/data/feed.h"
 #include "engine/ops/ops.h"
+#include "engine/train/input.h"
 #include "engine/train/step.h"
 
 namespace graft {
@@ -16,33 +17,6 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 }  // namespace
 
 DType image_dtype(const Config& c) { return c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32; }
-
-Evaluation evaluate(const Module& model, const Loader& data, const Dataset& set, DType images) {
-  NoGrad off;
-  Run run;
-  Evaluation e;
-  double loss = 0;
-  std::int64_t right = 0;
-  Feed feed(data, current_queue());
-  for (std::int64_t i = 0; i < data.batches(); ++i) {
-    const Batch b = feed.get(0, i);
-    const Tensor logits = cast(model.forward(cast(b.images, images), run), DType::f32), best = argmax(logits, 1);
-    CrossEntropyOptions o;
-    o.reduction = Reduction::sum;
-    const Tensor lost = cross_entropy(logits, b.labels, o);
-    if (i + 1 < data.batches()) feed.prefetch(0, i + 1);
-    const std::vector<std::int64_t> guess = best.host<std::int64_t>(), want = b.labels.host<std::int64_t>();
-    loss += lost.item();
-    for (std::size_t k = 0; k < guess.size(); ++k) {
-      right += guess[k] == want[k];
-      e.predictions.push_back(guess[k]);
-    }
-  }
-  e.images = set.size();
-  e.accuracy = e.images ? static_cast<double>(right) / static_cast<double>(e.images) : 0;
-  e.loss = e.images ? loss / static_cast<double>(e.images) : 0;
-  return e;
-}
 
 Optimizer make_optimizer(const Config& c, const Params& params) {
   OptimOptions o = optim_defaults(c.get<std::string>("optim.name"));
@@ -119,18 +93,15 @@ void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std
 
 }  // namespace
 
-TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& test_set, const Watch& watch,
+TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& held_out, const Watch& watch,
                   const TrainState* from) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
-  const auto normalize = c.get<std::vector<double>>("data.normalize");
-  const Augment augment{c.get<std::int64_t>("augment.shift"), c.get<double>("augment.rotate"), c.get<double>("augment.scale")};
-  const Loader loader(train_set, c.get<std::int64_t>("train.batch"), normalize[0], normalize[1], seed, true, augment);
-  const Loader test(test_set, c.get<std::int64_t>("train.eval_batch"), normalize[0], normalize[1], seed, false);
+  const Loader loader(train_set, training_options(c));
   const std::int64_t per_epoch = loader.batches();
   if (per_epoch == 0) throw Error(Code::usage, train_set.name + ": no training image is left; look at data.classes and data.train_count");
   const std::int64_t asked = c.get<std::int64_t>("train.steps");
   const std::int64_t steps = asked > 0 ? asked : c.get<std::int64_t>("train.epochs") * per_epoch;
-  const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every");
+  const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every"), eval_steps = c.get<std::int64_t>("eval.every_steps");
   const double ema_decay = c.get<double>("train.ema");
   const auto graph = c.get<std::string>("train.graph");
   StepOptions step_options;
@@ -141,28 +112,48 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   step_options.seed = seed;
   step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
 
+  // What evaluations look at: held-out images, and some of the training images as they are.
+  const Loader judge(held_out, judging_options(c));
+  Dataset known = train_set;
+  if (held_out.size() > 0)
+    if (const auto count = c.get<std::int64_t>("eval.train_count"); count < train_set.size()) {
+      auto some = permutation(train_set.size(), seed, 0x6b6e6f776eull);
+      some.resize(static_cast<std::size_t>(count));
+      known = subset(train_set, some);
+    }
+  const Loader judge_known(known, judging_options(c));
+  const int workers = loader_workers(c, train_set);
+  const bool by_loss = c.get<std::string>("eval.metric") == "loss";
+  const double min_gain = c.get<double>("train.min_gain");
+  const std::int64_t patience = c.get<std::int64_t>("train.patience");
+
   Optimizer optimizer = make_optimizer(c, params);
   const Schedule schedule = make_schedule(c, steps, per_epoch);
   const Tensors trainable = optimizer.parameters();
   if (trainable.empty()) throw Error(Code::usage, "every parameter is frozen; look at init.freeze");
   std::optional<Ema> ema;
-  if (ema_decay > 0) ema.emplace(trainable, ema_decay);
-
   std::vector<std::string> names;
   for (const ParamGroup& g : optimizer.groups())
     for (const auto& [name, t] : g.params) names.push_back(name);
   TrainState state;
-  if (from) {
-    if (from->step > steps) throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
-    state = *from;
-    restore(*from, optimizer, names, ema ? &*ema : nullptr);
-    state.tensors.clear();
-  }
+  std::optional<TrainStep> one;
+  // Everything that lasts from step to step, at a checkpoint or (nullptr) at the beginning. The parameters hold what belongs to it.
+  const auto stand_at = [&](const TrainState* at) {
+    one.reset();
+    if (ema_decay > 0) ema.emplace(trainable, ema_decay);
+    if (at) {
+      state = *at;
+      restore(*at, optimizer, names, ema ? &*ema : nullptr);
+      state.tensors.clear();
+    }
+    one.emplace(model, optimizer, ema ? &*ema : nullptr, step_options);
+  };
+  if (from && from->step > steps) throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
+  stand_at(from);
 
-  const bool skip = c.get<std::string>("train.on_nan") == "skip";
+  const auto on_nan = c.get<std::string>("train.on_nan");
   int in_a_row = 0;  // skipped steps
-  Feed feed(loader, current_queue());
-  TrainStep one(model, optimizer, ema ? &*ema : nullptr, step_options);
+  Feed feed(loader, current_queue(), workers, steps);
   bool noted = !step_options.graph;
 
   TrainResult result;
@@ -173,69 +164,94 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     if (!watch.save) return;
     state.optimizer_steps = optimizer.steps();
     state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr);
-    watch.save(state, best);
+    watch.save(state, best || held_out.size() == 0);
     state.tensors.clear();
   };
-  const auto judge = [&](std::int64_t epoch) {
+  const auto judged = [&](std::int64_t epoch) {
     const double before = now();
     state.seconds = seconds();
     if (ema) ema->swap();
-    const Evaluation e = evaluate(model, test, test_set, step_options.images);
-    const bool best = !state.any_evaluation || e.accuracy > state.best_accuracy;
-    state.accuracy = e.accuracy;
-    state.test_loss = e.loss;
-    if (best) state.best_accuracy = e.accuracy;
+    EpochReport r{epoch, state.step, evaluate(model, judge, step_options.images, workers), {}, false};
+    if (c.get<std::int64_t>("eval.train_count") > 0) r.train = evaluate(model, judge_known, step_options.images, workers);
+    const double gain = by_loss ? state.best_loss - r.held_out.loss : r.held_out.accuracy - state.best_accuracy;
+    r.best = !state.any_evaluation || gain > min_gain;
+    state.accuracy = r.held_out.accuracy;
+    state.held_out_loss = r.held_out.loss;
+    if (r.best) state.best_accuracy = r.held_out.accuracy, state.best_loss = r.held_out.loss;
+    state.stale = r.best ? 0 : state.stale + 1;
     state.any_evaluation = state.evaluated = true;
+    std::string overfit;
+    if (r.train.images > 0) overfit = watch_overfitting(state.overfit, r.train, r.held_out);
     state.eval_seconds += now() - before;
     paused += now() - before;
-    if (watch.on_eval) watch.on_eval({epoch, state.step, e, best});
-    save(best);
+    if (watch.on_eval) watch.on_eval(r);
+    if (!overfit.empty() && watch.note) watch.note(overfit);
+    save(r.best);
     if (ema) ema->swap();
   };
   // Is an evaluation due after `step` updates?
-  const auto due = [&](std::int64_t step) { return step == steps || (step % per_epoch == 0 && step / per_epoch % eval_every == 0); };
-  if (from && state.step > 0 && due(state.step) && !state.evaluated) judge((state.step + per_epoch - 1) / per_epoch);
+  const auto due = [&](std::int64_t step) {
+    if (held_out.size() == 0) return false;
+    return step == steps || (eval_steps > 0 ? step % eval_steps == 0 : step % per_epoch == 0 && step / per_epoch % eval_every == 0);
+  };
+  const auto had_enough = [&] { return patience > 0 && state.stale >= patience; };
+  if (from && state.step > 0 && due(state.step) && !state.evaluated) judged((state.step + per_epoch - 1) / per_epoch);
 
-  for (std::int64_t step = state.step; step < steps; ++step) {
-    const std::int64_t epoch = step / per_epoch;
+  while (state.step < steps && !had_enough()) {
+    const std::int64_t step = state.step, epoch = step / per_epoch;
     const double before = now();
     const Batch batch = feed.get(epoch, step % per_epoch);
     state.data_seconds += now() - before;
-    const double factor = schedule.factor(step);
-    one.run(batch, step, factor, [&] {
+    const double factor = state.rate * schedule.factor(step);
+    one->run(batch, step, factor, [&] {
       if (step + 1 == steps) return;
       const double ahead = now();
       feed.prefetch((step + 1) / per_epoch, (step + 1) % per_epoch);
       state.data_seconds += now() - ahead;
     });
-    if (const double loss = one.loss(); one.finite() && std::isfinite(loss)) {
+    if (const double loss = one->loss(); one->finite() && std::isfinite(loss)) {
       state.loss = loss;
       in_a_row = 0;
     } else {
       const auto value = [](double v) { return std::isnan(v) ? std::string("nan") : std::to_string(v); };  // without the sign that it may have
-      const std::string what = std::isfinite(loss) ? "the norm of the gradient is " + value(one.grad_norm()) : "the loss is " + value(loss);
-      const std::string said = what + " at step " + std::to_string(step + 1) + where_from(one.diagnose(batch, step), loader, epoch, step % per_epoch);
-      if (one.finite() || !skip || ++in_a_row == 10)
-        throw Error(Code::diverged, said + (in_a_row == 10 ? "; so were the nine before" : "") + "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1");
+      const std::string what = std::isfinite(loss) ? "the norm of the gradient is " + value(one->grad_norm()) : "the loss is " + value(loss);
+      std::string said = what + " at step " + std::to_string(step + 1) + where_from(one->diagnose(batch, step), loader, epoch, step % per_epoch);
+      const std::string advice = "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1";
+      if (on_nan == "rollback" && watch.rollback) {
+        if (state.rollbacks == 3) throw Error(Code::diverged, said + "; it was rolled back three times" + advice);
+        const std::int64_t rollbacks = state.rollbacks;
+        const double rate = state.rate;
+        const std::optional<TrainState> back = watch.rollback();
+        if (!back) throw Error(Code::diverged, said + "; there is no checkpoint yet to go back to" + advice);
+        const double spent = seconds();
+        stand_at(&*back);
+        state.seconds = spent;
+        state.rollbacks = rollbacks + 1;
+        state.rate = rate / 2;
+        if (watch.note) watch.note(said + "; back to step " + std::to_string(state.step) + " with " + std::to_string(state.rate) + " of the learning rate");
+        continue;
+      }
+      if (one->finite() || on_nan != "skip" || ++in_a_row == 10)
+        throw Error(Code::diverged, said + (in_a_row == 10 ? "; so were the nine before" : "") + advice);
       ++result.skipped;
       if (watch.note) watch.note(said + "; the step is skipped");
     }
-    result.replayed = one.replays();
-    if (!noted && !one.why_no_graph().empty()) {
-      if (watch.note) watch.note("train.graph: steps are not captured: " + one.why_no_graph());
+    result.replayed = one->replays();
+    if (!noted && !one->why_no_graph().empty()) {
+      if (watch.note) watch.note("train.graph: steps are not captured: " + one->why_no_graph());
       noted = true;
     }
     state.samples += batch.labels.numel();
     state.step = step + 1;
     state.evaluated = false;
     if (watch.on_step)
-      watch.on_step({state.step, steps, epoch, state.loss, factor * c.get<double>("optim.lr"), one.grad_norm(), seconds(), state.data_seconds, state.samples});
+      watch.on_step({state.step, steps, epoch, state.loss, factor * c.get<double>("optim.lr"), one->grad_norm(), seconds(), state.data_seconds, state.samples});
 
     const bool epoch_ends = state.step % per_epoch == 0, end = state.step == steps;
     const bool stop = watch.stop && watch.stop(), asked_for = watch.checkpoint && watch.checkpoint();
-    if (end || (due(state.step) && !stop)) {
-      judge(epoch + 1);
-    } else if (stop || asked_for || (every > 0 ? state.step % every == 0 : epoch_ends)) {
+    if (due(state.step) && (end || !stop)) {
+      judged(epoch + 1);
+    } else if (end || stop || asked_for || (every > 0 ? state.step % every == 0 : epoch_ends)) {
       state.seconds = seconds();
       if (ema) ema->swap();
       save(false);
@@ -249,11 +265,13 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   result.accuracy = state.accuracy;
   result.best_accuracy = state.best_accuracy;
   result.loss = state.loss;
-  result.test_loss = state.test_loss;
+  result.held_out_loss = state.held_out_loss;
   result.steps = state.step;
   result.samples = state.samples;
   result.seconds = seconds();
   result.eval_seconds = state.eval_seconds;
+  result.rollbacks = state.rollbacks;
+  result.early = !result.stopped && state.step < steps;
   if (ema) ema->swap();  // what is left in the parameters is what was evaluated and saved
   return result;
 }

@@ -120,9 +120,9 @@ TEST(Mnist, FolderIsChecked) {
   EXPECT_NE(refusal(Code::input, load).find("labels have 1"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({3}, std::string("\1\2\3", 3)));
   const Dataset d = load();
-  EXPECT_EQ(d.images.str(), "u8[3,1,2,2]");
+  EXPECT_EQ(images_of(d).str(), "u8[3,1,2,2]");
   EXPECT_EQ(d.labels.values(), (std::vector<double>{1, 2, 3}));
-  EXPECT_EQ(d.images.values()[5], 'f');
+  EXPECT_EQ(images_of(d).values()[5], 'f');
   // The other spelling, packed, is found too.
   std::filesystem::rename(t.path / "train-images-idx3-ubyte", t.path / "train-images.idx3-ubyte");
   put(t.path / "train-labels-idx1-ubyte.gz", packed(idx({3}, std::string("\1\2\3", 3))));
@@ -133,14 +133,14 @@ TEST(Mnist, FolderIsChecked) {
 TEST(Glyphs, AreAFunctionOfKindSeedAndIndex) {
   for (const char* kind : {"digits", "letters"}) {
     const Dataset a = draw_glyphs(kind, 60, 5), b = draw_glyphs(kind, 60, 5), shorter = draw_glyphs(kind, 20, 5), other = draw_glyphs(kind, 60, 6);
-    EXPECT_EQ(a.images.values(), b.images.values());
+    EXPECT_EQ(images_of(a).values(), images_of(b).values());
     EXPECT_EQ(slice(a.images, 0, 0, 20).values(), shorter.images.values());
     EXPECT_NE(a.images.values(), other.images.values());
-    EXPECT_EQ(a.images.str(), "u8[60,1,28,28]");
+    EXPECT_EQ(images_of(a).str(), "u8[60,1,28,28]");
     EXPECT_EQ(a.class_names.size(), static_cast<std::size_t>(a.classes));
     for (std::int64_t i = 0; i < 60; ++i) {
       EXPECT_EQ(a.labels.values()[static_cast<std::size_t>(i)], static_cast<double>(i % a.classes));
-      const auto pixels = select(a.images, 0, i).values();
+      const auto pixels = select(images_of(a), 0, i).values();
       EXPECT_GT(*std::max_element(pixels.begin(), pixels.end()), 100) << kind << " " << i << " has no ink";
       EXPECT_LT(std::count_if(pixels.begin(), pixels.end(), [](double p) { return p > 128; }), 28 * 14) << kind << " " << i << " is mostly ink";
     }
@@ -150,9 +150,9 @@ TEST(Glyphs, AreAFunctionOfKindSeedAndIndex) {
   std::vector<double> single;
   {
     UseQueue use(one);
-    single = draw_glyphs("digits", 12, 1).images.values();
+    single = images_of(draw_glyphs("digits", 12, 1)).values();
   }
-  EXPECT_EQ(single, draw_glyphs("digits", 12, 1).images.values());
+  EXPECT_EQ(single, images_of(draw_glyphs("digits", 12, 1)).values());
   refusal(Code::usage, [] { draw_glyphs("runes", 4, 1); });
 }
 
@@ -163,37 +163,45 @@ TEST(Subsets, PickWhatTheySay) {
   std::map<double, int> times;
   for (double l : five.labels.values()) ++times[l];
   for (auto [label, n] : times) EXPECT_EQ(n, 3) << label;
-  EXPECT_EQ(per_class(d, 3, 7).images.values(), five.images.values());
-  EXPECT_NE(per_class(d, 3, 8).images.values(), five.images.values());
+  EXPECT_EQ(images_of(per_class(d, 3, 7)).values(), images_of(five).values());
+  EXPECT_NE(images_of(per_class(d, 3, 8)).values(), images_of(five).values());
   // Nested: the first two of each class are among the first three.
   std::set<std::vector<double>> three;
-  for (std::int64_t i = 0; i < five.size(); ++i) three.insert(select(five.images, 0, i).values());
+  for (std::int64_t i = 0; i < five.size(); ++i) three.insert(select(images_of(five), 0, i).values());
   const Dataset two = per_class(d, 2, 7);
-  for (std::int64_t i = 0; i < two.size(); ++i) EXPECT_TRUE(three.count(select(two.images, 0, i).values())) << i;
+  for (std::int64_t i = 0; i < two.size(); ++i) EXPECT_TRUE(three.count(select(images_of(two), 0, i).values())) << i;
   EXPECT_NE(refusal(Code::usage, [&] { per_class(d, 6, 7); }).find("5"), std::string::npos);
 
   const Dataset some = only_classes(d, {7, 2});
   EXPECT_EQ(some.classes, 2);
   EXPECT_EQ(some.class_names, (std::vector<std::string>{"7", "2"}));
   EXPECT_EQ(some.size(), 10);
-  EXPECT_EQ(select(some.images, 0, 0).values(), select(d.images, 0, 2).values());
+  EXPECT_EQ(select(images_of(some), 0, 0).values(), select(images_of(d), 0, 2).values());
   EXPECT_EQ(some.labels.values()[0], 1);
   EXPECT_EQ(take_first(d, 4).size(), 4);
   refusal(Code::usage, [&] { take_first(d, 400); });
 }
 
 TEST(Loader, EveryEpochIsAPermutationAndAnyOrderOfCallsGivesTheSame) {
-  Dataset d;
-  d.classes = 100;
   std::vector<std::uint8_t> pixels(100);
-  std::vector<std::int64_t> labels(100);
+  LabelledImages all;
   for (int i = 0; i < 100; ++i) {
     pixels[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
-    labels[static_cast<std::size_t>(i)] = i;
+    all.labels.push_back(i);
+    all.class_names.push_back(std::to_string(i));
   }
-  d.images = Tensor::from(pixels, {100, 1, 1, 1});
-  d.labels = Tensor::from(labels, {100});
-  const Loader a(d, 32, 0.25, 0.5, 9, true);
+  all.source = images_in_memory("numbers", Tensor::from(pixels, {100, 1, 1, 1}));
+  const Dataset d = make_dataset("numbers", std::move(all));
+  const auto loader = [&](std::int64_t batch, bool shuffle = true, double mean = 0.25, double deviation = 0.5) {
+    LoaderOptions o;
+    o.batch = batch;
+    o.seed = 9;
+    o.shuffle = shuffle;
+    o.format.mean = {mean}, o.format.deviation = {deviation};
+    return std::make_unique<Loader>(d, o);
+  };
+  const auto a_ = loader(32), b_ = loader(32), plain_ = loader(32, false, 0, 1), single_ = loader(1);
+  const Loader &a = *a_, &b = *b_, &plain = *plain_, &single = *single_;
   ASSERT_EQ(a.batches(), 4);
   std::vector<std::vector<double>> epochs;
   for (int e = 0; e < 3; ++e) {
@@ -211,19 +219,25 @@ TEST(Loader, EveryEpochIsAPermutationAndAnyOrderOfCallsGivesTheSame) {
   }
   EXPECT_NE(epochs[0], epochs[1]);
   EXPECT_NE(epochs[1], epochs[2]);
-  const Loader b(d, 32, 0.25, 0.5, 9, true);
   for (auto [e, i] : std::vector<std::pair<int, int>>{{2, 3}, {0, 0}, {1, 2}, {2, 0}, {0, 0}}) EXPECT_EQ(b.get(e, i).labels.values(), a.get(e, i).labels.values());
-  const Loader plain(d, 32, 0, 1, 9, false);
   EXPECT_EQ(plain.get(5, 1).labels.values()[0], 32);
   // Whatever the batch size, the stream of an epoch is the same.
-  const Loader single(d, 1, 0.25, 0.5, 9, true);
   for (std::size_t i = 0; i < 100; i += 17) EXPECT_EQ(single.get(1, static_cast<std::int64_t>(i)).labels.values()[0], epochs[1][i]);
 }
 
 TEST(Loader, AugmentationIsAFunctionOfSeedEpochAndSample) {
   const Dataset d = draw_glyphs("digits", 40, 3);
-  const Augment some{.shift = 2, .rotate = 10, .scale = 0.1};
-  const Loader a(d, 8, 0, 1, 1, true, some), b(d, 20, 0, 1, 1, true, some), plain(d, 8, 0, 1, 1, true);
+  Augment some;
+  some.shift = 2, some.rotate = 10, some.scale = 0.1;
+  const auto options = [](std::int64_t batch, const Augment& augment) {
+    LoaderOptions o;
+    o.batch = batch;
+    o.seed = 1;
+    o.shuffle = true;
+    o.augment = augment;
+    return o;
+  };
+  const Loader a(d, options(8, some)), b(d, options(20, some)), plain(d, options(8, {}));
   std::vector<double> one, two;
   for (int i = 0; i < 5; ++i) {
     const auto v = a.get(1, i).images.values();

@@ -166,7 +166,10 @@ Dataset small_set(std::int64_t n) { return draw_glyphs("digits", n, 3); }
 
 TEST_P(OnDevice, AFeedGivesTheLoadersBatches) {
   const Dataset set = small_set(23);
-  const Loader loader(set, 5, 0.5, 0.5, 7, true);
+  LoaderOptions options;
+  options.batch = 5, options.seed = 7, options.shuffle = true;
+  options.format.mean = {0.5}, options.format.deviation = {0.5};
+  const Loader loader(set, options);
   Feed feed(loader, queue());
   for (std::int64_t step = 0; step < 12; ++step) {
     const std::int64_t epoch = step / loader.batches(), i = step % loader.batches();

@@ -41,7 +41,7 @@ Trained run(const std::string& recipe, std::vector<std::string> settings, const 
   const Dataset train_set = draw_glyphs("digits", images, 3), test_set = draw_glyphs("digits", 3, 4);
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   Params params = Params::init(1, dtype);
-  const Model model = make_model(c, params, 28 * 28);
+  const Model model = make_model(c, params);
   Trained t;
   Watch watch;
   watch.on_step = [&](const StepReport& r) {
@@ -133,7 +133,10 @@ struct Peeking : Module {
 };
 TEST_P(GraphTraining, AModelThatReadsOnTheHostSaysWhereAndGoesOn) {
   const Dataset set = draw_glyphs("digits", 12, 3);
-  const Loader loader(set, 3, 0.5, 0.5, 7, true);
+  LoaderOptions options;
+  options.batch = 3, options.seed = 7, options.shuffle = true;
+  options.format.mean = {0.5}, options.format.deviation = {0.5};
+  const Loader loader(set, options);
   std::vector<double> weights[2];
   for (const bool graph : {false, true}) {
     Params params = Params::init(1);

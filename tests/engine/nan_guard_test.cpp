@@ -24,7 +24,7 @@ class Touchy : public Module {
 };
 Dataset digits(std::int64_t white) {
   Dataset d = draw_glyphs("digits", 24, 3);
-  if (white >= 0) std::fill_n(d.images.data<std::uint8_t>() + white * 784, 784, std::uint8_t{255});
+  if (white >= 0) std::fill_n(d.source->block().data<std::uint8_t>() + white * 784, 784, std::uint8_t{255});
   return d;
 }
 Config config(std::vector<std::string> settings, int steps = 6) {

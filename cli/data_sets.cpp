@@ -1,0 +1,149 @@
+// From [data] to three sets: what is learned from, what is held out to judge by, and the test set, which is read only when somebody asks for it.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "cli/common.h"
+#include "engine/data/archive.h"
+#include "engine/data/cifar.h"
+#include "engine/data/drawn.h"
+#include "engine/data/folder.h"
+#include "engine/data/table.h"
+#include "engine/train/input.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+namespace {
+
+enum class Part { train, validation, test };
+const char* name_of(Part p) { return p == Part::train ? "train" : p == Part::validation ? "validation" : "test"; }
+std::vector<std::string> names_of(Part p) {
+  switch (p) {
+    case Part::train: return {"train", "training"};
+    case Part::validation: return {"validation", "valid", "val", "dev"};
+    default: return {"test", "testing"};
+  }
+}
+// The folder or file below `path` that holds a part, by its usual names; empty where there is none.
+fs::path part_in(const fs::path& path, Part part, const std::vector<std::string>& endings, bool folders) {
+  std::error_code ec;
+  for (const std::string& name : names_of(part)) {
+    if (folders && fs::is_directory(path / name, ec)) return path / name;
+    for (const std::string& e : endings)
+      if (fs::is_regular_file(path / (name + e), ec)) return path / (name + e);
+  }
+  return {};
+}
+const std::vector<std::string> kArchives = {".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".zip"};
+const std::vector<std::string> kTables = {".csv", ".tsv", ".jsonl"};
+
+// The labels of `d` by the class names of another set. Error(input) for a class that is not among them.
+Dataset by_classes(Dataset d, const std::vector<std::string>& names, const std::string& whose) {
+  std::vector<std::int64_t> number;
+  for (const std::string& n : d.class_names) {
+    const auto it = std::find(names.begin(), names.end(), n);
+    if (it == names.end()) throw Error(Code::input, d.name + ": class '" + n + "' is not one of " + whose + "; the same classes are wanted in each part");
+    number.push_back(it - names.begin());
+  }
+  Tensor labels = Tensor::empty({d.size()}, DType::i64, Device{});
+  for (std::int64_t i = 0; i < d.size(); ++i) labels.data<std::int64_t>()[i] = number[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
+  d.labels = labels;
+  d.classes = static_cast<std::int64_t>(names.size());
+  d.class_names = names;
+  return d;
+}
+
+// One part as its files have it; empty where there is no such part.
+Dataset read_part(const Config& c, Part part) {
+  const auto kind = c.get<std::string>("data.kind");
+  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
+  if (kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals") {
+    if (part == Part::validation) return {};
+    const std::int64_t count = c.get<std::int64_t>(part == Part::train ? "data.train_count" : "data.test_count");
+    const std::uint64_t of_part = seed * 2 + (part == Part::test);
+    if (kind == "shapes") return make_dataset(kind, draw_shapes(count, of_part));
+    if (kind == "spirals") return make_dataset(kind, draw_spirals(count, of_part));
+    return draw_glyphs(kind, count, of_part);
+  }
+  const fs::path path = c.get<std::string>("data.path");
+  if (path.empty()) throw Error(Code::usage, "data.path is empty; data.kind=" + kind + " wants the folder with the files: data.path=FOLDER");
+  std::error_code ec;
+  if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is not a folder; data.path names the one with the files of data.kind=" + kind);
+  if (kind == "mnist") return part == Part::validation ? Dataset{} : load_mnist(path, part == Part::train);
+  if (kind == "cifar" && cifar_files_in(path)) return part == Part::validation ? Dataset{} : make_dataset(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
+  const bool table = kind == "table";
+  const fs::path at = part_in(path, part, table ? kTables : kArchives, !table);
+  if (at.empty()) {
+    if (part != Part::train) return {};
+    throw Error(Code::input, path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl" : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
+  }
+  if (!table) return make_dataset(at.string(), fs::is_directory(at, ec) ? open_image_folder(at) : open_image_archive(at));
+  const fs::path train = part == Part::train ? at : part_in(path, Part::train, kTables, false);
+  if (train.empty()) throw Error(Code::input, path.string() + ": has no train table, whose columns and classes rule the others");
+  const TableFormat format = table_format(train, c.get<std::string>("data.target"));
+  return make_dataset(at.string(), read_table(at, format));
+}
+
+}  // namespace
+
+Data load_data(const Config& c, const Wanted& wanted) {
+  const auto kind = c.get<std::string>("data.kind");
+  const bool drawn = kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals";
+  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
+  const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
+  const auto held_out = c.get<double>("data.validation");
+  Data d;
+  std::vector<std::string> names = wanted.classes;
+  std::string whose = "the checkpoint's";
+  const auto ready = [&](Dataset set, std::int64_t count) {
+    if (!set.source) return set;
+    if (!names.empty() && set.class_names != names && classes.empty()) set = by_classes(std::move(set), names, whose);
+    if (!classes.empty()) set = only_classes(set, classes);
+    if (!drawn && count > set.size()) throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
+    if (!drawn && count > 0 && count < set.size()) {
+      auto order = permutation(set.size(), seed, 0x636f756e74ull);
+      order.resize(static_cast<std::size_t>(count));
+      set = subset(set, order);
+    }
+    return set;
+  };
+  if (wanted.train) {
+    d.train = ready(read_part(c, Part::train), c.get<std::int64_t>("data.train_count"));
+    if (names.empty() && classes.empty()) names = d.train.class_names, whose = "the training images'";
+    if (held_out > 0) {
+      const std::int64_t n = d.train.size(), held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
+      if (held_out >= 1 && held_out != std::floor(held_out)) throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
+      if (held >= n) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
+      const auto order = permutation(n, seed, 0x76616c6964ull);
+      d.validation = subset(d.train, {order.begin(), order.begin() + held});
+      d.train = subset(d.train, {order.begin() + held, order.end()});
+    } else {
+      d.validation = ready(read_part(c, Part::validation), 0);
+    }
+    if (const auto k = c.get<std::int64_t>("data.per_class"); k > 0) d.train = per_class(d.train, k, seed);
+    if (d.train.size() == 0) throw Error(Code::usage, d.train.name + ": no training image is left; look at data.classes and data.train_count");
+  }
+  if (wanted.test) {
+    d.test = ready(read_part(c, Part::test), c.get<std::int64_t>("data.test_count"));
+    if (!d.test.source) throw Error(Code::input, c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test");
+    if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
+  }
+  return d;
+}
+
+Config settled(Config c, const Dataset& data) {
+  const Origin measured{Layer::flag, 0, "measured on the training images"};
+  if (c.get<std::int64_t>("model.classes") == 0) c.set("model.classes=" + std::to_string(data.classes), Origin{Layer::flag, 0, "the data's classes"});
+  if (c.get<std::vector<double>>("data.normalize").empty()) {
+    std::string list;
+    for (const double v : measured_normalize(data, input_format(c))) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%s%.6g", list.empty() ? "" : ", ", v);
+      list += text;
+    }
+    c.set("data.normalize=[" + list + "]", measured);
+  }
+  return c;
+}
+
+}  // namespace graft::cli
