@@ -53,6 +53,14 @@ Dataset by_classes(Dataset d, const std::vector<std::string>& names, const std::
   return d;
 }
 
+bool cifar_files_in(const fs::path& path) {
+  std::error_code ec;
+  for (const char* folder : {"", "cifar-10-batches-bin", "cifar-100-binary"})
+    for (const char* file : {"data_batch_1.bin", "test_batch.bin", "train.bin", "test.bin"})
+      if (fs::is_regular_file(path / folder / file, ec)) return true;
+  return false;
+}
+
 // One part as its files have it; empty where there is no such part.
 Dataset read_part(const Config& c, Part part) {
   const auto kind = c.get<std::string>("data.kind");

@@ -89,7 +89,8 @@ Dataset load_mnist(const std::string& folder, bool train) {
   const Tensor block = Tensor::empty({images.sizes[0], 1, images.sizes[1], images.sizes[2]}, DType::u8, Device{});
   if (!images.bytes.empty()) std::memcpy(block.raw(), images.bytes.data(), images.bytes.size());
   const std::string name = std::string("mnist ") + (train ? "train" : "test");
-  LabelledImages all{images_in_memory(name, block), {}, {}};
+  LabelledImages all;
+  all.source = images_in_memory(name, block);
   for (int i = 0; i < 10; ++i) all.class_names.push_back(std::to_string(i));
   for (std::size_t i = 0; i < labels.bytes.size(); ++i) {
     if (labels.bytes[i] > 9) throw Error(Code::input, label_path + ": label " + std::to_string(i) + " is " + std::to_string(labels.bytes[i]) + "; MNIST has 0 to 9");

@@ -27,6 +27,7 @@ struct LabelledImages {
   std::shared_ptr<const ImageSource> source;
   std::vector<std::int64_t> labels;      // source->size() of them, in 0 .. class_names.size() - 1
   std::vector<std::string> class_names;  // sorted bytewise where they come from names of folders
+  std::vector<std::string> notes;        // one line each on what was left out and why
 };
 
 // Pictures in one block of memory, u8 or f32 [n, bands, height, width] on the CPU.

@@ -191,7 +191,8 @@ LabelledImages read_table(const fs::path& path, const TableFormat& f) {
   const auto n = static_cast<std::int64_t>(t.rows.size()), bands = f.bands();
   const Tensor block = Tensor::empty({n, bands, 1, 1}, DType::f32, Device{});
   float* out = block.data<float>();
-  LabelledImages all{nullptr, {}, f.classes};
+  LabelledImages all;
+  all.class_names = f.classes;
   for (const Row& r : t.rows) {
     for (std::size_t k = 0; k < f.columns.size(); ++k) {
       const TableColumn& c = f.columns[k];

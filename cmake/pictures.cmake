@@ -1,0 +1,36 @@
+# Libraries that read pictures and archives. PNG is always there; each of the others may be left out, and graft then says so where it is asked for one.
+# Gives GRAFT_HAVE_JPEG, GRAFT_HAVE_TIFF, GRAFT_HAVE_ARCHIVE and the targets to link, GRAFT_PICTURES.
+set(GRAFT_JPEG "AUTO" CACHE STRING "Read JPEG by TurboJPEG (libturbojpeg0-dev): AUTO (where it is), ON or OFF")
+set(GRAFT_TIFF "AUTO" CACHE STRING "Read TIFF by libtiff 4.5 or later (libtiff-dev): AUTO (where it is), ON or OFF")
+set(GRAFT_ARCHIVE "AUTO" CACHE STRING "Read tar, tar.gz and zip by libarchive (libarchive-dev): AUTO (where it is), ON or OFF")
+list(APPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
+
+find_package(PNG REQUIRED)
+set(GRAFT_PICTURES PNG::PNG)
+
+function(graft_picture_library option package target version carried)
+  set(found FALSE)
+  if(GRAFT_STATIC AND NOT carried AND ${option} STREQUAL "AUTO")
+    message(STATUS "${option}: left out of a build to carry (it needs a dozen libraries beside it); ${option}=ON links the shared one")
+  elseif(NOT ${option} STREQUAL "AUTO" AND NOT ${option})
+    message(STATUS "${option}: off")
+  else()
+    if(NOT carried)
+      set(CMAKE_FIND_LIBRARY_SUFFIXES .so)  # its archive does not say what it needs
+    endif()
+    find_package(${package} ${version})
+    set(found ${${package}_FOUND})
+    if(NOT found AND NOT ${option} STREQUAL "AUTO")
+      message(FATAL_ERROR "${option}=${${option}}, but ${package} ${version} is not here; install it (docs/dependencies.md) or use AUTO")
+    endif()
+  endif()
+  if(found)
+    list(APPEND GRAFT_PICTURES ${target})
+    set(GRAFT_PICTURES ${GRAFT_PICTURES} PARENT_SCOPE)
+  endif()
+  string(REPLACE "GRAFT_" "GRAFT_HAVE_" have ${option})
+  set(${have} ${found} PARENT_SCOPE)
+endfunction()
+graft_picture_library(GRAFT_JPEG TurboJPEG TurboJPEG::TurboJPEG "" TRUE)
+graft_picture_library(GRAFT_TIFF TIFF TIFF::TIFF 4.5 FALSE)  # 4.5: messages of each file by itself
+graft_picture_library(GRAFT_ARCHIVE LibArchive LibArchive::LibArchive 3.4 FALSE)
