@@ -14,6 +14,7 @@ namespace graft::test {
 
 inline void write_file(const std::filesystem::path& p, const std::string& bytes) {
   std::filesystem::create_directories(p.parent_path());
+  std::filesystem::remove(p);  // some file systems wait for the disk where a file is cut and written anew: thousands of times in a test
   std::ofstream(p, std::ios::binary) << bytes;
 }
 inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
