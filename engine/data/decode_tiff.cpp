@@ -82,7 +82,20 @@ void read_palette(TIFF* tif, Layout& l) {
   l.depth = eight ? Image::Depth::u8 : Image::Depth::u16;
 }
 
-void read_units(TIFF* tif, Layout& l) {
+// libtiff makes up offsets and lengths that are missing and would then unpack the header as pixels: what it has must lie in the file, and apart.
+void check_places(TIFF* tif, std::uint64_t count, std::uint64_t file_bytes) {
+  if (count > file_bytes) throw Damage("is damaged TIFF: its header promises " + std::to_string(count) + " strips or tiles, more than the file has bytes");
+  std::uint64_t all = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint64_t at = TIFFGetStrileOffset(tif, i), bytes = TIFFGetStrileByteCount(tif, i);
+    if (at < 8 || bytes == 0) throw Damage("is damaged TIFF: strip or tile " + std::to_string(i) + " is not in the file");
+    if (at > file_bytes || bytes > file_bytes - at) throw Damage("is damaged TIFF: strip or tile " + std::to_string(i) + " lies beyond the end of the file; it is cut off");
+    all += bytes;
+  }
+  if (all > file_bytes) throw Damage("is damaged TIFF: its strips or tiles lie one over another");
+}
+
+void read_units(TIFF* tif, Layout& l, std::uint64_t file_bytes) {
   l.tiled = TIFFIsTiled(tif) != 0;
   if (l.tiled) {
     TIFFGetField(tif, TIFFTAG_TILEWIDTH, &l.unit_cols);
@@ -96,11 +109,12 @@ void read_units(TIFF* tif, Layout& l) {
   const std::uint64_t down = (l.height - 1) / l.unit_rows + 1, across = (l.width - 1) / l.unit_cols + 1, planes = l.apart ? l.samples : 1;
   const std::uint64_t there = l.tiled ? TIFFNumberOfTiles(tif) : TIFFNumberOfStrips(tif);
   if (down * across * planes != there) throw Damage("is damaged TIFF: it has " + std::to_string(there) + " strips or tiles for " + std::to_string(down * across * planes));
+  check_places(tif, there, file_bytes);
   const std::uint64_t bytes = l.tiled ? TIFFTileSize64(tif) : TIFFStripSize64(tif);
   if (bytes != l.row_bytes() * l.unit_rows) throw Damage("is damaged TIFF, or its samples are packed in a way that is not read (subsampled colours)");
 }
 
-Layout read_layout(TIFF* tif) {
+Layout read_layout(TIFF* tif, std::uint64_t file_bytes) {
   Layout l;
   TIFFGetField(tif, TIFFTAG_IMAGEWIDTH, &l.width);
   TIFFGetField(tif, TIFFTAG_IMAGELENGTH, &l.height);
@@ -133,7 +147,7 @@ Layout read_layout(TIFF* tif) {
       [[fallthrough]];
     default: throw Damage("has colours of kind " + std::to_string(l.photometric) + " (TIFF's PhotometricInterpretation); gray, RGB, palette and CMYK are read; convert it to RGB");
   }
-  read_units(tif, l);
+  read_units(tif, l, file_bytes);
   return l;
 }
 
@@ -183,11 +197,12 @@ Image decode_tiff(std::span<const std::byte> bytes) {
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), note_error, &file);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), note_warning, &file);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 32);  // kPictureLimit floats
-  // "m": through take(), which looks at the ends of the file, not through a mapping.
+  // m: through take(), which looks at the ends of the file, not through a mapping. D: the table of strips is not read (and its memory not taken) before its length has been
+  // looked at. c: strips are as the file has them.
   const std::unique_ptr<TIFF, void (*)(TIFF*)> tif(
-      TIFFClientOpenExt("picture", "rm", &file, take, refuse_to_write, seek, close_nothing, size_of_file, nullptr, nullptr, options.get()), TIFFClose);
+      TIFFClientOpenExt("picture", "rmDc", &file, take, refuse_to_write, seek, close_nothing, size_of_file, nullptr, nullptr, options.get()), TIFFClose);
   if (!tif) throw damage(file.error);
-  const Layout l = read_layout(tif.get());
+  const Layout l = read_layout(tif.get(), bytes.size());
 
   // Not set to zero: memory that a damaged file asks for and never fills is not touched. The image is made when the first strip is good.
   const std::unique_ptr<std::byte[]> unit(new std::byte[l.row_bytes() * l.unit_rows]);

@@ -1,0 +1,44 @@
+// What tests of files need: writing one, and the message of an error.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+
+#include "engine/data/decode.h"
+#include "kernels/core/error.h"
+
+namespace graft::test {
+
+inline void write_file(const std::filesystem::path& p, const std::string& bytes) {
+  std::filesystem::create_directories(p.parent_path());
+  std::filesystem::remove(p);  // some file systems wait for the disk where a file is cut and written anew: thousands of times in a test
+  std::ofstream(p, std::ios::binary) << bytes;
+}
+inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
+inline std::string text_of(const std::vector<std::byte>& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+// A PNG of one gray value: the smallest picture that tells which one it is.
+inline std::string gray_png(int value, std::int64_t height = 1, std::int64_t width = 1) {
+  Image image = Image::make(height, width, 1);
+  std::fill(image.bytes.begin(), image.bytes.end(), static_cast<std::byte>(value));
+  return text_of(encode_png(image));
+}
+
+// The message of the Error(code) that `f` must throw: one line.
+template <class F>
+std::string refused(Code code, F f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(code)) << e.what();
+    EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
+    return e.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+}  // namespace graft::test
