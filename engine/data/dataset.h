@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/augment.h"
 #include "engine/tensor/tensor.h"
 
 namespace graft {
@@ -41,12 +42,6 @@ Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed);
 // Only these labels, renumbered in the order given.
 Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
 
-struct Augment {
-  std::int64_t shift = 0;     // pixels, each direction
-  double rotate = 0;          // degrees either way
-  double scale = 0;           // share of the size either way
-  bool any() const { return shift > 0 || rotate > 0 || scale > 0; }
-};
 struct Batch {
   Tensor images;  // f32 [b, c, h, w], (pixel / 255 - mean) / deviation
   Tensor labels;  // i64 [b]
