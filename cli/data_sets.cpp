@@ -53,6 +53,13 @@ Dataset by_classes(Dataset d, const std::vector<std::string>& names, const std::
   return d;
 }
 
+Dataset from_drawn(const std::string& kind, Drawn drawn) {
+  LabelledImages all;
+  all.source = images_in_memory(kind, drawn.block);
+  all.labels = std::move(drawn.labels);
+  all.class_names = std::move(drawn.class_names);
+  return make_dataset(kind, std::move(all));
+}
 bool cifar_files_in(const fs::path& path) {
   std::error_code ec;
   for (const char* folder : {"", "cifar-10-batches-bin", "cifar-100-binary"})
@@ -69,8 +76,8 @@ Dataset read_part(const Config& c, Part part) {
     if (part == Part::validation) return {};
     const std::int64_t count = c.get<std::int64_t>(part == Part::train ? "data.train_count" : "data.test_count");
     const std::uint64_t of_part = seed * 2 + (part == Part::test);
-    if (kind == "shapes") return make_dataset(kind, draw_shapes(count, of_part));
-    if (kind == "spirals") return make_dataset(kind, draw_spirals(count, of_part));
+    if (kind == "shapes") return from_drawn(kind, draw_shapes(count, of_part));
+    if (kind == "spirals") return from_drawn(kind, draw_spirals(count, of_part));
     return draw_glyphs(kind, count, of_part);
   }
   const fs::path path = c.get<std::string>("data.path");

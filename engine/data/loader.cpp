@@ -1,7 +1,6 @@
 // From a set's pictures to batches. A picture of 8 bits that lies in memory and is taken as it is goes through a table; every other one is read, augmented,
 // brought to the model's format and normalised, one by one.
 #include <cmath>
-#include <type_traits>
 
 #include "engine/base/context.h"
 #include "engine/data/dataset.h"
@@ -13,6 +12,8 @@ namespace graft {
 Loader::Loader(const Dataset& data, const LoaderOptions& options) : data_(data), o_(options) {
   if (o_.batch < 1) throw Error(Code::usage, "loader: batch is " + std::to_string(o_.batch) + " but must be at least 1");
   InputFormat& f = o_.format;
+  o_.augment.check();
+  o_.augment.height = f.height, o_.augment.width = f.width;
   for (const double d : f.deviation)
     if (!(d > 0)) throw Error(Code::usage, "loader: the deviation of data.normalize must be above 0");
   if (data.size() == 0) {
@@ -64,7 +65,12 @@ void Loader::one(std::int64_t row, std::int64_t epoch, float* out) const {
     return;
   }
   Sample sample{data_.image(row), {}, {}};
-  if (o_.augment.any()) augment(sample, o_.augment, o_.seed, static_cast<std::uint64_t>(epoch), row);
+  if (o_.augment.any()) {  // in the model's size and bands already, except that a random part is brought to the size by augment()
+    InputFormat before = o_.format;
+    if (!o_.augment.area.empty()) before.height = before.width = 0;
+    sample.image = formatted(std::move(sample.image), before, data_.where(row));
+    augment(sample, o_.augment, o_.seed, static_cast<std::uint64_t>(epoch), row);
+  }
   const Image image = formatted(std::move(sample.image), o_.format, data_.where(row));
   if (image.bands != bands || image.height != shape_[1] || image.width != shape_[2])
     throw Error(Code::input, data_.where(row) + ": has " + size_text(image) + " but " + data_.where(0) + " has " + std::to_string(shape_[1]) + " x " + std::to_string(shape_[2]) + " x " +
@@ -89,7 +95,7 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const {
   if (pool) parallel_ranges(*pool, count, block_.defined() ? 8 : 1, range);
   else range(0, count);
   if (const auto mix = draw_mix(o_.augment, o_.seed, static_cast<std::uint64_t>(epoch), i, count, shape_[1], shape_[2])) {
-    apply_mix(images, b.images.shape(), *mix);
+    apply_mix(images, shape_[0], shape_[1], shape_[2], *mix);
     b.partners = Tensor::empty({count}, DType::i64, Device{});
     for (std::int64_t k = 0; k < count; ++k) b.partners.data<std::int64_t>()[k] = labels[mix->partner[static_cast<std::size_t>(k)]];
     b.share = Tensor::empty({1}, DType::f32, Device{});
