@@ -116,16 +116,16 @@ Built build_model(const Config& c, const Dataset& data) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   const auto from = c.get<std::string>("init.from");
-  const std::int64_t pixels = data.images.size(1) * data.images.size(2) * data.images.size(3);
+  const std::int64_t channels = data.images.size(1), pixels = channels * data.images.size(2) * data.images.size(3);
   Built b{Params::init(seed, dtype), {}, {}};
   if (from.empty()) {
-    b.model = make_model(c, b.params, pixels);
+    b.model = make_model(c, b.params, pixels, channels);
     return b;
   }
   const auto head = c.get<std::string>("init.head");
-  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" ? HeadPolicy::fresh : HeadPolicy::automatic, "fc2");
+  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c));
   b.params = Params::from(import.lookup(), seed, dtype);
-  b.model = make_model(c, b.params, pixels);
+  b.model = make_model(c, b.params, pixels, channels);
   for (const auto& l : import.account(b.params.sources())) b.account.emplace_back(l.name, l.how);
   for (const auto& pattern : c.get<std::vector<std::string>>("init.freeze")) {
     bool hit = false;

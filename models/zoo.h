@@ -11,7 +11,8 @@ struct Model {
   std::shared_ptr<const Module> module;
   std::string head;  // path of the layer whose size follows the classes
 };
-// `pixels`: elements of one input image. Asks `p` for every parameter, in a fixed order.
-Model make_model(const Config& config, const Params& p, std::int64_t pixels = 784);
+std::string head_of(const Config& config);  // Model::head, before there is a model
+// `pixels`: elements of one input image, of `channels` channels. Asks `p` for every parameter, in the order in which an image meets the layers.
+Model make_model(const Config& config, const Params& p, std::int64_t pixels = 784, std::int64_t channels = 1);
 
 }  // namespace graft

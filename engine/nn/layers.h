@@ -25,10 +25,13 @@ class Module {
 };
 using ModulePtr = std::shared_ptr<const Module>;
 
+// PyTorch's default for the weights of linear layers and convolutions: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3).
+Init default_weight_init();
+
 // x [..., in] -> [..., out]
 class Linear : public Module {
  public:
-  Linear(const Params& p, std::int64_t in, std::int64_t out, bool bias = true);
+  Linear(const Params& p, std::int64_t in, std::int64_t out, bool bias = true, const Init& weight_init = default_weight_init());
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight /* [out, in] */, bias /* [out] or undefined */;
 };
@@ -44,7 +47,8 @@ class LinearAct : public Module {
 // x [n, in, h, w] -> [n, out, p, q]
 class Conv2d : public Module {
  public:
-  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true);
+  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true,
+         const Init& weight_init = default_weight_init());
   Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel) : Conv2d(p, in, out, kernel, kernel) {}
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight, bias;

@@ -18,6 +18,7 @@ constexpr Range between(double lo, double hi) { return {lo, hi, false, false}; }
 std::vector<Key> make_schema() {
   using enum Type;
   const std::vector<Condition> mnist = {{"data.kind", {"mnist"}}}, cnn = {{"model.name", {"mnist-cnn"}}};
+  const std::vector<Condition> resnet = {{"model.name", {"cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}}};
   const std::vector<Condition> transfer = {{"init.from", {""}, true}};
   return {
       {"data.kind",
@@ -47,12 +48,18 @@ std::vector<Key> make_schema() {
        kAnyNumber},
       {"data.validation", integer, "0", "training images held out to choose `best` by; 0: it is chosen by the test set", kNotNegative},
 
-      {"model.name", text, "mnist-cnn", "network: two convolutions and two linear layers, or one hidden layer", {}, {"mnist-cnn", "mlp"}},
+      {"model.name",
+       text,
+       "mnist-cnn",
+       "network: two convolutions and two linear layers, one hidden layer, or a residual network for small images with so many layers",
+       {},
+       {"mnist-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}},
       {"model.classes", integer, "10", "outputs of the last layer", between(1, 1000000)},
       {"model.dropout1", real, "0.25", "share of activations dropped after the pooling", kBelowOne, {}, {}, cnn},
       {"model.dropout2", real, "0.5", "share of activations dropped before the last layer", kBelowOne, {}, {}, cnn},
       {"model.channels_last", boolean, "false", "keep images as NHWC in memory", {}, {}, {}, cnn},
       {"model.hidden", integer, "128", "width of the hidden layer", between(1, 1000000), {}, {}, {{"model.name", {"mlp"}}}},
+      {"model.width", integer, "16", "channels of the first stage; the second has twice, the third four times as many", between(1, 4096), {}, {}, resnet},
 
       {"init.from", text, "", "weights or checkpoint to start from (transfer); empty: from scratch"},
       {"init.head",
