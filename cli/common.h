@@ -56,11 +56,13 @@ struct Built {
   Model model;
   std::vector<std::pair<std::string, std::string>> account;
 };
-Built build_model(const Config& c, const Dataset& data);
+// `over`: tensors that count before those of init.from, by name (of a run with adapters that goes on).
+Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over = {});
 
 // A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
 void save_checkpoint(const std::string& folder, const Params& params, const Config& config, std::int64_t step);
 Config config_of_checkpoint(const std::string& path);
+// The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
 std::string& command_line();  // as it was typed, set by main

@@ -32,6 +32,7 @@ Loaded load(const Common& c, const std::string& from) {
   }
   config.set("init.from=" + path, Origin::flag("--from"));
   config.set("init.head=keep", Origin::flag("--from"));
+  config.set("peft.method=none", Origin::flag("--from"));  // checkpoints hold the sum of weights and adapters
   Data data = load_data(config, false);
   Built built = build_model(config, data.test);
   return {std::move(config), std::move(data), std::move(built)};

@@ -6,6 +6,7 @@
 
 #include "cli/run_folder.h"
 #include "cli/train_report.h"
+#include "cli/transfer_report.h"
 #include "engine/train/trainer.h"
 #include "weights/hash.h"
 
@@ -35,7 +36,7 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
     from = read_train_state(checkpoint);
   }
   Data data = load_data(config);
-  Built built = build_model(source, data.train);
+  Built built = build_model(source, data.train, from ? read_adapters(checkpoint) : std::vector<std::pair<std::string, Tensor>>{});
   if (from) built.account.clear();  // every tensor is its own
   return {config, std::move(data), std::move(built), std::move(from)};
 }
@@ -54,6 +55,9 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   }
 
   const bool terminal = isatty(2) && !c.quiet, finetune = !config.get<std::string>("init.from").empty();
+  const TransferPlan plan = plan_transfer(config, built.params);
+  const FrozenProof proof(plan);
+  if (finetune && !c.quiet && !from) print_parameters(plan, config);
   const std::int64_t log_every = config.get<std::int64_t>("train.log_every");
   Checkpoints checkpoints(run.checkpoints(), config.get<std::int64_t>("train.keep"));
   if (from) checkpoints.clear_after(first);
@@ -104,6 +108,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   };
   watch.checkpoint = checkpoint_asked;
   const TrainResult r = train(*built.model.module, built.params, config, data.train, data.test, watch, from ? &*from : nullptr);
+  const Json frozen = proof.check();
   const std::string hash = weights_hash(named_tensors(built.params));
   const double rate = static_cast<double>(r.samples) / std::max(1e-9, r.seconds);
   // Both as objects and under the flat names that metrics.csv uses.
@@ -111,6 +116,11 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
               {"train", {{"loss", r.loss}}}, {"test.accuracy", r.accuracy}, {"train.loss", r.loss}, {"best.accuracy", r.best_accuracy}, {"steps", r.steps},
               {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()}, {"replayed_steps", r.replayed}, {"skipped_steps", r.skipped}};
   if (from) report["resumed_from"] = first;
+  if (finetune) {
+    report["parameters"] = parameters_json(plan, config);
+    report["frozen"] = frozen;
+    if (!plan.frozen.empty() && !c.quiet) std::fprintf(stderr, "%s\n", proof.line().c_str());
+  }
   if (!built.account.empty()) {
     Json import = Json::array();
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});

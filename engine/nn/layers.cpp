@@ -15,20 +15,20 @@ Tensor default_bias(const Params& p, std::int64_t n, std::int64_t fan_in) {
 }
 }  // namespace
 
-Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias, const Init& weight_init) : weight(p.get("weight", {out, in}, weight_init)) {
+Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias, const Init& weight_init) : weight(p.get("weight", {out, in}, weight_init)), adapter(p.adapter(weight)) {
   if (with_bias) bias = default_bias(p, out, in);
 }
-Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, weight, bias); }
+Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, effective(), bias); }
 Tensor LinearAct::forward(const Tensor& x, Run& run) const {
-  return bias_act(graft::linear(x, linear.weight), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
+  return bias_act(graft::linear(x, linear.effective()), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
 }
 
 Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g, bool with_bias,
                const Init& weight_init)
-    : weight(p.get("weight", {out, in / g.groups, kernel_h, kernel_w}, weight_init)), geometry(g) {
+    : weight(p.get("weight", {out, in / g.groups, kernel_h, kernel_w}, weight_init)), adapter(p.adapter(weight)), geometry(g) {
   if (with_bias) bias = default_bias(p, out, in / g.groups * kernel_h * kernel_w);
 }
-Tensor Conv2d::forward(const Tensor& x, Run&) const { return conv2d(x, weight, bias, geometry); }
+Tensor Conv2d::forward(const Tensor& x, Run&) const { return conv2d(x, effective(), bias, geometry); }
 
 Conv1d::Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation,
                std::int64_t groups, bool with_bias)
@@ -50,8 +50,11 @@ BatchNorm::BatchNorm(const Params& p, std::int64_t channels, double eps, double 
       running_mean(p.buffer("running_mean", {channels}, 0)),
       running_var(p.buffer("running_var", {channels}, 1)),
       eps(eps),
-      momentum(momentum) {}
-Tensor BatchNorm::forward(const Tensor& x, Run& run) const { return batch_norm(x, weight, bias, running_mean, running_var, run.training, momentum, eps); }
+      momentum(momentum),
+      frozen_statistics(p.rules().frozen_statistics) {}
+Tensor BatchNorm::forward(const Tensor& x, Run& run) const {
+  return batch_norm(x, weight, bias, running_mean, running_var, run.training && !frozen_statistics, momentum, eps);
+}
 
 LayerNorm::LayerNorm(const Params& p, std::int64_t width, double eps)
     : weight(p.get("weight", {width}, Init::constant(1))), bias(p.get("bias", {width}, Init::zeros())), eps(eps) {}
