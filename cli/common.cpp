@@ -3,12 +3,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <thread>
 
+#include "engine/autograd/tape.h"
 #include "engine/base/file.h"
 #include "engine/train/input.h"
+#include "engine/train/transfer.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
 #include "weights/formats/safetensors.h"
@@ -71,7 +74,7 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
   return config;
 }
 
-Built build_model(const Config& c, const Dataset& data) {
+Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over) {
   const auto outputs = c.get<std::int64_t>("model.classes");
   if (data.classes > outputs)
     throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(outputs));
@@ -80,38 +83,38 @@ Built build_model(const Config& c, const Dataset& data) {
   const auto from = c.get<std::string>("init.from");
   const Shape input = Loader(data, judging_options(c)).image_shape();
   Built b{Params::init(seed, dtype), {}, {}, data.class_names};
-  if (from.empty()) {
-    b.model = make_model(c, b.params, input);
-    return b;
+  std::optional<Import> import;
+  if (!from.empty()) {
+    const auto head = c.get<std::string>("init.head");
+    // A last layer that names other classes is of no use here, though it may be as large.
+    const std::vector<std::string> before = classes_of_checkpoint(from);
+    const bool others = !before.empty() && before != data.class_names;
+    import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c));
+    b.params = Params::from(
+        [lookup = import->lookup(), &over](const std::string& name) {
+          const Tensor imported = lookup(name);  // asked in any case: it is accounted for
+          const auto it = std::find_if(over.begin(), over.end(), [&](const auto& t) { return t.first == name; });
+          return it == over.end() ? imported : it->second;
+        },
+        seed, dtype);
   }
-  const auto head = c.get<std::string>("init.head");
-  // A last layer that names other classes is of no use here, though it may be as large.
-  const std::vector<std::string> before = classes_of_checkpoint(from);
-  const bool others = !before.empty() && before != data.class_names;
-  Import import(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, "fc2");
-  b.params = Params::from(import.lookup(), seed, dtype);
+  b.params.set_rules(layer_rules(c, head_of(c)));
   b.model = make_model(c, b.params, input);
-  for (const auto& l : import.account(b.params.sources())) b.account.emplace_back(l.name, l.how);
-  for (const auto& pattern : c.get<std::vector<std::string>>("init.freeze")) {
-    bool hit = false;
-    const auto match = [](const auto& self, const char* p, const char* s) -> bool {
-      if (*p == '*') return self(self, p + 1, s) || (*s && self(self, p, s + 1));
-      return *p == *s && (*p == 0 || self(self, p + 1, s + 1));
-    };
-    for (const Parameter& p : b.params.all())
-      if (p.trainable && match(match, pattern.c_str(), p.name.c_str())) {
-        Tensor t = p.tensor;
-        t.set_requires_grad(false);
-        hit = true;
-      }
-    if (!hit) throw Error(Code::usage, "init.freeze: no parameter matches '" + pattern + "'");
-  }
+  if (import)
+    for (const auto& l : import->account(b.params.sources())) b.account.emplace_back(l.name, l.how);
+  plan_transfer(c, b.params).open(0);
   return b;
 }
 
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
+  NoGrad off;
   std::vector<std::pair<std::string, Tensor>> all;
-  for (const Parameter& x : p.all()) all.emplace_back(x.name, x.tensor.detach().to({}));
+  for (const Parameter& x : p.all()) {
+    if (p.is_adapter(x.name)) continue;
+    const auto& adapted = p.adapted();
+    const auto it = std::find_if(adapted.begin(), adapted.end(), [&](const Params::Adapted& a) { return a.weight == x.name; });
+    all.emplace_back(x.name, (it == adapted.end() ? x.tensor : it->adapter.on(x.tensor)).detach().to({}));
+  }
   return all;
 }
 

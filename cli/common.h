@@ -64,7 +64,8 @@ struct Built {
   std::vector<std::pair<std::string, std::string>> account;
   std::vector<std::string> class_names;  // of the outputs, in their order
 };
-Built build_model(const Config& c, const Dataset& data);
+// `over`: tensors that count before those of init.from, by name (of a run with adapters that goes on).
+Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over = {});
 
 // A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step);
@@ -72,6 +73,7 @@ void save_checkpoint(const std::string& folder, const Built& built, const Config
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step);
 Config config_of_checkpoint(const std::string& path);
 std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
+// The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
 std::string& command_line();  // as it was typed, set by main

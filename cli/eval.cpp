@@ -33,6 +33,7 @@ Loaded load(const Common& c, const std::string& from) {
   }
   config.set("init.from=" + path, Origin::flag("--from"));
   config.set("init.head=keep", Origin::flag("--from"));
+  config.set("peft.method=none", Origin::flag("--from"));  // checkpoints hold the sum of weights and adapters
   Data data = load_data(config, {false, true, classes_of_checkpoint(path)});
   if (config.get<std::vector<double>>("data.normalize").empty())
     throw Error(Code::usage, path + ": does not say how its images were normalised; set data.normalize=[mean,deviation]");

@@ -182,7 +182,27 @@ void RunFolder::report(const Json& report, const std::string& html) {
 std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state) {
   CheckpointPart training{"training", state.tensors, {{"format", "pt"}}};
   each_number(state, [&](const char* key, auto v) { training.metadata[key] = exact(static_cast<double>(v)); });
-  return {{"model", named_tensors(built.params), checkpoint_metadata(built, config, state.step)}, std::move(training)};
+  std::vector<CheckpointPart> parts{{"model", named_tensors(built.params), checkpoint_metadata(built, config, state.step)}, std::move(training)};
+  const Params& params = built.params;
+  if (params.adapted().empty()) return parts;
+  CheckpointPart adapter{"adapter", {}, {{"format", "pt"}}}, base{"base", {}, {{"format", "pt"}}};
+  for (const Params::Adapted& a : params.adapted()) {
+    for (const Tensor& t : {a.adapter.a, a.adapter.b}) adapter.tensors.emplace_back(t.name(), t.detach().to({}));
+    const auto it = std::find_if(params.all().begin(), params.all().end(), [&](const Parameter& p) { return p.name == a.weight; });
+    base.tensors.emplace_back(a.weight, it->tensor.detach().to({}));
+  }
+  parts.push_back(std::move(adapter));
+  parts.push_back(std::move(base));
+  return parts;
+}
+std::vector<std::pair<std::string, Tensor>> read_adapters(const fs::path& checkpoint) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  std::error_code ec;
+  for (const char* part : {"adapter.safetensors", "base.safetensors"}) {
+    if (!fs::exists(checkpoint / part, ec)) return {};
+    for (const SafetensorsEntry& e : SafetensorsFile::open(checkpoint / part).entries) all.emplace_back(e.name, load(e));
+  }
+  return all;
 }
 TrainState read_train_state(const fs::path& checkpoint) {
   const SafetensorsFile file = SafetensorsFile::open(checkpoint / "training.safetensors");

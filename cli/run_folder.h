@@ -47,8 +47,9 @@ class RunFolder {
   std::ofstream log_, metrics_;
 };
 
-// The two parts of a training checkpoint, and what they were made from.
+// The parts of a training checkpoint: model and training; with adapters (peft.method=lora) also `adapter`, lora_A and lora_B, and `base`, the weights without them.
 std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state);
 TrainState read_train_state(const std::filesystem::path& checkpoint);  // Error(input) when it is not one that training can go on from
+std::vector<std::pair<std::string, Tensor>> read_adapters(const std::filesystem::path& checkpoint);  // `adapter` and `base`; empty where there are none
 
 }  // namespace graft::cli

@@ -9,6 +9,7 @@
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
+#include "cli/transfer_report.h"
 #include "engine/train/trainer.h"
 #include "weights/formats/safetensors.h"
 #include "weights/hash.h"
@@ -44,21 +45,24 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
   Data data = load_data(config, {true, false, classes_of(checkpoint)});
   const Config whole = settled(config, data.train);
   source = settled(std::move(source), data.train);
-  Built built = build_model(source, data.train);
+  Built built = build_model(source, data.train, from ? read_adapters(checkpoint) : std::vector<std::pair<std::string, Tensor>>{});
   if (from) built.account.clear();  // every tensor is its own
   return {whole, std::move(data), std::move(built), std::move(from)};
 }
 
-// The parameters of a checkpoint into those of the model.
+// The parameters of a checkpoint into those of the model; with adapters (read_adapters) these and the weights without them.
 void put_back(const fs::path& checkpoint, const Params& params) {
   NoGrad off;
+  const std::vector<std::pair<std::string, Tensor>> apart = read_adapters(checkpoint);
   const Checkpoint file = open_checkpoint((checkpoint / "model.safetensors").string());
-  for (const Parameter& p : params.all()) {
-    const SafetensorsEntry* e = file.find(p.name);
-    if (!e) throw Error(Code::input, file.path + ": has no '" + p.name + "'");
-    Tensor t = p.tensor;
-    copy_into(t, load(*e).to(t.device()));
-  }
+  const auto put = [&](const std::string& name, Tensor t) {
+    const auto it = std::find_if(apart.begin(), apart.end(), [&](const auto& x) { return x.first == name; });
+    const SafetensorsEntry* e = it == apart.end() ? file.find(name) : nullptr;
+    if (it == apart.end() && !e) throw Error(Code::input, file.path + ": has no '" + name + "'");
+    copy_into(t, (e ? load(*e) : it->second).to(t.device()));
+  };
+  for (const Parameter& p : params.all()) put(p.name, p.tensor);
+  for (const Params::Adapted& a : params.adapted()) put(a.adapter.a.name(), a.adapter.a), put(a.adapter.b.name(), a.adapter.b);
 }
 
 int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
@@ -75,6 +79,9 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   }
 
   const bool terminal = isatty(2) && !c.quiet, finetune = !config.get<std::string>("init.from").empty();
+  const TransferPlan plan = plan_transfer(config, built.params);
+  const FrozenProof proof(plan);
+  if (finetune && !c.quiet && !from) print_parameters(plan, config);
   const std::int64_t log_every = config.get<std::int64_t>("train.log_every");
   Checkpoints checkpoints(run.checkpoints(), config.get<std::int64_t>("train.keep"));
   if (from) checkpoints.clear_after(first);
@@ -132,6 +139,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     return state;
   };
   const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr);
+  const Json frozen = proof.check();
   const std::string hash = weights_hash(named_tensors(built.params));
   const double rate = static_cast<double>(r.samples) / std::max(1e-9, r.seconds);
   // Both as objects and under the flat names that metrics.csv uses.
@@ -158,6 +166,11 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     }
   }
   if (from) report["resumed_from"] = first;
+  if (finetune) {
+    report["parameters"] = parameters_json(plan, config);
+    report["frozen"] = frozen;
+    if (!plan.frozen.empty() && !c.quiet) std::fprintf(stderr, "%s\n", proof.line().c_str());
+  }
   if (!built.account.empty()) {
     Json import = Json::array();
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});

@@ -11,7 +11,8 @@ struct Model {
   std::shared_ptr<const Module> module;
   std::string head;  // path of the layer whose size follows the classes
 };
-// `input`: [c, h, w] of one image. Asks `p` for every parameter, in a fixed order.
+std::string head_of(const Config& config);  // Model::head, before there is a model
+// `input`: [c, h, w] of one image. Asks `p` for every parameter, in the order in which an image meets the layers.
 Model make_model(const Config& config, const Params& p, const Shape& input = {1, 28, 28});
 
 }  // namespace graft

@@ -6,27 +6,29 @@
 namespace graft {
 
 Tensor Module::features(const Tensor&, Run&) const { throw Error(Code::usage, "this model has no features before a last layer; the linear probe wants a classifier"); }
+Init default_weight_init() { return Init::kaiming_uniform(std::sqrt(1.0 / 3)); }
 namespace {
-// PyTorch's defaults for linear and convolution: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3); the bias uniform in 1/sqrt(fan_in).
-Tensor default_weight(const Params& p, const Shape& s) { return p.get("weight", s, Init::kaiming_uniform(std::sqrt(1.0 / 3))); }
+Tensor default_weight(const Params& p, const Shape& s) { return p.get("weight", s, default_weight_init()); }
+// PyTorch's default for their biases: uniform in 1/sqrt(fan_in).
 Tensor default_bias(const Params& p, std::int64_t n, std::int64_t fan_in) {
   return p.get("bias", {n}, Init::uniform(fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0));
 }
 }  // namespace
 
-Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias) : weight(default_weight(p, {out, in})) {
+Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias, const Init& weight_init) : weight(p.get("weight", {out, in}, weight_init)), adapter(p.adapter(weight)) {
   if (with_bias) bias = default_bias(p, out, in);
 }
-Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, weight, bias); }
+Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, effective(), bias); }
 Tensor LinearAct::forward(const Tensor& x, Run& run) const {
-  return bias_act(graft::linear(x, linear.weight), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
+  return bias_act(graft::linear(x, linear.effective()), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
 }
 
-Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g, bool with_bias)
-    : weight(default_weight(p, {out, in / g.groups, kernel_h, kernel_w})), geometry(g) {
+Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g, bool with_bias,
+               const Init& weight_init)
+    : weight(p.get("weight", {out, in / g.groups, kernel_h, kernel_w}, weight_init)), adapter(p.adapter(weight)), geometry(g) {
   if (with_bias) bias = default_bias(p, out, in / g.groups * kernel_h * kernel_w);
 }
-Tensor Conv2d::forward(const Tensor& x, Run&) const { return conv2d(x, weight, bias, geometry); }
+Tensor Conv2d::forward(const Tensor& x, Run&) const { return conv2d(x, effective(), bias, geometry); }
 
 Conv1d::Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation,
                std::int64_t groups, bool with_bias)
@@ -48,8 +50,11 @@ BatchNorm::BatchNorm(const Params& p, std::int64_t channels, double eps, double 
       running_mean(p.buffer("running_mean", {channels}, 0)),
       running_var(p.buffer("running_var", {channels}, 1)),
       eps(eps),
-      momentum(momentum) {}
-Tensor BatchNorm::forward(const Tensor& x, Run& run) const { return batch_norm(x, weight, bias, running_mean, running_var, run.training, momentum, eps); }
+      momentum(momentum),
+      frozen_statistics(p.rules().frozen_statistics) {}
+Tensor BatchNorm::forward(const Tensor& x, Run& run) const {
+  return batch_norm(x, weight, bias, running_mean, running_var, run.training && !frozen_statistics, momentum, eps);
+}
 
 LayerNorm::LayerNorm(const Params& p, std::int64_t width, double eps)
     : weight(p.get("weight", {width}, Init::constant(1))), bias(p.get("bias", {width}, Init::zeros())), eps(eps) {}

@@ -25,12 +25,17 @@ class Module {
 };
 using ModulePtr = std::shared_ptr<const Module>;
 
+// PyTorch's default for the weights of linear layers and convolutions: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3).
+Init default_weight_init();
+
 // x [..., in] -> [..., out]
 class Linear : public Module {
  public:
-  Linear(const Params& p, std::int64_t in, std::int64_t out, bool bias = true);
+  Linear(const Params& p, std::int64_t in, std::int64_t out, bool bias = true, const Init& weight_init = default_weight_init());
   Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor effective() const { return adapter.on(weight); }  // the weight with its adapter
   Tensor weight /* [out, in] */, bias /* [out] or undefined */;
+  Adapter adapter;
 };
 // dropout(act(x weight^T + bias)): Linear, Activation and Dropout with one visit of the product's result instead of three. Parameters as Linear's.
 class LinearAct : public Module {
@@ -44,10 +49,13 @@ class LinearAct : public Module {
 // x [n, in, h, w] -> [n, out, p, q]
 class Conv2d : public Module {
  public:
-  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true);
+  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true,
+         const Init& weight_init = default_weight_init());
   Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel) : Conv2d(p, in, out, kernel, kernel) {}
   Tensor forward(const Tensor& x, Run& run) const override;
+  Tensor effective() const { return adapter.on(weight); }
   Tensor weight, bias;
+  Adapter adapter;
   ConvGeometry geometry;
 };
 // x [n, in, l] -> [n, out, m]
@@ -89,13 +97,14 @@ class GlobalAvgPool : public Module {
   Tensor forward(const Tensor& x, Run&) const override { return global_avg_pool(x); }
 };
 
-// x [n, c, ...]; running statistics move in training
+// x [n, c, ...]; running statistics move in training, unless the rules of `p` keep them
 class BatchNorm : public Module {
  public:
   BatchNorm(const Params& p, std::int64_t channels, double eps = 1e-5, double momentum = 0.1);
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight, bias, running_mean, running_var;
   double eps, momentum;
+  bool frozen_statistics;
 };
 class LayerNorm : public Module {  // over the last axis
  public:

@@ -1,5 +1,6 @@
 #include "engine/nn/params.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/ops.h"
@@ -13,6 +14,8 @@ struct Params::State {
   DType dtype = DType::f32;
   std::vector<Parameter> all;
   std::vector<ParamSource> sources;
+  LayerRules rules;
+  std::vector<Adapted> adapted;
 };
 
 std::uint64_t stream_of(std::string_view name) {
@@ -107,6 +110,39 @@ Tensor Params::buffer(std::string_view part, const Shape& shape, double value) c
   state_->sources.push_back(std::move(source));
   state_->all.push_back({name, t, false});
   return t;
+}
+
+Tensor Adapter::on(const Tensor& weight) const {
+  if (!a.defined()) return weight;
+  return add(weight, reshape(mul(matmul(b, a), scale), weight.shape()));
+}
+
+Adapter Params::adapter(const Tensor& weight) const {
+  const LayerRules& r = state_->rules;
+  if (r.lora_rank == 0 || !r.lora_on || !r.lora_on(path_)) return {};
+  const std::int64_t out = weight.size(0);
+  const auto fresh = [&](const char* part, const Shape& shape, const Init& init) {
+    const Tensor t = get(part, shape, init);
+    ParamSource& source = state_->sources.back();  // a checkpoint without adapters lacks nothing
+    if (source.how == ParamSource::How::missing) source.how = ParamSource::How::drawn;
+    return t;
+  };
+  Adapter made{fresh("lora_A", {r.lora_rank, weight.numel() / std::max<std::int64_t>(1, out)}, Init::kaiming_uniform(std::sqrt(1.0 / 3))),
+               fresh("lora_B", {out, r.lora_rank}, Init::zeros()), r.lora_scale};
+  Tensor base = weight;
+  base.set_requires_grad(false);
+  state_->adapted.push_back({weight.name(), made});
+  return made;
+}
+void Params::set_rules(LayerRules rules) const { state_->rules = std::move(rules); }
+const LayerRules& Params::rules() const { return state_->rules; }
+const std::vector<Params::Adapted>& Params::adapted() const { return state_->adapted; }
+bool Params::in_head(std::string_view name) const {
+  const std::string& head = state_->rules.head;
+  return !head.empty() && name.size() > head.size() && name.starts_with(head) && name[head.size()] == '.';
+}
+bool Params::is_adapter(std::string_view name) const {
+  return std::any_of(state_->adapted.begin(), state_->adapted.end(), [&](const Adapted& x) { return x.adapter.a.name() == name || x.adapter.b.name() == name; });
 }
 
 const std::vector<Parameter>& Params::all() const { return state_->all; }

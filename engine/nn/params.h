@@ -39,6 +39,22 @@ struct ParamSource {
   std::string detail;  // "f32[10,128], checkpoint has f32[26,128]"
 };
 
+// A low-rank addition to a weight (LoRA, Hu et al. 2021): weight + scale * (b a), shaped as the weight. Without tensors: the weight itself.
+struct Adapter {
+  Tensor a /* [rank, weight.numel() / out] */, b /* [out, rank] */;
+  double scale = 0;
+  Tensor on(const Tensor& weight) const;  // recorded
+};
+
+// What a transfer asks of layers as they are made (engine/train/transfer.h fills it). A model's own code knows nothing of it.
+struct LayerRules {
+  std::string head;                // path of the layer whose size follows the classes; empty where nobody says
+  bool frozen_statistics = false;  // batch norms use their running statistics in training too, and leave them
+  std::int64_t lora_rank = 0;      // 0: no adapters
+  double lora_scale = 1;
+  std::function<bool(const std::string& layer)> lora_on;  // which Linear and Conv2d get one, by path
+};
+
 class Params {
  public:
   // The checkpoint's tensor of that name, or an undefined one.
@@ -52,6 +68,19 @@ class Params {
   // A drawn value is a function of (seed, full name) alone, so adding a layer does not change the others.
   Tensor get(std::string_view name, const Shape& shape, const Init& init) const;
   Tensor buffer(std::string_view name, const Shape& shape, double value) const;  // f32, not trained, saved
+
+  // Of the layer at this path: trainable lora_A and lora_B where the rules say so, and `weight` wants no gradient any more; an empty one otherwise. A starts
+  // as PyTorch draws a linear layer's weight, B as zeros, so that the layer starts as it was.
+  Adapter adapter(const Tensor& weight) const;
+  void set_rules(LayerRules rules) const;  // before the model is built
+  const LayerRules& rules() const;
+  struct Adapted {
+    std::string weight;  // name
+    Adapter adapter;
+  };
+  const std::vector<Adapted>& adapted() const;
+  bool in_head(std::string_view name) const;     // of a tensor
+  bool is_adapter(std::string_view name) const;  // lora_A or lora_B
 
   const std::vector<Parameter>& all() const;      // in the order they were asked for
   const std::vector<ParamSource>& sources() const;

@@ -18,7 +18,8 @@ constexpr Range between(double lo, double hi) { return {lo, hi, false, false}; }
 std::vector<Key> make_schema() {
   using enum Type;
   const std::vector<Condition> files = {{"data.kind", {"mnist", "cifar", "folder", "table"}}}, cnn = {{"model.name", {"mnist-cnn"}}};
-  const std::vector<Condition> transfer = {{"init.from", {""}, true}};
+  const std::vector<Condition> resnet = {{"model.name", {"cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}}};
+  const std::vector<Condition> transfer = {{"init.from", {""}, true}}, lora = {{"peft.method", {"lora"}}};
   return {
       {"data.kind",
        text,
@@ -55,12 +56,18 @@ std::vector<Key> make_schema() {
        kAnyNumber},
       {"data.validation", real, "0", "training images held out to judge by and to choose `best`: a share of them, or from 1 on so many; 0: none", kNotNegative},
 
-      {"model.name", text, "mnist-cnn", "network: two convolutions and two linear layers, or one hidden layer", {}, {"mnist-cnn", "mlp"}},
+      {"model.name",
+       text,
+       "mnist-cnn",
+       "network: two convolutions and two linear layers, one hidden layer, or a residual network for small images with so many layers",
+       {},
+       {"mnist-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}},
       {"model.classes", integer, "0", "outputs of the last layer; 0: as many as the data has classes", between(0, 1000000)},
       {"model.dropout1", real, "0.25", "share of activations dropped after the pooling", kBelowOne, {}, {}, cnn},
       {"model.dropout2", real, "0.5", "share of activations dropped before the last layer", kBelowOne, {}, {}, cnn},
       {"model.channels_last", boolean, "false", "keep images as NHWC in memory", {}, {}, {}, cnn},
       {"model.hidden", integer, "128", "width of the hidden layer", between(1, 1000000), {}, {}, {{"model.name", {"mlp"}}}},
+      {"model.width", integer, "16", "channels of the first stage; the second has twice, the third four times as many", between(1, 4096), {}, {}, resnet},
 
       {"init.from", text, "", "weights or checkpoint to start from (transfer); empty: from scratch"},
       {"init.head",
@@ -71,7 +78,39 @@ std::vector<Key> make_schema() {
        {"auto", "keep", "new"},
        {},
        transfer},
-      {"init.freeze", texts, "[]", "parameters that stay as they are: name patterns, * stands for anything", {}, {}, {}, transfer},
+      {"init.freeze",
+       texts,
+       "[]",
+       "parameters that stay as they are: name patterns, * stands for anything; `backbone` is all but the last layer",
+       {},
+       {},
+       {},
+       transfer},
+      {"init.unfreeze",
+       texts,
+       "[]",
+       "frozen parameters that train after all, as PATTERN:EPOCHS: layer3.*:2 trains from the third epoch on",
+       {},
+       {},
+       {},
+       transfer},
+      {"init.unfreeze_every",
+       count,
+       "0",
+       "epochs after which the next frozen stage trains too, from the last layer down (ULMFiT); 0: never. init.unfreeze goes before it",
+       kNotNegative,
+       {},
+       "ep",
+       transfer},
+      {"init.batch_norm",
+       text,
+       "train",
+       "batch norms: train: with the batch's statistics, also in frozen layers; eval: with the running ones, all of it frozen; affine: with the running ones, "
+       "which stay, and weight and bias train",
+       {},
+       {"train", "eval", "affine"},
+       {},
+       transfer},
 
       {"train.epochs", count, "5", "passes over the training images", between(1, 1000000), {}, "ep", {{"train.steps", {"0"}}}},
       {"train.steps", count, "0", "optimizer steps in all; 0: as many as train.epochs makes", kNotNegative, {}, "st"},
@@ -125,6 +164,27 @@ std::vector<Key> make_schema() {
        {},
        {{"optim.name", {"adam", "adamw", "rmsprop", "adagrad"}}}},
 
+      {"optim.groups",
+       texts,
+       "[]",
+       "settings of some parameters, as \"PATTERN:lr=FACTOR,wd=DECAY\": lr times optim.lr, wd in place of optim.weight_decay; lr of several multiply, the last wd counts"},
+      {"optim.layer_decay",
+       real,
+       "1",
+       "factor of the learning rate for each stage (block or layer) away from the last layer; 1: all learn alike",
+       {0, 1, true, false},
+       {},
+       {},
+       transfer},
+      {"optim.l2_sp",
+       real,
+       "0",
+       "pull towards the weights that training starts from (alpha of L2-SP), in place of weight decay; the last layer keeps optim.weight_decay. 0: off",
+       kNotNegative,
+       {},
+       {},
+       transfer},
+
       {"schedule.name",
        text,
        "constant",
@@ -177,6 +237,18 @@ std::vector<Key> make_schema() {
       {"augment.mixup", real, "0", "Beta parameter of the share by which two pictures are mixed; 0: off", between(0, 1000)},
       {"augment.cutmix", real, "0", "Beta parameter of the area that a picture gets from another; 0: off. With mixup: one of the two per batch", between(0, 1000)},
 
+      {"peft.method",
+       text,
+       "none",
+       "lora: train only the last layer and a low-rank addition to each weight (Hu et al. 2021); checkpoints hold the sum",
+       {},
+       {"none", "lora"},
+       {},
+       transfer},
+      {"peft.rank", integer, "8", "rank of the addition", between(1, 65536), {}, {}, lora},
+      {"peft.alpha", real, "16", "the addition counts alpha / rank", kPositive, {}, {}, lora},
+      {"peft.targets", texts, "[]", "layers that get one: patterns of paths; empty: each linear layer and 2-d convolution but the last layer", {}, {}, {}, lora},
+
       {"eval.every", count, "1", "epochs between evaluations on the held-out images", at_least(1), {}, "ep"},
       {"eval.every_steps", count, "0", "steps between evaluations; 0: eval.every counts", kNotNegative, {}, "st"},
       {"eval.metric", text, "accuracy", "what makes an evaluation better", {}, {"accuracy", "loss"}},
@@ -193,7 +265,7 @@ const std::vector<Key>& schema() {
 }
 
 const std::vector<std::string_view>& sections() {
-  static const std::vector<std::string_view> names = {"data", "model", "init", "train", "optim", "schedule", "augment", "eval", "log"};
+  static const std::vector<std::string_view> names = {"data", "model", "init", "train", "optim", "schedule", "augment", "peft", "eval", "log"};
   return names;
 }
 

@@ -37,6 +37,8 @@ TrainStep::~TrainStep() {
   if (o_.graph && current_queue().device().kind != DeviceKind::cpu) optimizer_.scalars_on_device(false);
 }
 
+void TrainStep::forget_captured() { captured_.clear(); }
+
 RandomState TrainStep::random(std::int64_t step) const { return {o_.seed, stream_of("dropout") + static_cast<std::uint64_t>(step), 0}; }
 
 Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
@@ -59,6 +61,9 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
     NoGrad off;
     total = total.defined() ? add(total, loss.detach()) : loss.detach();
   }
+  NoGrad off;
+  for (const Pull& p : o_.pulls)
+    if (const Tensor g = p.param.grad(); g.defined()) p.param.set_grad(add(g, mul(sub(p.param.detach(), p.start), p.alpha)));
   return total;
 }
 

@@ -15,6 +15,12 @@
 
 namespace graft {
 
+// What is added to a gradient, alpha * (param - start): L2-SP, Li et al. 2018. A parameter without a gradient is not pulled.
+struct Pull {
+  Tensor param, start;
+  double alpha = 0;
+};
+
 struct StepOptions {
   CrossEntropyOptions loss;
   double clip_norm = 0;       // 0: not clipped
@@ -22,6 +28,7 @@ struct StepOptions {
   std::uint64_t seed = 0;     // of dropout
   bool graph = false;         // capture and replay
   std::int64_t accumulate = 1;  // micro-batches that a batch is cut into (at most one per image); the gradient is the whole batch's
+  std::vector<Pull> pulls;      // before clipping; the loss that is told is without them
 };
 
 class TrainStep {
@@ -45,6 +52,9 @@ class TrainStep {
   };
   Diagnosis diagnose(const Batch& batch, std::int64_t step);
   double grad_norm() const;  // before clipping; 0 unless clipped
+
+  // Other parameters want gradients than in the steps before: what was captured is no longer the step.
+  void forget_captured();
 
   std::int64_t replays() const { return replays_; }
   const std::string& why_no_graph() const { return why_; }  // why steps are not captured, or empty

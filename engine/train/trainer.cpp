@@ -1,5 +1,6 @@
 #include "engine/train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -10,6 +11,7 @@
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
 #include "engine/train/step.h"
+#include "engine/train/transfer.h"
 
 namespace graft {
 namespace {
@@ -18,7 +20,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 DType image_dtype(const Config& c) { return c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32; }
 
-Optimizer make_optimizer(const Config& c, const Params& params) {
+OptimOptions optim_options(const Config& c) {
   OptimOptions o = optim_defaults(c.get<std::string>("optim.name"));
   o.lr = c.get<double>("optim.lr");
   o.weight_decay = c.get<double>("optim.weight_decay");
@@ -27,6 +29,11 @@ Optimizer make_optimizer(const Config& c, const Params& params) {
   if (o.name == "adam" || o.name == "adamw" || o.name == "lion") o.beta1 = c.get<double>("optim.beta1");
   if (o.name == "adam" || o.name == "adamw" || o.name == "lion" || o.name == "rmsprop") o.beta2 = c.get<double>("optim.beta2");
   if (o.name == "adam" || o.name == "adamw" || o.name == "rmsprop" || o.name == "adagrad") o.eps = c.get<double>("optim.eps");
+  return o;
+}
+
+Optimizer make_optimizer(const Config& c, const Params& params) {
+  const OptimOptions o = optim_options(c);
   const bool decoupled = o.name == "adamw" || o.name == "adafactor" || o.name == "lion";
   ParamGroup weights{{}, o}, rest{{}, o};
   if (decoupled) rest.options.weight_decay = 0;
@@ -51,9 +58,10 @@ Schedule make_schedule(const Config& c, std::int64_t steps, std::int64_t per_epo
 
 namespace {
 
-// The optimizer's tensors and, with a mean of the weights, the weights themselves. Called while the parameters hold the mean.
-std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema) {
+// The optimizer's tensors, the starts of pulls and, with a mean of the weights, the weights themselves. Called while the parameters hold the mean.
+std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema, const std::vector<Pull>& pulls) {
   std::vector<std::pair<std::string, Tensor>> all;
+  for (const Pull& p : pulls) all.emplace_back("start." + p.param.name(), p.start.to({}));
   for (const auto& [name, t] : optimizer.state()) all.emplace_back("optim." + name, t.detach().to({}));
   if (ema)
     for (std::size_t i = 0; i < names.size(); ++i) all.emplace_back("weight." + names[i], ema->shadows()[i].detach().to({}));
@@ -70,12 +78,31 @@ std::string where_from(const TrainStep::Diagnosis& d, const Loader& loader, std:
   return d.places.size() > kMost ? s + " and " + std::to_string(d.places.size() - kMost) + " more" : s;
 }
 
+// L2-SP's pulls: towards what the parameters hold now or, in a run that goes on, held at its start.
+std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
+  NoGrad off;
+  std::vector<Pull> pulls;
+  for (const ParamPlan& p : plan.params) {
+    if (!(p.l2_sp > 0) || p.frozen_until == kForEver) continue;
+    if (!from) {
+      pulls.push_back({p.tensor, clone(p.tensor).detach(), p.l2_sp});
+      continue;
+    }
+    const auto it = std::find_if(from->tensors.begin(), from->tensors.end(), [&](const auto& t) { return t.first == "start." + p.name; });
+    if (it == from->tensors.end() || !(it->second.shape() == p.tensor.shape()))
+      throw Error(Code::input, "training state 'start." + p.name + "' is missing or has another shape; leave optim.l2_sp in the run's config.toml as it was");
+    pulls.push_back({p.tensor, it->second.to(p.tensor.device()), p.l2_sp});
+  }
+  return pulls;
+}
+
 void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std::string>& names, Ema* ema) {
   std::vector<std::pair<std::string, Tensor>> optim;
   std::map<std::string, Tensor> weights;
   for (const auto& [name, t] : from.tensors) {
     if (name.starts_with("optim.")) optim.emplace_back(name.substr(6), t);
     else if (name.starts_with("weight.")) weights.emplace(name.substr(7), t);
+    else if (name.starts_with("start.")) continue;  // pulls_of() reads them
     else throw Error(Code::input, "training state '" + name + "' is not known to this graft; go on with the one that wrote it");
   }
   optimizer.load_state(optim, from.optimizer_steps);
@@ -127,10 +154,13 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const double min_gain = c.get<double>("train.min_gain");
   const std::int64_t patience = c.get<std::int64_t>("train.patience");
 
-  Optimizer optimizer = make_optimizer(c, params);
+  const TransferPlan plan = plan_transfer(c, params);
+  Optimizer optimizer = plan.optimizer(c);
+  step_options.pulls = pulls_of(plan, from);
   const Schedule schedule = make_schedule(c, steps, per_epoch);
   const Tensors trainable = optimizer.parameters();
-  if (trainable.empty()) throw Error(Code::usage, "every parameter is frozen; look at init.freeze");
+  if (plan.last_opening() > (steps - 1) / per_epoch && watch.note)
+    watch.note("init.unfreeze: the last tensors would train after " + std::to_string(plan.last_opening()) + " epochs, and the run ends before; they stay as they are");
   std::optional<Ema> ema;
   std::vector<std::string> names;
   for (const ParamGroup& g : optimizer.groups())
@@ -163,7 +193,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const auto save = [&](bool best) {  // while the parameters are what is to be saved
     if (!watch.save) return;
     state.optimizer_steps = optimizer.steps();
-    state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr);
+    state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr, step_options.pulls);
     watch.save(state, best || held_out.size() == 0);
     state.tensors.clear();
   };
@@ -199,6 +229,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
 
   while (state.step < steps && !had_enough()) {
     const std::int64_t step = state.step, epoch = step / per_epoch;
+    if (plan.open(epoch)) one->forget_captured();
     const double before = now();
     const Batch batch = feed.get(epoch, step % per_epoch);
     state.data_seconds += now() - before;

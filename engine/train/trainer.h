@@ -32,7 +32,7 @@ struct TrainState {
   std::int64_t rollbacks = 0;
   OverfitState overfit;
   std::int64_t samples = 0;
-  // "optim.PARAM.exp_avg": the optimizer's; with train.ema also "weight.PARAM": the weights that are trained, while the parameters hold their mean
+  // "optim.PARAM.exp_avg": the optimizer's; with optim.l2_sp also "start.PARAM": what the pull goes towards; with train.ema also "weight.PARAM": the weights that are trained, while the parameters hold their mean
   std::vector<std::pair<std::string, Tensor>> tensors;
 };
 
@@ -77,7 +77,8 @@ struct TrainResult {
 TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& held_out, const Watch& watch,
                   const TrainState* from = nullptr);
 
-// The optimizer of [optim] over the trainable parameters; biases and norms (rank below 2) are not decayed by adamw, adafactor and lion.
+OptimOptions optim_options(const Config& config);  // of [optim]
+// The optimizer of [optim] over the trainable parameters, all alike; biases and norms (rank below 2) are not decayed by adamw, adafactor and lion.
 Optimizer make_optimizer(const Config& config, const Params& params);
 Schedule make_schedule(const Config& config, std::int64_t steps, std::int64_t steps_per_epoch);
 

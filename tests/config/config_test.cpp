@@ -54,8 +54,8 @@ struct Wrong {
 };
 
 TEST(ConfigWrong, KeyValue) {
-  const std::string optim_keys = "the keys of [optim] are name, lr, weight_decay, momentum, nesterov, beta1, beta2 and eps";
-  const std::string the_sections = "the sections are data, model, init, train, optim, schedule, augment, eval and log";
+  const std::string optim_keys = "the keys of [optim] are name, lr, weight_decay, momentum, nesterov, beta1, beta2, eps, groups, layer_decay and l2_sp";
+  const std::string the_sections = "the sections are data, model, init, train, optim, schedule, augment, peft, eval and log";
   const std::string epochs = "train.epochs must be a whole number of epochs, such as 5 or 5ep, got ";
   const std::vector<Wrong> all = {
       // form
@@ -190,7 +190,7 @@ TEST(ConfigWrong, Files) {
   const std::vector<std::pair<std::string, std::string>> all = {
       {"[optm]\nlr = 1", "c.toml:1: unknown section [optm]; did you mean [optim]?"},
       {"\n\n[zebra]",
-       "c.toml:3: unknown section [zebra]; the sections are data, model, init, train, optim, schedule, augment, eval and log"},
+       "c.toml:3: unknown section [zebra]; the sections are data, model, init, train, optim, schedule, augment, peft, eval and log"},
       {"lr = 1", "c.toml:1: unknown key lr; did you mean optim.lr?"},
       {"[optim]\nlr = 0.1\nmomentun = 0.9", "c.toml:3: unknown key optim.momentun; did you mean optim.momentum?"},
       {"[log]\ntensorboard = true", "c.toml:2: unknown key log.tensorboard; section [log] has no keys"},
