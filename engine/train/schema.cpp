@@ -79,6 +79,7 @@ std::vector<Key> make_schema() {
        "a loss or gradient norm that is not finite: stop, or skip the step (ten in a row stop)",
        {},
        {"stop", "skip"}},
+      {"train.preflight", boolean, "true", "a short look at data, model and step before a run of more than 500 steps; what it finds is said, the run goes on"},
       {"train.clip_norm", real, "0", "largest norm of the whole gradient; 0: not clipped", kNotNegative},
       {"train.ema", real, "0", "decay of the running mean of the weights that is evaluated and saved; 0: off", kBelowOne},
       {"train.label_smoothing", real, "0", "share of the target spread over all classes", kBelowOne},
