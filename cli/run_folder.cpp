@@ -103,7 +103,7 @@ RunFolder::~RunFolder() {
   if (lock_ >= 0) ::close(lock_);
 }
 RunFolder::RunFolder(RunFolder&& o) noexcept
-    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), made_(std::exchange(o.made_, false)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)) {}
+    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), made_(std::exchange(o.made_, false)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)), events_(std::move(o.events_)) {}
 
 RunFolder RunFolder::make(const Common& c, const Config& config, const std::string& name) {
   RunFolder r(new_run_folder(c.out, name));
@@ -150,10 +150,15 @@ void RunFolder::open_logs(std::int64_t step) {
   log_.open(log, std::ios::app);
   metrics_.open(metrics, std::ios::app);
   if (fresh) metrics_ << kMetricsHead;
+  events_.emplace(path_, step);
 }
 void RunFolder::log(const StepReport& r) {
   log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1}, {"train.loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}.dump() << '\n';
   metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,,,\n";
+  if (!events_) return;
+  std::vector<std::pair<std::string, double>> values{{"train/loss", r.loss}, {"train/lr", r.lr}, {"train/data_share", r.data_seconds / std::max(1e-9, r.seconds)}};
+  if (r.grad_norm > 0) values.emplace_back("train/grad_norm", r.grad_norm);  // where clipping asks for it
+  events_->scalars(r.step, values);
 }
 void RunFolder::log(const EpochReport& r) {
   Json line{{"step", r.step}, {"epoch", r.epoch}, {"validation.accuracy", r.held_out.accuracy}, {"validation.loss", r.held_out.loss}};
@@ -164,11 +169,17 @@ void RunFolder::log(const EpochReport& r) {
   if (r.train.images > 0) metrics_ << r.train.accuracy << ',' << r.train.loss;
   else metrics_ << ',';
   metrics_ << '\n';
+  if (events_) {
+    std::vector<std::pair<std::string, double>> values{{"validation/accuracy", r.held_out.accuracy}, {"validation/loss", r.held_out.loss}};
+    if (r.train.images > 0) values.emplace_back("known/accuracy", r.train.accuracy), values.emplace_back("known/loss", r.train.loss);
+    events_->scalars(r.step, values);
+  }
   flush();
 }
 void RunFolder::flush() {
   log_.flush();
   metrics_.flush();
+  if (events_) events_->flush();
 }
 std::string RunFolder::log_text() {
   flush();

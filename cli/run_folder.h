@@ -1,4 +1,4 @@
-// A run's folder: config.toml, env.json, log.jsonl, metrics.csv, report.json and checkpoints. One process at a time works in it.
+// A run's folder: config.toml, env.json, log.jsonl, metrics.csv, events for TensorBoard, report.json and checkpoints. One process at a time works in it.
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/common.h"
+#include "engine/train/events.h"
 #include "engine/train/trainer.h"
 #include "weights/checkpoints.h"
 
@@ -31,7 +32,7 @@ class RunFolder {
 
   void began() { made_ = false; }  // there is something to keep: until then a folder made here goes again when something throws
 
-  // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off.
+  // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off. Events go on in a new file, which says the same of older ones.
   void open_logs(std::int64_t step);
   void log(const StepReport& r);
   void log(const EpochReport& r);
@@ -45,6 +46,7 @@ class RunFolder {
   int lock_ = -1;
   bool made_ = false;
   std::ofstream log_, metrics_;
+  std::optional<EventWriter> events_;
 };
 
 // The parts of a training checkpoint: model and training; with adapters (peft.method=lora) also `adapter`, lora_A and lora_B, and `base`, the weights without them.

@@ -4,12 +4,13 @@
 #include <filesystem>
 #include <optional>
 
+#include "cli/preflight.h"
 #include "cli/run_folder.h"
 #include "cli/train_report.h"
+#include "cli/transfer_report.h"
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
-#include "cli/transfer_report.h"
 #include "engine/train/trainer.h"
 #include "weights/formats/safetensors.h"
 #include "weights/hash.h"
@@ -78,6 +79,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     for (const auto& [tensor, how] : built.account) std::fprintf(stderr, "  %-16s %s\n", tensor.c_str(), how.c_str());
   }
 
+  const Json checked = from ? Json() : preflight_before(c, config, data, built);
   const bool terminal = isatty(2) && !c.quiet, finetune = !config.get<std::string>("init.from").empty();
   const TransferPlan plan = plan_transfer(config, built.params);
   const FrozenProof proof(plan);
@@ -171,6 +173,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     report["frozen"] = frozen;
     if (!plan.frozen.empty() && !c.quiet) std::fprintf(stderr, "%s\n", proof.line().c_str());
   }
+  if (!checked.is_null()) report["preflight"] = checked;
   if (!built.account.empty()) {
     Json import = Json::array();
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});
@@ -194,13 +197,14 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
 
 double limit_of(const std::string& max_time) { return max_time.empty() ? 0 : parse_duration(max_time, "--max-time"); }
 
-int train_verb(const Common& c, const std::string& from, bool finetune, const std::string& max_time) {
+int train_verb(const Common& c, const std::string& from, bool finetune, const std::string& max_time, bool only_check) {
   const std::vector<std::string>& words = c.words;
   if (finetune && from.empty()) throw Error(Code::usage, "finetune: --from CHECKPOINT is missing; to train from scratch use graft train");
   const Config config = make_config(c, words, true, from);
   const double limit = limit_of(max_time);
   Session session(c);
   const Job job = prepare(config);  // what is wrong with data or weights is said before a folder is made
+  if (only_check) return run_preflight(c, job.config, job.data, job.built);
   const std::string name = words.empty() || words[0].find('=') != std::string::npos ? "run" : fs::path(words[0]).stem().string();
   return train_in(RunFolder::make(c, job.config, name), c, job, limit);
 }
@@ -225,10 +229,12 @@ void add_one(CLI::App& app, Action& run, const char* name, const char* text, boo
   auto* sub = app.add_subcommand(name, text);
   auto c = std::make_shared<Common>();
   auto from = std::make_shared<std::string>(), max_time = std::make_shared<std::string>();
+  auto only_check = std::make_shared<bool>(false);
   add_common(*sub, *c);
   sub->add_option("--from", *from, "checkpoint: a .safetensors file or a folder with one (init.from)");
   sub->add_option("--max-time", *max_time, kMaxTime);
-  sub->callback([=, &run] { run = [=] { return train_verb(*c, *from, finetune, *max_time); }; });
+  sub->add_flag("--preflight", *only_check, "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
+  sub->callback([=, &run] { run = [=] { return train_verb(*c, *from, finetune, *max_time, *only_check); }; });
 }
 
 void add_resume(CLI::App& app, Action& run) {

@@ -128,6 +128,7 @@ std::vector<Key> make_schema() {
        {"stop", "skip", "rollback"}},
       {"train.patience", integer, "0", "evaluations without a better one after which training ends; 0: it never ends early", kNotNegative},
       {"train.min_gain", real, "0", "how much better an evaluation must be to count", kNotNegative, {}, {}, {{"train.patience", {"0"}, true}}},
+      {"train.preflight", boolean, "true", "a short look at data, model and step before a run of more than 500 steps; what it finds is said, the run goes on"},
       {"train.clip_norm", real, "0", "largest norm of the whole gradient; 0: not clipped", kNotNegative},
       {"train.ema", real, "0", "decay of the running mean of the weights that is evaluated and saved; 0: off", kBelowOne},
       {"train.label_smoothing", real, "0", "share of the target spread over all classes", kBelowOne},
