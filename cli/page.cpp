@@ -111,7 +111,10 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
     s += "<line class=\"" + std::string(zero && o.zero ? "zero" : "grid") + "\"" + at("x1", 70) + at("x2", 640) + at("y1", y(v)) + at("y2", y(v)) + "/><text" + at("x", 62) + at("y", y(v) + 4) +
          " text-anchor=\"end\">" + number("%g", zero ? 0 : v) + "</text>";
   }
-  if (!o.marks && last > first) {
+  if (!o.marks && o.log_x) {
+    marks.clear();
+    for (double e = std::ceil(first / std::log(10.0) - 1e-9); e <= last / std::log(10.0) + 1e-9; ++e) marks.push_back(std::pow(10, e));
+  } else if (!o.marks && last > first) {
     marks.clear();
     const double along = grid_step(last - first);
     for (double v = std::ceil(first / along) * along; v <= last; v += along) marks.push_back(v);
@@ -134,11 +137,11 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
       path += (path.empty() ? "M" : "L") + number("%.2f", px) + " " + number("%.2f", y(p.y));
       if (p.low < p.high)
         s += "<line stroke=\"" + color + "\" stroke-width=\"2\"" + at("x1", px) + at("x2", px) + at("y1", y(p.low)) + at("y2", y(p.high)) + "/>";
-      if (o.marks) s += "<circle fill=\"" + color + "\"" + at("cx", px) + at("cy", y(p.y)) + " r=\"3.5\"/>";
+      if (o.marks || one.dots) s += "<circle fill=\"" + color + "\"" + at("cx", px) + at("cy", y(p.y)) + " r=\"3.5\"/>";
       end = y(p.y);
     }
     if (path.empty()) continue;
-    s += "<path fill=\"none\" stroke=\"" + color + "\" stroke-width=\"1.5\" d=\"" + path + "\"/>";
+    if (!one.dots) s += "<path fill=\"none\" stroke=\"" + color + "\" stroke-width=\"1.5\" d=\"" + path + "\"/>";
     labels.emplace_back(end, &one);
   }
   std::sort(labels.begin(), labels.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

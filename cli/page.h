@@ -26,6 +26,7 @@ struct PlotSeries {
   std::string name;
   std::vector<PlotPoint> points;  // by rising x
   int color = 0;                  // of four
+  bool dots = false;              // a dot at each point, and no line
 };
 struct PlotOptions {
   std::string x_label;

@@ -11,7 +11,7 @@ Json preflight_json(const Preflight& p) {
 }
 
 int run_preflight(const Common& c, const Config& config, const Data& data, const Built& built) {
-  const Preflight p = preflight(make_rig(*built.model.module, built.params, config, data.train, data.test));
+  const Preflight p = preflight(make_rig(*built.model.module, built.params, config, data.train, data.validation));
   if (c.json) {
     std::printf("%s\n", preflight_json(p).dump(2).c_str());
   } else {
@@ -23,7 +23,7 @@ int run_preflight(const Common& c, const Config& config, const Data& data, const
 
 Json preflight_before(const Common& c, const Config& config, const Data& data, const Built& built) {
   if (!config.get<bool>("train.preflight")) return {};
-  const Rig rig = make_rig(*built.model.module, built.params, config, data.train, data.test);
+  const Rig rig = make_rig(*built.model.module, built.params, config, data.train, data.validation);
   if (rig.steps <= kPreflightFrom) return {};
   const Preflight p = preflight(rig, {.full = false});
   for (const Finding& f : p.findings) {
