@@ -153,6 +153,18 @@ TEST(Decode, SizesAreCheckedBeforeMemoryIsTaken) {
   EXPECT_NE(message(empty_png(3, 3)).find("is damaged PNG"), std::string::npos);
   EXPECT_NE(message(empty_png(0, 3)).find("is damaged PNG"), std::string::npos);
 }
+TEST(Decode, ASmallJpegDoesNotGetGigabytes) {
+  if (const std::string reason = why_not(PictureFormat::jpeg); !reason.empty()) GTEST_SKIP() << reason;
+  for (Golden& g : goldens(PictureFormat::jpeg)) {
+    std::size_t sof = g.bytes.find("\xff\xc0");  // baseline or, if there is none, progressive: marker, length, precision, height, width
+    if (sof == std::string::npos) sof = g.bytes.find("\xff\xc2");
+    ASSERT_NE(sof, std::string::npos) << g.name;
+    g.bytes.replace(sof + 5, 4, "\x3f\xff\x3f\xff");
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("promises 16383 x 16383 pixels"), std::string::npos);
+    g.bytes.replace(sof + 5, 4, std::string("\xff\0\xff\0", 4));
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("more than the 2^30 elements"), std::string::npos);
+  }
+}
 TEST(Decode, OnePixelAndFortyMillion) {
   EXPECT_EQ(decode_image(bytes_of(test::gray_png(200)), "x").bytes, std::vector<std::byte>{std::byte{200}});
   Image big = Image::make(5000, 8000, 1);
