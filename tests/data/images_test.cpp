@@ -137,16 +137,19 @@ std::string big_endian(std::uint32_t n) {
 }
 std::string png_chunk(const std::string& kind, const std::string& body) {
   const std::string all = kind + body;
-  return big_endian(static_cast<std::uint32_t>(body.size())) + all + big_endian(static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(all.data()), static_cast<uInt>(all.size()))));
+  return big_endian(static_cast<std::uint32_t>(body.size())) + all +
+         big_endian(static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(all.data()), static_cast<uInt>(all.size()))));
 }
 // Right in every checksum, with next to no pixels.
 std::string empty_png(std::uint32_t height, std::uint32_t width, char color = 0) {
   const std::string nothing = {0x78, '\xda', 0x03, 0x00, 0x00, 0x00, 0x00, 0x01};  // zlib's stream of no bytes
-  return std::string("\x89PNG\r\n\x1a\n", 8) + png_chunk("IHDR", big_endian(width) + big_endian(height) + std::string{8, color, 0, 0, 0}) + png_chunk("IDAT", nothing) + png_chunk("IEND", "");
+  return std::string("\x89PNG\r\n\x1a\n", 8) + png_chunk("IHDR", big_endian(width) + big_endian(height) + std::string{8, color, 0, 0, 0}) +
+         png_chunk("IDAT", nothing) + png_chunk("IEND", "");
 }
 TEST(Decode, SizesAreCheckedBeforeMemoryIsTaken) {
   const auto message = [](const std::string& bytes) { return refused(Code::input, [&] { decode_image(bytes_of(bytes), "x"); }); };
-  EXPECT_EQ(message(empty_png(100'000, 100'000)), "x: is 100000 x 100000 with 1 band, more than the 2^30 elements that are read; cut it into tiles (or it is damaged)");
+  EXPECT_EQ(message(empty_png(100'000, 100'000)),
+            "x: is 100000 x 100000 with 1 band, more than the 2^30 elements that are read; cut it into tiles (or it is damaged)");
   EXPECT_NE(message(empty_png(1, 0x7fffffff, 6)).find("more than the 2^30 elements"), std::string::npos);
   EXPECT_NE(message(empty_png(30'000, 30'000)).find("its header promises 30000 x 30000 pixels, and its 65 bytes cannot hold them"), std::string::npos);
   EXPECT_NE(message(empty_png(0x7fffffff, 0x7fffffff)).find("more than"), std::string::npos);
