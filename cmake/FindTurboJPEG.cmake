@@ -1,5 +1,5 @@
-# TurboJPEG::TurboJPEG, the TurboJPEG API of libjpeg-turbo. Its own CMake package is not everywhere, so header and library are looked for. Installed with the package:
-# who links graft's archives needs it again.
+# TurboJPEG::TurboJPEG, the TurboJPEG API of libjpeg-turbo. Its own CMake package is not everywhere, so header and library are looked for.
+# Installed with the package: who links graft's libraries needs it again.
 find_path(TurboJPEG_INCLUDE_DIR turbojpeg.h)
 find_library(TurboJPEG_LIBRARY turbojpeg)
 mark_as_advanced(TurboJPEG_INCLUDE_DIR TurboJPEG_LIBRARY)

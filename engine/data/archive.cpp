@@ -44,7 +44,8 @@ std::string shared_folders(const std::vector<ArchiveFile>& files) {
   return more ? shared : up(shared);
 }
 // Takes what it keeps out of `files`.
-std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files, const std::vector<std::string>& folders, bool strip) {
+std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files, const std::vector<std::string>& folders,
+                                   bool strip) {
   std::vector<ArchiveFile> kept;
   const std::string shared = strip && !files.empty() ? shared_folders(files) : "";
   std::int64_t outside = 0;
@@ -63,14 +64,16 @@ std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::v
   const std::string layout = "it wants a folder per class (CLASS/NAME.jpg), or KEY.jpg beside KEY.cls";
   if (kept.empty()) throw Error(Code::input, name.self + (outside ? ": its pictures lie in no folder, without classes; " : ": holds no picture; ") + layout);
   if (strip && are_splits(set.class_names))
-    throw Error(Code::usage, name.self + ": its folders are " + some_names(set.class_names) + ", which are splits and not classes; name the one to read, or pack an archive for each");
+    throw Error(Code::usage, name.self + ": its folders are " + some_names(set.class_names) +
+                                 ", which are splits and not classes; name the one to read, or pack an archive for each");
   for (const std::string& folder : folders) {  // a folder where classes are, and nothing in it
     if (!folder.starts_with(shared) || folder.size() == shared.size() || folder.find('/', shared.size()) != std::string::npos) continue;
     const std::string own = folder.substr(shared.size());
     if (!std::binary_search(set.class_names.begin(), set.class_names.end(), own))
       throw Error(Code::input, name(folder) + ": this class has no picture (" + kPictureEnds + "); put some there or pack it without the folder");
   }
-  if (outside) set.notes.push_back(std::to_string(outside) + " of the pictures lie outside of the classes' folders and were left out, such as " + one_line(first_outside));
+  if (outside)
+    set.notes.push_back(std::to_string(outside) + " of the pictures lie outside of the classes' folders and were left out, such as " + one_line(first_outside));
   return kept;
 }
 
@@ -90,7 +93,8 @@ std::int64_t label_of(const std::string& where, const std::vector<std::byte>& by
   std::int64_t label = -1;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), label);
   if (problem != std::errc() || end != text.data() + text.size() || label < 0 || label >= kClasses)
-    throw Error(Code::input, where + ": its label is \"" + one_line(text.substr(0, 40)) + "\"; it must be a whole number from 0 to " + std::to_string(kClasses - 1) + ", as text");
+    throw Error(Code::input, where + ": its label is \"" + one_line(text.substr(0, 40)) + "\"; it must be a whole number from 0 to " +
+                                 std::to_string(kClasses - 1) + ", as text");
   return label;
 }
 std::vector<ArchiveFile> by_cls(LabelledImages& set, const Name& name, ArchiveContents& contents) {
@@ -146,8 +150,11 @@ LabelledImages open_image_archive(const std::filesystem::path& path, const std::
     });
   std::vector<ArchiveFile> kept = web ? by_cls(set, name, contents) : by_folder(set, name, contents.files, contents.folders, inside.empty());
   if (contents.others) set.notes.push_back(left_out(contents.others, contents.first_other));
-  if (contents.links) set.notes.push_back(std::to_string(contents.links) + " symbolic links are no files of the archive and were left out, such as " + one_line(contents.first_link));
-  if (contents.twice) set.notes.push_back(std::to_string(contents.twice) + " names come more than once; the later file counts, such as " + one_line(contents.first_twice));
+  if (contents.links)
+    set.notes.push_back(std::to_string(contents.links) + " symbolic links are no files of the archive and were left out, such as " +
+                        one_line(contents.first_link));
+  if (contents.twice)
+    set.notes.push_back(std::to_string(contents.twice) + " names come more than once; the later file counts, such as " + one_line(contents.first_twice));
   set.source = std::make_shared<ArchiveSource>(std::move(name.at), std::move(kept));
   return set;
 }

@@ -39,13 +39,16 @@ bool is_cls(std::string_view path) { return path.ends_with(".cls"); }
 
 class Reader {
  public:
-  Reader(const fs::path& path, std::string inside, std::uint64_t limit) : shown_(one_line(path.native())), inside_(std::move(inside)), limit_(limit), a_(archive_read_new(), archive_read_free) {
+  Reader(const fs::path& path, std::string inside, std::uint64_t limit)
+      : shown_(one_line(path.native())), inside_(std::move(inside)), limit_(limit), a_(archive_read_new(), archive_read_free) {
     if (!a_) throw std::bad_alloc();
-    for (const auto add : {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz, archive_read_support_filter_lzma,
-                           archive_read_support_filter_zstd, archive_read_support_format_tar, archive_read_support_format_zip, archive_read_support_format_7zip})
+    for (const auto add :
+         {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz, archive_read_support_filter_lzma,
+          archive_read_support_filter_zstd, archive_read_support_format_tar, archive_read_support_format_zip, archive_read_support_format_7zip})
       add(a_.get());
     std::error_code ec;
-    if (!fs::is_regular_file(path, ec)) throw Error(Code::input, shown_ + (fs::exists(path, ec) ? ": is no file; name an archive" : ": no such file; name an archive"));
+    if (!fs::is_regular_file(path, ec))
+      throw Error(Code::input, shown_ + (fs::exists(path, ec) ? ": is no file; name an archive" : ": no such file; name an archive"));
     if (archive_read_open_filename(a_.get(), path.c_str(), 1 << 18) != ARCHIVE_OK) throw damage();
   }
   ArchiveContents read() {
@@ -77,10 +80,12 @@ class Reader {
   bool next(archive_entry** e) {
     const int r = archive_read_next_header(a_.get(), e);  // skips what is left of the last entry
     if (r == ARCHIVE_EOF) {
-      // libarchive takes the end of the file for the end of the archive; a tar that was cut between two entries shows by the blocks of zeros that are not there.
+      // libarchive takes the end of the file for the end of the archive; a tar that was cut between two entries shows by the blocks of zeros that are not
+      // there.
       const bool tar = (archive_format(a_.get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
       if (tar && archive_filter_bytes(a_.get(), 0) - archive_read_header_position(a_.get()) < 512)
-        throw Error(Code::input, shown_ + ": is cut off after entry " + std::to_string(entries_) + ": the blocks of zeros that end a tar are missing; get it again or pack it anew");
+        throw Error(Code::input, shown_ + ": is cut off after entry " + std::to_string(entries_) +
+                                     ": the blocks of zeros that end a tar are missing; get it again or pack it anew");
       return false;
     }
     if (r != ARCHIVE_OK && r != ARCHIVE_WARN) throw damage();  // WARN: a name that this language has no letters for; its bytes are there
@@ -112,7 +117,8 @@ class Reader {
   }
   void count(std::uint64_t bytes) {
     if (bytes > limit_ - used_)
-      throw Error(Code::input, shown_ + ": its pictures are more than " + std::to_string(limit_) + " bytes, the most that is kept in memory; unpack it and name the folder");
+      throw Error(Code::input,
+                  shown_ + ": its pictures are more than " + std::to_string(limit_) + " bytes, the most that is kept in memory; unpack it and name the folder");
     used_ += bytes;
   }
   std::vector<std::byte> bytes_of(archive_entry* e, const std::string& path) {
@@ -140,7 +146,9 @@ class Reader {
   void follow_hard_links() {
     for (auto& [path, target] : hard_links_) {
       const auto at = files_.find(target);
-      if (at == files_.end()) throw Error(Code::input, shown_ + ":" + one_line(path) + ": links to " + one_line(target) + ", which is not among the pictures of the archive; pack it anew");
+      if (at == files_.end())
+        throw Error(Code::input,
+                    shown_ + ":" + one_line(path) + ": links to " + one_line(target) + ", which is not among the pictures of the archive; pack it anew");
       keep(std::move(path), at->second);
     }
   }
@@ -173,7 +181,11 @@ ArchiveContents read_archive(const fs::path& path, const std::string& inside, st
 #include "engine/base/text.h"
 
 namespace graft {
-std::string why_no_archives() { return "this graft was built without archives; install libarchive-dev and build it again with -DGRAFT_ARCHIVE=ON, or unpack it and name the folder"; }
-ArchiveContents read_archive(const std::filesystem::path& path, const std::string&, std::uint64_t) { throw Error(Code::input, one_line(path.native()) + ": " + why_no_archives()); }
+std::string why_no_archives() {
+  return "this graft was built without archives; install libarchive-dev and build it again with -DGRAFT_ARCHIVE=ON, or unpack it and name the folder";
+}
+ArchiveContents read_archive(const std::filesystem::path& path, const std::string&, std::uint64_t) {
+  throw Error(Code::input, one_line(path.native()) + ": " + why_no_archives());
+}
 }  // namespace graft
 #endif

@@ -27,8 +27,8 @@ std::string some_names(const std::vector<std::string>& names) {
 }
 
 std::string left_out(std::int64_t count, const std::string& first) {
-  return std::to_string(count) + (count == 1 ? " file does" : " files do") + " not end as a picture's does (" + kPictureEnds + ") and " + (count == 1 ? "was" : "were") +
-         " left out: " + (count == 1 ? "" : "the first is ") + one_line(first);
+  return std::to_string(count) + (count == 1 ? " file does" : " files do") + " not end as a picture's does (" + kPictureEnds + ") and " +
+         (count == 1 ? "was" : "were") + " left out: " + (count == 1 ? "" : "the first is ") + one_line(first);
 }
 
 }  // namespace graft

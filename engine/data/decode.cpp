@@ -13,7 +13,9 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-bool begins(std::span<const std::byte> file, std::string_view with) { return file.size() >= with.size() && std::memcmp(file.data(), with.data(), with.size()) == 0; }
+bool begins(std::span<const std::byte> file, std::string_view with) {
+  return file.size() >= with.size() && std::memcmp(file.data(), with.data(), with.size()) == 0;
+}
 
 // What the bytes look like, for a message.
 std::string looks(std::span<const std::byte> file) {

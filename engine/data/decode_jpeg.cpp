@@ -23,6 +23,12 @@ Image decode_jpeg(std::span<const std::byte> file) {
   const int format = colors == TJCS_GRAY ? TJPF_GRAY : colors == TJCS_CMYK || colors == TJCS_YCCK ? TJPF_CMYK : TJPF_RGB;
   const int bands = tjPixelSize[format];
   check_picture_size(static_cast<std::uint64_t>(height), static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(bands));
+  // Every block of 8 x 8 costs a bit at least (with subsampled colours in the worst way, every fourth): a small file does not get to ask for gigabytes. Files
+  // with arithmetic coding may cost less, so pictures up to 64 million pixels are not held to it.
+  const std::int64_t pixels = std::int64_t{height} * width;
+  if (pixels > std::int64_t{1} << 26 && pixels / 2048 > static_cast<std::int64_t>(file.size()))
+    throw Damage("is damaged JPEG: its header promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, and its " +
+                 std::to_string(file.size()) + " bytes cannot hold them");
   Image image = Image::make(height, width, bands);
   // LIMITSCANS: a progressive file of thousands of empty scans would take minutes.
   constexpr int kFlags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;

@@ -1,4 +1,5 @@
-// PNG (ISO/IEC 15948) by libpng. libpng leaves by longjmp, so the functions it may leave from hold nothing that wants a destructor; what they make lies in the caller.
+// PNG (ISO/IEC 15948) by libpng. libpng leaves by longjmp, so the functions it may leave from hold nothing that wants a destructor; what they make lies in
+// the caller.
 #include <png.h>
 
 #include <bit>
@@ -38,7 +39,8 @@ void ignore(png_structp, png_const_charp) {}
 
 void read_header(Read& r) {
   png_set_read_fn(r.png, &r, take);
-  // Checksums of all chunks count: a tRNS that is dropped because it is damaged would be a band lost in silence. Chunks that do not change the pixels are not unpacked.
+  // Checksums of all chunks count: a tRNS that is dropped because it is damaged would be a band lost in silence. Chunks that do not change the pixels are not
+  // unpacked.
   png_set_crc_action(r.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_set_keep_unknown_chunks(r.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_set_user_limits(r.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours is checked below
@@ -55,7 +57,8 @@ void make_image(Read& r) {
   // Deflate packs at most 1032 to 1: a small file does not get to ask for gigabytes.
   const std::uint64_t packed_bits = height * width * png_get_channels(r.png, r.info) * static_cast<std::uint64_t>(depth);
   if (packed_bits / 8 / 1032 > r.file_bytes)
-    throw Damage("is damaged: its header promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, and its " + std::to_string(r.file_bytes) + " bytes cannot hold them");
+    throw Damage("is damaged: its header promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, and its " +
+                 std::to_string(r.file_bytes) + " bytes cannot hold them");
   r.image = Image::make(static_cast<std::int64_t>(height), static_cast<std::int64_t>(width), bands, depth == 16 ? Image::Depth::u16 : Image::Depth::u8);
 }
 void read_pixels(Read& r) {
@@ -66,7 +69,8 @@ void read_pixels(Read& r) {
   const std::size_t row = r.image.bytes.size() / static_cast<std::size_t>(r.image.height);
   if (png_get_rowbytes(r.png, r.info) != row) png_error(r.png, "a row's length is not what its header says");
   for (int pass = 0; pass < passes; ++pass)
-    for (std::size_t y = 0; y < static_cast<std::size_t>(r.image.height); ++y) png_read_row(r.png, reinterpret_cast<png_bytep>(r.image.bytes.data() + y * row), nullptr);
+    for (std::size_t y = 0; y < static_cast<std::size_t>(r.image.height); ++y)
+      png_read_row(r.png, reinterpret_cast<png_bytep>(r.image.bytes.data() + y * row), nullptr);
   png_read_end(r.png, nullptr);
 }
 // False where libpng left `step`.
@@ -104,12 +108,13 @@ void write(Written& w) {
   const Image& image = *w.image;
   png_set_write_fn(w.png, &w, put, nullptr);
   png_set_user_limits(w.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-  png_set_IHDR(w.png, w.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), image.depth == Image::Depth::u16 ? 16 : 8, kColors[image.bands - 1],
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(w.png, w.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), image.depth == Image::Depth::u16 ? 16 : 8,
+               kColors[image.bands - 1], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(w.png, w.info);
   if (std::endian::native == std::endian::little && image.depth == Image::Depth::u16) png_set_swap(w.png);
   const std::size_t row = image.bytes.size() / static_cast<std::size_t>(image.height);
-  for (std::size_t y = 0; y < static_cast<std::size_t>(image.height); ++y) png_write_row(w.png, reinterpret_cast<png_const_bytep>(image.bytes.data() + y * row));
+  for (std::size_t y = 0; y < static_cast<std::size_t>(image.height); ++y)
+    png_write_row(w.png, reinterpret_cast<png_const_bytep>(image.bytes.data() + y * row));
   png_write_end(w.png, nullptr);
 }
 
@@ -134,7 +139,8 @@ std::vector<std::byte> encode_png(const Image& image) {
   if (image.depth == Image::Depth::f32) throw Error(Code::usage, "PNG: an image of floats has no PNG; PNG holds 8 or 16 bit; scale it to one of them");
   if (image.bands < 1 || image.bands > 4) throw Error(Code::usage, "PNG: an image of " + size + "; PNG holds 1 to 4; take some of them");
   constexpr std::int64_t kSide = PNG_UINT_31_MAX;
-  if (image.height < 1 || image.width < 1 || image.height > kSide || image.width > kSide || static_cast<std::int64_t>(image.bytes.size()) != image.numel() * Image::size_of(image.depth))
+  if (image.height < 1 || image.width < 1 || image.height > kSide || image.width > kSide ||
+      static_cast<std::int64_t>(image.bytes.size()) != image.numel() * Image::size_of(image.depth))
     throw Error(Code::usage, "PNG: an image of " + size + " with " + std::to_string(image.bytes.size()) + " bytes; make it with Image::make");
   Written w;
   w.image = &image;

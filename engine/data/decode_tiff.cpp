@@ -1,5 +1,5 @@
-// TIFF 6 and BigTIFF by libtiff: the first picture, strip by strip or tile by tile, into [height, width, bands]. What the samples mean (palette, where white is, how
-// many bits) is settled here and not by libtiff's RGBA reader, which would cut everything to 8 bits and 4 bands.
+// TIFF 6 and BigTIFF by libtiff: the first picture, strip by strip or tile by tile, into [height, width, bands]. What the samples mean (palette, where white
+// is, how many bits) is settled here and not by libtiff's RGBA reader, which would cut everything to 8 bits and 4 bands.
 #include "engine/data/decode_formats.h"
 
 #if defined(GRAFT_HAVE_TIFF)
@@ -26,7 +26,8 @@ struct File {
 };
 tmsize_t take(thandle_t h, void* to, tmsize_t n) {
   auto& f = *static_cast<File*>(h);
-  const std::uint64_t left = f.at < f.bytes.size() ? f.bytes.size() - f.at : 0, k = std::min<std::uint64_t>(left, static_cast<std::uint64_t>(std::max<tmsize_t>(n, 0)));
+  const std::uint64_t left = f.at < f.bytes.size() ? f.bytes.size() - f.at : 0,
+                      k = std::min<std::uint64_t>(left, static_cast<std::uint64_t>(std::max<tmsize_t>(n, 0)));
   if (k) std::memcpy(to, f.bytes.data() + f.at, k);
   f.at += k;
   return static_cast<tmsize_t>(k);
@@ -70,7 +71,9 @@ struct Layout {
 
 void read_palette(TIFF* tif, Layout& l) {
   std::uint16_t* maps[3] = {};
-  if (l.samples != 1 || l.bits > 8) throw Damage("has a palette and " + std::to_string(l.samples) + " samples of " + std::to_string(l.bits) + " bit; one sample of 1 to 8 bit is read; convert it");
+  if (l.samples != 1 || l.bits > 8)
+    throw Damage("has a palette and " + std::to_string(l.samples) + " samples of " + std::to_string(l.bits) +
+                 " bit; one sample of 1 to 8 bit is read; convert it");
   if (!TIFFGetField(tif, TIFFTAG_COLORMAP, &maps[0], &maps[1], &maps[2])) throw Damage("is damaged TIFF: its colours are a palette, and there is none");
   // Entries have 16 bits. Nearly all files fill them from 8, by v * 257 or v * 256; others keep their 16.
   bool eight = true;
@@ -89,7 +92,8 @@ void check_places(TIFF* tif, std::uint64_t count, std::uint64_t file_bytes) {
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint64_t at = TIFFGetStrileOffset(tif, i), bytes = TIFFGetStrileByteCount(tif, i);
     if (at < 8 || bytes == 0) throw Damage("is damaged TIFF: strip or tile " + std::to_string(i) + " is not in the file");
-    if (at > file_bytes || bytes > file_bytes - at) throw Damage("is damaged TIFF: strip or tile " + std::to_string(i) + " lies beyond the end of the file; it is cut off");
+    if (at > file_bytes || bytes > file_bytes - at)
+      throw Damage("is damaged TIFF: strip or tile " + std::to_string(i) + " lies beyond the end of the file; it is cut off");
     all += bytes;
   }
   if (all > file_bytes) throw Damage("is damaged TIFF: its strips or tiles lie one over another");
@@ -108,7 +112,8 @@ void read_units(TIFF* tif, Layout& l, std::uint64_t file_bytes) {
   check_picture_size(l.unit_rows, l.unit_cols, l.samples_in_unit());
   const std::uint64_t down = (l.height - 1) / l.unit_rows + 1, across = (l.width - 1) / l.unit_cols + 1, planes = l.apart ? l.samples : 1;
   const std::uint64_t there = l.tiled ? TIFFNumberOfTiles(tif) : TIFFNumberOfStrips(tif);
-  if (down * across * planes != there) throw Damage("is damaged TIFF: it has " + std::to_string(there) + " strips or tiles for " + std::to_string(down * across * planes));
+  if (down * across * planes != there)
+    throw Damage("is damaged TIFF: it has " + std::to_string(there) + " strips or tiles for " + std::to_string(down * across * planes));
   check_places(tif, there, file_bytes);
   const std::uint64_t bytes = l.tiled ? TIFFTileSize64(tif) : TIFFStripSize64(tif);
   if (bytes != l.row_bytes() * l.unit_rows) throw Damage("is damaged TIFF, or its samples are packed in a way that is not read (subsampled colours)");
@@ -130,7 +135,8 @@ Layout read_layout(TIFF* tif, std::uint64_t file_bytes) {
   const bool small = l.bits == 1 || l.bits == 2 || l.bits == 4;
   if (!((whole && (small || l.bits == 8 || l.bits == 16)) || (is_float && l.bits == 32))) {
     const std::string kind = whole ? "integers" : is_float ? "floats" : format == SAMPLEFORMAT_INT ? "signed integers" : "complex numbers";
-    throw Damage("has " + kind + " of " + std::to_string(l.bits) + " bit; integers of 1, 2, 4, 8 and 16 bit without sign and floats of 32 bit are read; convert it to one of them");
+    throw Damage("has " + kind + " of " + std::to_string(l.bits) +
+                 " bit; integers of 1, 2, 4, 8 and 16 bit without sign and floats of 32 bit are read; convert it to one of them");
   }
   l.bands = l.samples;
   l.depth = is_float ? Image::Depth::f32 : l.bits == 16 ? Image::Depth::u16 : Image::Depth::u8;
@@ -145,7 +151,9 @@ Layout read_layout(TIFF* tif, std::uint64_t file_bytes) {
     case PHOTOMETRIC_YCBCR:
       if (l.compression == COMPRESSION_JPEG && TIFFSetField(tif, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB)) break;
       [[fallthrough]];
-    default: throw Damage("has colours of kind " + std::to_string(l.photometric) + " (TIFF's PhotometricInterpretation); gray, RGB, palette and CMYK are read; convert it to RGB");
+    default:
+      throw Damage("has colours of kind " + std::to_string(l.photometric) +
+                   " (TIFF's PhotometricInterpretation); gray, RGB, palette and CMYK are read; convert it to RGB");
   }
   read_units(tif, l, file_bytes);
   return l;
@@ -197,8 +205,8 @@ Image decode_tiff(std::span<const std::byte> bytes) {
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), note_error, &file);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), note_warning, &file);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 32);  // kPictureLimit floats
-  // m: through take(), which looks at the ends of the file, not through a mapping. D: the table of strips is not read (and its memory not taken) before its length has been
-  // looked at. c: strips are as the file has them.
+  // m: through take(), which looks at the ends of the file, not through a mapping. D: the table of strips is not read (and its memory not taken) before its
+  // length has been looked at. c: strips are as the file has them.
   const std::unique_ptr<TIFF, void (*)(TIFF*)> tif(
       TIFFClientOpenExt("picture", "rmDc", &file, take, refuse_to_write, seek, close_nothing, size_of_file, nullptr, nullptr, options.get()), TIFFClose);
   if (!tif) throw damage(file.error);
@@ -221,8 +229,10 @@ Image decode_tiff(std::span<const std::byte> bytes) {
         if (!file.error.empty() || (lenient && !file.warning.empty())) throw damage(file.error.empty() ? file.warning : file.error);
         if (image.bytes.empty()) image = Image::make(l.height, l.width, l.bands, l.depth);
         const auto element = static_cast<std::uint64_t>(Image::size_of(l.depth));
-        for (std::uint64_t r = 0; r < rows; ++r)
-          place_row(l, unit.get() + r * l.row_bytes(), cols, image.bytes.data() + (((y + r) * l.width + x) * static_cast<std::uint64_t>(l.bands) + static_cast<std::uint64_t>(plane)) * element);
+        for (std::uint64_t r = 0; r < rows; ++r) {
+          const std::uint64_t at = ((y + r) * l.width + x) * static_cast<std::uint64_t>(l.bands) + static_cast<std::uint64_t>(plane);
+          place_row(l, unit.get() + r * l.row_bytes(), cols, image.bytes.data() + at * element);
+        }
       }
   if (l.photometric == PHOTOMETRIC_MINISWHITE) turn_round(image);
   return image;

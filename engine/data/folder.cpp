@@ -99,16 +99,19 @@ LabelledImages open_image_folder(const fs::path& given) {
     throw Error(Code::input, shown + (walk.pictures.empty() ? ": holds no folder; " : ": the pictures lie directly in it, without classes; ") + layout);
   if (!walk.pictures.empty()) {
     const std::string& first = *std::min_element(walk.pictures.begin(), walk.pictures.end(), path_before);
-    set.notes.push_back(std::to_string(walk.pictures.size()) + " of the pictures lie outside of the classes' folders and were left out, such as " + one_line(first));
+    set.notes.push_back(std::to_string(walk.pictures.size()) + " of the pictures lie outside of the classes' folders and were left out, such as " +
+                        one_line(first));
     walk.pictures.clear();
   }
   std::sort(set.class_names.begin(), set.class_names.end());
   if (are_splits(set.class_names))
-    throw Error(Code::usage, shown + ": its folders are " + some_names(set.class_names) + ", which are splits and not classes; name one of them, such as " + shown + "/" + set.class_names[0]);
+    throw Error(Code::usage, shown + ": its folders are " + some_names(set.class_names) + ", which are splits and not classes; name one of them, such as " +
+                                 shown + "/" + set.class_names[0]);
   for (std::size_t c = 0; c < set.class_names.size(); ++c) {
     walk.add(set.class_names[c], nullptr);
     if (walk.pictures.empty())
-      throw Error(Code::input, shown + "/" + one_line(set.class_names[c]) + ": this class has no picture (" + kPictureEnds + "); put some there or remove the folder");
+      throw Error(Code::input,
+                  shown + "/" + one_line(set.class_names[c]) + ": this class has no picture (" + kPictureEnds + "); put some there or remove the folder");
     std::sort(walk.pictures.begin(), walk.pictures.end(), path_before);
     set.labels.insert(set.labels.end(), walk.pictures.size(), static_cast<std::int64_t>(c));
     files.insert(files.end(), std::make_move_iterator(walk.pictures.begin()), std::make_move_iterator(walk.pictures.end()));

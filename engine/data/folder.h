@@ -6,10 +6,11 @@
 
 namespace graft {
 
-// The classes are the folders directly below `root`, sorted bytewise; the pictures are the files below them, at any depth, that end as pictures do (decode.h), class by
-// class and in a class sorted bytewise by path: the order is the same on every machine. Links are followed. What begins with a dot is passed over; files that do not
-// end as pictures are left out and counted in `notes`. Pictures are opened when they are read. Names are bytes and need not be UTF-8.
-// Error(input), one line: no such folder, a folder that cannot be read, a class without pictures, no classes. Error(usage) where the folders are splits (train, test).
+// The classes are the folders directly below `root`, sorted bytewise; the pictures are the files below them, at any depth, that end as pictures do
+// (decode.h), class by class and in a class sorted bytewise by path: the order is the same on every machine. Links are followed. What begins with a dot is
+// passed over; files that do not end as pictures are left out and counted in `notes`. Pictures are opened when they are read. Names are bytes and need not be
+// UTF-8. Error(input), one line: no such folder, a folder that cannot be read, a class without pictures, no classes. Error(usage) where the folders are
+// splits (train, test).
 LabelledImages open_image_folder(const std::filesystem::path& root);
 
 }  // namespace graft

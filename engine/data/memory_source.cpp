@@ -10,7 +10,8 @@ class MemorySource : public ImageSource {
  public:
   MemorySource(std::string name, Tensor block) : name_(std::move(name)), block_(std::move(block)) {
     const bool kind = block_.defined() && (block_.dtype() == DType::u8 || block_.dtype() == DType::f32);
-    if (!kind || block_.rank() != 4 || block_.device().kind != DeviceKind::cpu || !block_.is_contiguous() || block_.size(1) < 1 || block_.size(2) < 1 || block_.size(3) < 1)
+    if (!kind || block_.rank() != 4 || block_.device().kind != DeviceKind::cpu || !block_.is_contiguous() || block_.size(1) < 1 || block_.size(2) < 1 ||
+        block_.size(3) < 1)
       throw Error(Code::usage, name_ + ": " + (block_.defined() ? block_.str() : "no tensor") +
                                    " is no block of pictures; it wants a dense u8 or f32 [n, bands, height, width] on the CPU with at least one element each");
   }
@@ -38,6 +39,8 @@ class MemorySource : public ImageSource {
 
 }  // namespace
 
-std::shared_ptr<const ImageSource> images_in_memory(std::string name, Tensor block) { return std::make_shared<MemorySource>(std::move(name), std::move(block)); }
+std::shared_ptr<const ImageSource> images_in_memory(std::string name, Tensor block) {
+  return std::make_shared<MemorySource>(std::move(name), std::move(block));
+}
 
 }  // namespace graft

@@ -34,9 +34,18 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 TEST(Folders, AreClassesInBytewiseOrder) {
   TempFolder t;
   const std::string odd = "\xff\xfe";
-  for (const auto& [name, bytes] : Files{{"dog/2.png", gray_png(5)}, {"dog/10.png", gray_png(4)}, {"dog/deep/er/x.PNG", gray_png(6)}, {"cat/b.png", gray_png(2)},
-                                         {"cat/a.jpg", gray_png(1)}, {"cat-wild/z.png", gray_png(3)}, {odd + "/" + odd + ".png", gray_png(7)}, {"cat/notes.txt", "no picture"},
-                                         {"cat/.hidden.png", "no"}, {".cache/x.png", "no"}, {"loose.png", gray_png(9)}, {"README", "text"}})
+  for (const auto& [name, bytes] : Files{{"dog/2.png", gray_png(5)},
+                                         {"dog/10.png", gray_png(4)},
+                                         {"dog/deep/er/x.PNG", gray_png(6)},
+                                         {"cat/b.png", gray_png(2)},
+                                         {"cat/a.jpg", gray_png(1)},
+                                         {"cat-wild/z.png", gray_png(3)},
+                                         {odd + "/" + odd + ".png", gray_png(7)},
+                                         {"cat/notes.txt", "no picture"},
+                                         {"cat/.hidden.png", "no"},
+                                         {".cache/x.png", "no"},
+                                         {"loose.png", gray_png(9)},
+                                         {"README", "text"}})
     write_file(t.path / name, bytes);
   const LabelledImages set = open_image_folder(t.path);
   EXPECT_EQ(set.class_names, (Names{"cat", "cat-wild", "dog", odd}));
@@ -122,12 +131,13 @@ std::string little(std::uint64_t n, int bytes) {
 std::string zip(const Files& files) {  // stored, not packed
   std::string all, directory;
   for (const auto& [name, body] : files) {
-    const std::string common = little(20, 2) + little(0, 8) + little(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())), 4) + little(body.size(), 4) +
-                               little(body.size(), 4) + little(name.size(), 2) + little(0, 2);
+    const std::string common = little(20, 2) + little(0, 8) + little(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())), 4) +
+                               little(body.size(), 4) + little(body.size(), 4) + little(name.size(), 2) + little(0, 2);
     directory += "PK\x01\x02" + little(20, 2) + common + little(0, 6) + little(0100644u << 16, 4) + little(all.size(), 4) + name;
     all += "PK\x03\x04" + common + name + body;
   }
-  return all + directory + "PK\x05\x06" + little(0, 4) + little(files.size(), 2) + little(files.size(), 2) + little(directory.size(), 4) + little(all.size(), 4) + little(0, 2);
+  return all + directory + "PK\x05\x06" + little(0, 4) + little(files.size(), 2) + little(files.size(), 2) + little(directory.size(), 4) +
+         little(all.size(), 4) + little(0, 2);
 }
 
 class Archives : public ::testing::Test {
@@ -154,8 +164,9 @@ class Archives : public ::testing::Test {
 
 TEST_F(Archives, AreWhatTheirFoldersAre) {
   const std::string odd = "\xff\xfe";
-  const Files files = {{"dog/2.png", gray_png(5)}, {"dog/10.png", gray_png(4)}, {"cat-wild/z.png", gray_png(3)}, {"cat/b.png", gray_png(2)}, {"cat/a.JPG", gray_png(1)},
-                       {"dog/deep/er/x.png", gray_png(6)}, {odd + "/" + odd + ".png", gray_png(7)}, {"cat/notes.txt", "no picture"}, {"cat/._a.jpg", "no"}, {"loose.png", gray_png(9)}};
+  const Files files = {{"dog/2.png", gray_png(5)}, {"dog/10.png", gray_png(4)},        {"cat-wild/z.png", gray_png(3)},         {"cat/b.png", gray_png(2)},
+                       {"cat/a.JPG", gray_png(1)}, {"dog/deep/er/x.png", gray_png(6)}, {odd + "/" + odd + ".png", gray_png(7)}, {"cat/notes.txt", "no picture"},
+                       {"cat/._a.jpg", "no"},      {"loose.png", gray_png(9)}};
   for (const auto& [name, bytes] : files) write_file(t.path / "set" / name, bytes);
   const LabelledImages folder = open_image_folder(t.path / "set");
   Files below;
@@ -163,7 +174,8 @@ TEST_F(Archives, AreWhatTheirFoldersAre) {
     if (name != "loose.png") below.push_back({"./data/train/" + name, bytes});
   write_gzip(t.path / "set.tgz", tar(files));
   write_file(t.path / "set.zip", zip(files));
-  for (const LabelledImages& set : {open(tar(files)), open_image_archive(t.path / "set.tgz"), open_image_archive(t.path / "set.zip"), open(tar(below)), open(tar(below), "data/train")}) {
+  for (const LabelledImages& set :
+       {open(tar(files)), open_image_archive(t.path / "set.tgz"), open_image_archive(t.path / "set.zip"), open(tar(below)), open(tar(below), "data/train")}) {
     EXPECT_EQ(set.class_names, folder.class_names);
     EXPECT_EQ(set.labels, folder.labels);
     EXPECT_EQ(grays(set), grays(folder));
@@ -185,7 +197,8 @@ TEST_F(Archives, ReadFromManyThreadsAtOnceGivesTheSame) {
   for (const auto& mine : each) EXPECT_EQ(mine, once);
 }
 TEST_F(Archives, WebDatasetLabelsStandBesideThePictures) {
-  const LabelledImages set = open(tar({{"0002.jpg", gray_png(2)}, {"0002.cls", "0"}, {"0002.json", "{}"}, {"0001.cls", " 3\n"}, {"0001.png", gray_png(1)}, {"0001.seg.png", gray_png(9)}}));
+  const LabelledImages set = open(
+      tar({{"0002.jpg", gray_png(2)}, {"0002.cls", "0"}, {"0002.json", "{}"}, {"0001.cls", " 3\n"}, {"0001.png", gray_png(1)}, {"0001.seg.png", gray_png(9)}}));
   EXPECT_EQ(set.labels, (Labels{3, 0}));
   EXPECT_EQ(grays(set), (std::vector{1, 2}));
   EXPECT_EQ(set.class_names, (Names{"0", "1", "2", "3"}));
@@ -201,11 +214,12 @@ TEST_F(Archives, WebDatasetLabelsStandBesideThePictures) {
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.png", gray_png(1)}, {"1.cls", "1"}})), "is the second picture of 1"));
 }
 TEST_F(Archives, NamesThatComeTwiceAndLinks) {
-  const LabelledImages set = open(tar_entry("a/1.png", gray_png(1)) + tar_entry("b/1.png", gray_png(2)) + tar_entry("a/1.png", gray_png(3)) + tar_entry("b/2.png", "", '1', "a/1.png") +
-                                  tar_entry("b/3.png", "", '2', "1.png") + std::string(1024, '\0'));
+  const LabelledImages set = open(tar_entry("a/1.png", gray_png(1)) + tar_entry("b/1.png", gray_png(2)) + tar_entry("a/1.png", gray_png(3)) +
+                                  tar_entry("b/2.png", "", '1', "a/1.png") + tar_entry("b/3.png", "", '2', "1.png") + std::string(1024, '\0'));
   EXPECT_EQ(grays(set), (std::vector{3, 2, 3}));
   EXPECT_EQ(set.labels, (Labels{0, 1, 1}));
-  EXPECT_EQ(set.notes, (Names{"1 symbolic links are no files of the archive and were left out, such as b/3.png", "1 names come more than once; the later file counts, such as a/1.png"}));
+  EXPECT_EQ(set.notes, (Names{"1 symbolic links are no files of the archive and were left out, such as b/3.png",
+                              "1 names come more than once; the later file counts, such as a/1.png"}));
   EXPECT_TRUE(has(message(tar_entry("b/2.png", "", '1', "gone.png") + std::string(1024, '\0')), "b/2.png: links to gone.png, which is not among the pictures"));
 }
 TEST_F(Archives, OtherLayoutsAreRefusedInALine) {
@@ -225,7 +239,8 @@ TEST_F(Archives, TheLimitOfMemoryIsKept) {
   write_file(at, tar({{"a/1.png", body}, {"b/1.png", body}}));
   const std::uint64_t each = body.size() + 7 + 200;
   EXPECT_EQ(open_image_archive(at, "", 2 * each).source->size(), 2);
-  EXPECT_TRUE(has(refused(Code::input, [&] { open_image_archive(at, "", 2 * each - 1); }), "more than " + std::to_string(2 * each - 1) + " bytes, the most that is kept in memory"));
+  EXPECT_TRUE(has(refused(Code::input, [&] { open_image_archive(at, "", 2 * each - 1); }),
+                  "more than " + std::to_string(2 * each - 1) + " bytes, the most that is kept in memory"));
 }
 TEST_F(Archives, EveryTruncationIsRefusedAndEveryFlippedByteHandled) {
   const Files files = {{"a/1.png", gray_png(1)}, {"b/1.png", gray_png(2)}};
@@ -270,7 +285,8 @@ std::string cifar_records(const std::vector<std::string>& labels) {
 }
 TEST(Cifar, TenAndAHundredClasses) {
   TempFolder t;
-  for (int b = 1; b <= 5; ++b) write_file(t.path / "ten" / ("data_batch_" + std::to_string(b) + ".bin"), cifar_records({std::string(1, static_cast<char>(b)), std::string(1, '\x09')}));
+  for (int b = 1; b <= 5; ++b)
+    write_file(t.path / "ten" / ("data_batch_" + std::to_string(b) + ".bin"), cifar_records({std::string(1, static_cast<char>(b)), std::string(1, '\x09')}));
   write_file(t.path / "ten/test_batch.bin", cifar_records({std::string(1, '\0')}));
   LabelledImages set = load_cifar(t.path / "ten", true);
   EXPECT_EQ(set.labels, (Labels{1, 9, 2, 9, 3, 9, 4, 9, 5, 9}));

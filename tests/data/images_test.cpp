@@ -137,21 +137,36 @@ std::string big_endian(std::uint32_t n) {
 }
 std::string png_chunk(const std::string& kind, const std::string& body) {
   const std::string all = kind + body;
-  return big_endian(static_cast<std::uint32_t>(body.size())) + all + big_endian(static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(all.data()), static_cast<uInt>(all.size()))));
+  return big_endian(static_cast<std::uint32_t>(body.size())) + all +
+         big_endian(static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(all.data()), static_cast<uInt>(all.size()))));
 }
 // Right in every checksum, with next to no pixels.
 std::string empty_png(std::uint32_t height, std::uint32_t width, char color = 0) {
   const std::string nothing = {0x78, '\xda', 0x03, 0x00, 0x00, 0x00, 0x00, 0x01};  // zlib's stream of no bytes
-  return std::string("\x89PNG\r\n\x1a\n", 8) + png_chunk("IHDR", big_endian(width) + big_endian(height) + std::string{8, color, 0, 0, 0}) + png_chunk("IDAT", nothing) + png_chunk("IEND", "");
+  return std::string("\x89PNG\r\n\x1a\n", 8) + png_chunk("IHDR", big_endian(width) + big_endian(height) + std::string{8, color, 0, 0, 0}) +
+         png_chunk("IDAT", nothing) + png_chunk("IEND", "");
 }
 TEST(Decode, SizesAreCheckedBeforeMemoryIsTaken) {
   const auto message = [](const std::string& bytes) { return refused(Code::input, [&] { decode_image(bytes_of(bytes), "x"); }); };
-  EXPECT_EQ(message(empty_png(100'000, 100'000)), "x: is 100000 x 100000 with 1 band, more than the 2^30 elements that are read; cut it into tiles (or it is damaged)");
+  EXPECT_EQ(message(empty_png(100'000, 100'000)),
+            "x: is 100000 x 100000 with 1 band, more than the 2^30 elements that are read; cut it into tiles (or it is damaged)");
   EXPECT_NE(message(empty_png(1, 0x7fffffff, 6)).find("more than the 2^30 elements"), std::string::npos);
   EXPECT_NE(message(empty_png(30'000, 30'000)).find("its header promises 30000 x 30000 pixels, and its 65 bytes cannot hold them"), std::string::npos);
   EXPECT_NE(message(empty_png(0x7fffffff, 0x7fffffff)).find("more than"), std::string::npos);
   EXPECT_NE(message(empty_png(3, 3)).find("is damaged PNG"), std::string::npos);
   EXPECT_NE(message(empty_png(0, 3)).find("is damaged PNG"), std::string::npos);
+}
+TEST(Decode, ASmallJpegDoesNotGetGigabytes) {
+  if (const std::string reason = why_not(PictureFormat::jpeg); !reason.empty()) GTEST_SKIP() << reason;
+  for (Golden& g : goldens(PictureFormat::jpeg)) {
+    std::size_t sof = g.bytes.find("\xff\xc0");  // baseline or, if there is none, progressive: marker, length, precision, height, width
+    if (sof == std::string::npos) sof = g.bytes.find("\xff\xc2");
+    ASSERT_NE(sof, std::string::npos) << g.name;
+    g.bytes.replace(sof + 5, 4, "\x3f\xff\x3f\xff");
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("promises 16383 x 16383 pixels"), std::string::npos);
+    g.bytes.replace(sof + 5, 4, std::string("\xff\0\xff\0", 4));
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("more than the 2^30 elements"), std::string::npos);
+  }
 }
 TEST(Decode, OnePixelAndFortyMillion) {
   EXPECT_EQ(decode_image(bytes_of(test::gray_png(200)), "x").bytes, std::vector<std::byte>{std::byte{200}});

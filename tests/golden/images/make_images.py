@@ -4,7 +4,8 @@
     FILE refused TEXT                        TEXT is a part of the message
 
 usage: python make_images.py      (made with Pillow 13.0, libjpeg-turbo 3.2 in it, tifffile 2026.3.3, imagecodecs 2026.3.6)
-PNGs are written here, by the standard's own text, so that libpng is not its own judge, and Pillow reads those that it can; the pixels of a JPEG are what Pillow says.
+PNGs are written here, by the standard's own text, so that libpng is not its own judge, and Pillow reads those that it can; the pixels of a JPEG are what
+Pillow says.
 """
 import os
 import struct
@@ -233,8 +234,8 @@ golden("palette16.tif", deep.T[index])
 Image.fromarray(kinds(3, "u8")).save(path("rgb_jpeg.tif"), compression="jpeg", quality=90)
 golden("rgb_jpeg.tif", np.asarray(Image.open(path("rgb_jpeg.tif"))))
 
-for name, kind, text in (("int16.tif", np.int16, "signed integers of 16 bit"), ("uint32.tif", np.uint32, "integers of 32 bit"), ("half.tif", np.float16, "floats of 16 bit"),
-                         ("double.tif", np.float64, "floats of 64 bit"), ("complex.tif", np.complex64, "complex numbers of 64 bit")):
+for name, kind, text in (("int16.tif", np.int16, "signed integers of 16 bit"), ("uint32.tif", np.uint32, "integers of 32 bit"),
+                         ("half.tif", np.float16, "floats of 16 bit"), ("double.tif", np.float64, "floats of 64 bit"), ("complex.tif", np.complex64, "complex numbers of 64 bit")):
     tiff(name, np.arange(12).reshape(3, 4).astype(kind), photometric="minisblack")
     refused(name, text)
 # 12 bit: two samples in three bytes, an image file directory written out
