@@ -176,7 +176,7 @@ void autocontrast(Image& image) {
     for (std::int64_t b = 0; b < bands; ++b) {
       T *p = image.data<T>() + b, low = *p, high = *p;
       for (std::int64_t i = 0; i < pixels; ++i) low = std::min(low, p[i * bands]), high = std::max(high, p[i * bands]);
-      const R scale = kWhite<T> / (static_cast<R>(high) - static_cast<R>(low));
+      const R scale = 1 / (static_cast<R>(high) - static_cast<R>(low)) * kWhite<T>;  // two roundings: a tensor under a number is its reciprocal times it
       if (!std::isfinite(scale)) continue;
       for (std::int64_t i = 0; i < pixels; ++i) p[i * bands] = cut<T>((static_cast<R>(p[i * bands]) - static_cast<R>(low)) * scale);
     }

@@ -155,11 +155,11 @@ void center_crop(Sample& s, std::int64_t height, std::int64_t width, double min_
 }
 void resize(Sample& s, std::int64_t height, std::int64_t width, Filter filter) {
   check(s, "resize");
-  const double sx = static_cast<double>(width) / static_cast<double>(s.image.width), sy = static_cast<double>(height) / static_cast<double>(s.image.height);
+  const double w = static_cast<double>(s.image.width), h = static_cast<double>(s.image.height), to_w = static_cast<double>(width), to_h = static_cast<double>(height);
   Image image = resize(s.image, height, width, filter);
   if (s.mask) s.mask = resize(*s.mask, height, width, Filter::nearest);
   s.image = std::move(image);
-  move_boxes(s, 0, [&](double x, double y) { return std::pair{x * sx, y * sy}; });
+  move_boxes(s, 0, [&](double x, double y) { return std::pair{x * to_w / w, y * to_h / h}; });  // in this order: a box over all of it stays one
 }
 void flip_horizontal(Sample& s) {
   check(s, "flip_horizontal");

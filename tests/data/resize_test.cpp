@@ -37,8 +37,6 @@ Image picture(Image::Depth depth, std::int64_t h, std::int64_t w, std::int64_t b
 }
 
 TEST(Resize, HasPillowsBits) {
-  std::ifstream f(GRAFT_SOURCE_DIR "/tests/golden/resize/resize.bin", std::ios::binary);
-  ASSERT_TRUE(f);
   std::map<std::pair<int, int>, int> ran;  // (depth, filter) -> cases
   struct Head {
     std::int32_t depth, bands, h, w, nh, nw, filter;
@@ -46,27 +44,31 @@ TEST(Resize, HasPillowsBits) {
   } head;
   static_assert(sizeof head == 44);
   int failures = 0;
-  while (f.read(reinterpret_cast<char*>(&head), sizeof head)) {
-    const auto depth = static_cast<Image::Depth>(head.depth);
-    const Image image = picture(depth, head.h, head.w, head.bands);
-    const Image got = resize(image, head.nh, head.nw, static_cast<Filter>(head.filter), Box{head.box[0], head.box[1], head.box[2], head.box[3], 0});
-    ASSERT_EQ(got.height, head.nh);
-    ASSERT_EQ(got.width, head.nw);
-    ASSERT_EQ(got.bands, head.bands);
-    std::vector<char> want(got.bytes.size());
-    ASSERT_TRUE(f.read(want.data(), static_cast<std::streamsize>(want.size())));
-    ++ran[{head.depth, head.filter}];
-    if (std::memcmp(want.data(), got.bytes.data(), want.size()) == 0) continue;
-    const std::size_t element = static_cast<std::size_t>(Image::size_of(depth));
-    std::size_t differ = 0;
-    for (std::size_t i = 0; i < want.size(); i += element) differ += std::memcmp(want.data() + i, got.bytes.data() + i, element) != 0;
-    ADD_FAILURE() << "depth " << head.depth << " bands " << head.bands << " filter " << head.filter << ": " << head.h << " x " << head.w << " part " << head.box[0] << ","
-                  << head.box[1] << "," << head.box[2] << "," << head.box[3] << " to " << head.nh << " x " << head.nw << ": " << differ << " of "
-                  << want.size() / element << " values differ";
-    if (++failures == 8) break;
+  for (const char* file : {"u8", "u16", "f32"}) {
+    std::ifstream f(std::string(GRAFT_SOURCE_DIR "/tests/golden/resize/") + file + ".bin", std::ios::binary);
+    ASSERT_TRUE(f) << file;
+    while (f.read(reinterpret_cast<char*>(&head), sizeof head)) {
+      const auto depth = static_cast<Image::Depth>(head.depth);
+      const Image image = picture(depth, head.h, head.w, head.bands);
+      const Image got = resize(image, head.nh, head.nw, static_cast<Filter>(head.filter), Box{head.box[0], head.box[1], head.box[2], head.box[3], 0});
+      ASSERT_EQ(got.height, head.nh);
+      ASSERT_EQ(got.width, head.nw);
+      ASSERT_EQ(got.bands, head.bands);
+      std::vector<char> want(got.bytes.size());
+      ASSERT_TRUE(f.read(want.data(), static_cast<std::streamsize>(want.size())));
+      ++ran[{head.depth, head.filter}];
+      if (std::memcmp(want.data(), got.bytes.data(), want.size()) == 0) continue;
+      const std::size_t element = static_cast<std::size_t>(Image::size_of(depth));
+      std::size_t differ = 0;
+      for (std::size_t i = 0; i < want.size(); i += element) differ += std::memcmp(want.data() + i, got.bytes.data() + i, element) != 0;
+      ADD_FAILURE() << "depth " << head.depth << " bands " << head.bands << " filter " << head.filter << ": " << head.h << " x " << head.w << " part " << head.box[0] << ","
+                    << head.box[1] << "," << head.box[2] << "," << head.box[3] << " to " << head.nh << " x " << head.nw << ": " << differ << " of "
+                    << want.size() / element << " values differ";
+      if (++failures == 8) return;
+    }
   }
   EXPECT_EQ(ran.size(), 3u * 6u);
-  for (const auto& [what, count] : ran) EXPECT_GE(count, 20) << what.first << " " << what.second;
+  for (const auto& [what, count] : ran) EXPECT_GE(count, 16) << what.first << " " << what.second;
 }
 
 TEST(Resize, AConstantPictureStaysConstant) {

@@ -1,4 +1,4 @@
-"""Pillow's answers for tests/data/resize_test.cpp: python make.py writes resize.bin beside itself.
+"""Pillow's answers for tests/data/resize_test.cpp: python make.py writes u8.bin, u16.bin and f32.bin beside itself.
 
 The pictures are not in the file: both sides make them from the same counter (noise() here, the same lines in the test). A record is little-endian:
 int32 depth (0 u8, 1 u16, 2 f32), bands, height, width, new height, new width, filter, then float32 x0, y0, x1, y1 of the source box, then the result's bytes [h, w, bands].
@@ -53,24 +53,24 @@ def resized(depth, a, nh, nw, f, box):
 
 
 def main():
-    sizes = [(1, 1, 1, 1), (1, 1, 5, 3), (7, 5, 1, 1), (16, 16, 8, 8), (16, 16, 16, 7), (16, 16, 7, 16), (9, 13, 20, 31), (31, 20, 13, 9), (40, 3, 11, 4),
-             (250, 2, 9, 5), (24, 24, 24, 24)]
+    sizes = [(1, 1, 1, 1), (1, 1, 5, 3), (7, 5, 1, 1), (16, 16, 8, 8), (16, 16, 16, 7), (16, 16, 7, 16), (9, 13, 14, 21), (31, 20, 13, 9), (40, 3, 11, 4),
+             (250, 2, 9, 5), (12, 12, 12, 12)]
     boxes = [(20, 23, 9, 11, (1.5, 2.25, 20.75, 18.0)), (20, 23, 12, 30, (3, 4, 15, 19)), (20, 23, 6, 5, (3, 4, 8, 10)), (20, 23, 20, 23, (0.5, 0, 23, 20)),
              (8, 8, 16, 16, (2.1, 3.3, 2.9, 7.7))]
     cases = [(h, w, nh, nw, (0, 0, w, h)) for h, w, nh, nw in sizes] + boxes
-    out = bytearray()
-    for depth, counts in ((0, (1, 2, 3, 4)), (1, (1, 3)), (2, (1, 3))):
+    for depth, name, counts in ((0, "u8", (1, 2, 3, 4)), (1, "u16", (1, 3)), (2, "f32", (1, 3))):
+        out = bytearray()
         for bands in counts:
             for n, (h, w, nh, nw, box) in enumerate(cases):
-                if bands != 3 and n % 3 == 1:  # three bands see every case, the others most
+                if bands != (3 if depth == 0 else 1) and n % 3:  # one number of bands sees every case, the others a third
                     continue
                 a = picture(depth, h, w, bands)
                 for i, f in enumerate(FILTERS):
                     r = resized(depth, a, nh, nw, f, box)
                     assert r.shape == (nh, nw, bands) and r.dtype == a.dtype
                     out += struct.pack("<7i4f", depth, bands, h, w, nh, nw, i, *box) + r.tobytes()
-    pathlib.Path(__file__).with_name("resize.bin").write_bytes(out)
-    print("Pillow", PIL.__version__, len(out), "bytes")
+        pathlib.Path(__file__).with_name(name + ".bin").write_bytes(out)
+        print("Pillow", PIL.__version__, name, len(out), "bytes")
 
 
 main()
