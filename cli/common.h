@@ -87,6 +87,7 @@ void watch_signals();
 using Action = std::function<int()>;
 void add_train(CLI::App& app, Action& run);
 void add_compare(CLI::App& app, Action& run);
+void add_advise(CLI::App& app, Action& run);
 void add_tune(CLI::App& app, Action& run);
 void add_eval(CLI::App& app, Action& run);
 void add_config(CLI::App& app, Action& run);

@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < argc; ++i) graft::cli::command_line() += (i ? " " : "") + std::string(i ? argv[i] : "graft");
   graft::cli::add_train(app, run);
   graft::cli::add_compare(app, run);
+  graft::cli::add_advise(app, run);
   graft::cli::add_tune(app, run);
   graft::cli::add_eval(app, run);
   graft::cli::add_demo(app, run);

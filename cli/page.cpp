@@ -12,10 +12,10 @@ namespace graft::cli {
 namespace {
 
 constexpr const char* kStyle = R"(
-:root { --ground: #fff; --ink: #1b1f24; --quiet: #656d76; --line: #d0d7de; --a0: #656d76; --a1: #b35900; --a2: #2f6fb7; --a3: #1a7f4b; --good: #1a7f4b; --bad: #b3261e;
+:root { --ground: #fff; --ink: #1b1f24; --quiet: #656d76; --line: #d0d7de; --a0: #656d76; --a1: #b35900; --a2: #2f6fb7; --a3: #1a7f4b; --a4: #7d4a9e; --a5: #a8325e; --good: #1a7f4b; --bad: #b3261e;
   --heat: 47, 111, 183; }
 @media (prefers-color-scheme: dark) {
-:root { --ground: #14171b; --ink: #e2e6ea; --quiet: #95a0ab; --line: #363d45; --a0: #95a0ab; --a1: #e8a04c; --a2: #5b9be0; --a3: #4fbf86; --good: #4fbf86; --bad: #f2857c;
+:root { --ground: #14171b; --ink: #e2e6ea; --quiet: #95a0ab; --line: #363d45; --a0: #95a0ab; --a1: #e8a04c; --a2: #5b9be0; --a3: #4fbf86; --a4: #b48be0; --a5: #e07ba6; --good: #4fbf86; --bad: #f2857c;
   --heat: 91, 155, 224; } }
 body { background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1rem; margin: 1.8rem 0 .3rem; } .quiet { color: var(--quiet); } code { word-break: break-all; }
@@ -127,7 +127,7 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   std::vector<std::pair<double, const PlotSeries*>> labels;
   for (std::size_t k = 0; k < series.size(); ++k) {
     const PlotSeries& one = series[k];
-    const std::string color = "var(--a" + std::to_string(one.color % 4) + ")";
+    const std::string color = "var(--a" + std::to_string(one.color % 6) + ")";
     const double shift = o.marks ? 3 * (static_cast<double>(k) - static_cast<double>(series.size() - 1) / 2) : 0;  // whiskers beside each other
     std::string path;
     double end = 0;
@@ -148,7 +148,7 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   double under = -1e9;
   for (const auto& [end, one] : labels) {
     under = std::max(end, under + 15);
-    s += "<text style=\"fill:var(--a" + std::to_string(one->color % 4) + ")\"" + at("x", 654) + at("y", under + 4) + ">" + escaped(one->name) + "</text>";
+    s += "<text style=\"fill:var(--a" + std::to_string(one->color % 6) + ")\"" + at("x", 654) + at("y", under + 4) + ">" + escaped(one->name) + "</text>";
   }
   return s + "</svg></div>";
 }

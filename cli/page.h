@@ -25,7 +25,7 @@ struct PlotPoint {
 struct PlotSeries {
   std::string name;
   std::vector<PlotPoint> points;  // by rising x
-  int color = 0;                  // of four
+  int color = 0;                  // of six
   bool dots = false;              // a dot at each point, and no line
 };
 struct PlotOptions {

@@ -202,18 +202,16 @@ struct Abandoned {};
 
 // Images to learn from and to be judged by. The test images are loaded only where --test asks for them.
 Data images_of(const Config& base) {
-  Data d = load_data(base);
-  if (base.get<std::int64_t>("data.validation") > 0) return d;
+  Data d = load_data(base, {});
+  if (d.validation.size() > 0) return d;
   const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(base.get<std::int64_t>("data.seed")));
   const std::int64_t held = all.size() / 5;
   if (held < 1) throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
   std::vector<std::int64_t> learn, judge;
   for (std::int64_t i = 0; i < all.size(); ++i) (i < held ? judge : learn).push_back(i);
-  return {subset(all, learn), subset(all, judge)};
-}
-Dataset test_images(Config base) {
-  base.set("data.validation=0", Origin::flag("--test"));
-  return load_data(base, false).test;
+  d.train = subset(all, learn);
+  d.validation = subset(all, judge);
+  return d;
 }
 
 // A shorter rung has the same schedule in less time.
@@ -225,13 +223,18 @@ Config config_of(const Plan& p, const Trial& t, Point& values) {
   set("train.steps=" + std::to_string(t.steps));
   set("train.seed=" + std::to_string(t.seed));
   set("eval.every=1000000");
+  set("eval.every_steps=0");
+  set("eval.train_count=0");
+  set("eval.test=false");
+  set("train.patience=0");
+  set("train.preflight=false");
   set("train.checkpoint_every=1000000000");
   return c;
 }
 
 void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bool()>& stop) {
   const double begun = now();
-  const Config c = config_of(p, t, t.values);
+  const Config c = settled(config_of(p, t, t.values), data.train);
   Built built = build_model(c, data.train);
   if (p.method == "lr" && t.kind == "search") {
     bool stopped = false;
@@ -242,14 +245,14 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
     t.loss = *std::min_element(curve.smoothed.begin(), curve.smoothed.end());
     t.detail = Json{{"lr", curve.lr}, {"loss", curve.loss}, {"smoothed", curve.smoothed}, {"low", curve.suggestion->low}, {"high", curve.suggestion->high}}.dump();
   } else {
-    const Dataset judge = t.kind == "test" ? test_images(p.base) : data.test;
+    const Dataset judge = t.kind == "test" ? load_data(p.base, {false, true, data.train.class_names}).test : data.validation;
     std::vector<std::int64_t> predictions;
     Watch watch;
-    watch.on_eval = [&](const EpochReport& r) { predictions = r.test.predictions; };
+    watch.on_eval = [&](const EpochReport& r) { predictions = r.held_out.predictions; };
     watch.stop = stop;
     const TrainResult r = train(*built.model.module, built.params, c, data.train, judge, watch);
     if (r.stopped) throw Abandoned();
-    t.score = r.accuracy, t.loss = r.test_loss;
+    t.score = r.accuracy, t.loss = r.held_out_loss;
     if (t.kind != "search")
       for (std::size_t i = 0; i < predictions.size(); ++i) t.right += predictions[i] == judge.labels.data<std::int64_t>()[i] ? '1' : '0';
     t.weights_hash = weights_hash(named_tensors(built.params));
@@ -261,9 +264,9 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
 // ---- the report --------------------------------------------------------------------------------------------------------------------------
 
 TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& study, std::vector<Trial> all, const Data& data, const std::string& folder) {
-  TuneReport r{study.at("command"), folder, p.recipe, p.method, p.budget, data.test.size(), data.train.size(), p.seeds, p.keys, std::move(all), {}, {}, {}, {}, {}};
+  TuneReport r{study.at("command"), folder, p.recipe, p.method, p.budget, data.validation.size(), data.train.size(), p.seeds, p.keys, std::move(all), {}, {}, {}, {}, {}};
   r.best = best_of(r.trials);
-  const auto n = static_cast<std::size_t>(data.test.size());
+  const auto n = static_cast<std::size_t>(data.validation.size());
   std::vector<std::vector<std::int8_t>> difference(static_cast<std::size_t>(p.seeds), std::vector<std::int8_t>(n, 0));
   for (const Trial& t : r.trials) {
     if (t.kind == "test") r.test_accuracy = t.state == "done" ? t.score : 0;
@@ -288,8 +291,8 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   };
   if (!c.quiet)
     std::fprintf(stderr, "%s: %s, %lld configurations of %zu keys, %lld steps, judged by %lld images that are held out of %lld\n", folder.c_str(), p.method.c_str(),
-                 static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget), static_cast<long long>(data.test.size()),
-                 static_cast<long long>(data.test.size() + data.train.size()));
+                 static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget), static_cast<long long>(data.validation.size()),
+                 static_cast<long long>(data.validation.size() + data.train.size()));
   double best = kFailed;
   for (bool done = false; !done;) {
     NextTrial n = stop() ? NextTrial{NextTrial::Kind::wait, {}} : trials.claim([&](const std::vector<Trial>& all) { return next_of(p, all); });

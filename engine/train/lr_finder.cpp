@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/data/feed.h"
+#include "engine/train/input.h"
 #include "engine/train/step.h"
 
 namespace graft {
@@ -61,9 +62,7 @@ LrCurve find_lr(const Module& model, const Params& params, const Config& c, cons
   if (!(o.low > 0) || !(o.low < o.high) || !std::isfinite(o.high) || o.steps < static_cast<std::int64_t>(kLeast))
     throw Error(Code::usage, "learning-rate finder: the rates must rise from above 0, in at least 8 steps");
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
-  const auto normalize = c.get<std::vector<double>>("data.normalize");
-  const Augment augment{c.get<std::int64_t>("augment.shift"), c.get<double>("augment.rotate"), c.get<double>("augment.scale")};
-  const Loader loader(train_set, c.get<std::int64_t>("train.batch"), normalize[0], normalize[1], seed, true, augment);
+  const Loader loader(train_set, training_options(c));
   StepOptions step_options;
   step_options.loss.smoothing = c.get<double>("train.label_smoothing");
   step_options.clip_norm = c.get<double>("train.clip_norm");

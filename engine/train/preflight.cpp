@@ -6,6 +6,7 @@
 
 #include "engine/optim/schedule.h"
 #include "engine/train/preflight_step.h"
+#include "engine/train/input.h"
 #include "engine/train/step.h"
 #include "engine/train/trainer.h"
 
@@ -45,18 +46,18 @@ Preflight preflight(const Rig& rig, const PreflightOptions& options) {
 
 Rig make_rig(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& judge) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
-  const auto normalize = c.get<std::vector<double>>("data.normalize");
-  const std::int64_t batch = c.get<std::int64_t>("train.batch");
   const DType images = image_dtype(c);
-  const Augment augment{c.get<std::int64_t>("augment.shift"), c.get<double>("augment.rotate"), c.get<double>("augment.scale")};
+  LoaderOptions plain = training_options(c);
+  plain.augment = {};
   const auto samples = [&](const Dataset& set) {
-    const auto loader = std::make_shared<Loader>(set, batch, normalize[0], normalize[1], seed, true);
+    const auto loader = std::make_shared<Loader>(set, plain);
+    if (set.size() == 0) return Samples{};
     return Samples{set.labels.host<std::int64_t>(), loader->batches(), [loader](std::int64_t i) { return loader->get(0, i); }};
   };
   Rig rig{.params = params};
   rig.classes = c.get<std::int64_t>("model.classes");
   rig.forward = [&model, images](const Tensor& x, Run& run) { return cast(model.forward(cast(x, images), run), DType::f32); };
-  const auto loader = std::make_shared<Loader>(train_set, batch, normalize[0], normalize[1], seed, true, augment);
+  const auto loader = std::make_shared<Loader>(train_set, training_options(c));
   rig.train_batch = [loader](std::int64_t i) { return loader->get(0, i).to(current_queue().device()); };
   rig.train = samples(train_set);
   rig.validation = samples(judge);

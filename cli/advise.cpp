@@ -1,0 +1,203 @@
+// graft advise RECIPE --from CHECKPOINT... --time 20m: which way to begin will be best with all the data? Each route is trained on parts of the training images and
+// judged on others of them; curves give what all images would reach, with an interval. The test images stay locked.
+#include "cli/advise.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "cli/experiment.h"
+#include "cli/run_folder.h"
+#include "engine/base/file.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+namespace {
+
+struct Options {
+  std::vector<std::string> from;
+  std::string time = "10m";
+  std::int64_t seeds = 2;
+};
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+std::string percent(double share) {
+  char t[32];
+  std::snprintf(t, sizeof t, "%.1f %%", 100 * share);
+  return t;
+}
+std::string about(double v) {
+  char t[32];
+  std::snprintf(t, sizeof t, "%.3g", v);
+  return t;
+}
+
+// How sure it is that `a` ends above `b`, which were judged apart: the difference of two normal numbers, in logarithms of the error.
+double sure(const Prediction& a, const Prediction& b) {
+  const double z = (b.log_error - a.log_error) / std::sqrt(a.deviation * a.deviation + b.deviation * b.deviation);
+  return 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
+
+std::string data_factor(const Dataset& d) {
+  std::vector<std::int64_t> of(static_cast<std::size_t>(d.classes), 0);
+  for (std::int64_t i = 0; i < d.size(); ++i) ++of[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
+  const auto [least, most] = std::minmax_element(of.begin(), of.end());
+  std::string s = std::to_string(d.size()) + " training images of " + std::to_string(d.classes) + " classes, " + std::to_string(*least) + " to " + std::to_string(*most) + " of each";
+  if (*most > 4 * std::max<std::int64_t>(1, *least)) s += "; they are far from balanced, so accuracy hides the small classes";
+  return s + "; graft data check looks for duplicates, leaks and wrong labels";
+}
+
+// What the numbers say of the four things that decide it.
+void argue(Advice& a, const Dataset& data) {
+  a.factors.emplace_back("data", data_factor(data));
+  const Route& scratch = a.routes[0];
+  std::string compute = "a run of " + std::to_string(a.wanted_steps) + " steps with all images takes about " + about(scratch.full_seconds) + " s from scratch";
+  for (std::size_t i = 1; i < a.routes.size(); ++i) compute += ", " + about(a.routes[i].full_seconds) + " s by " + a.routes[i].name;
+  if (a.steps < a.wanted_steps) compute += "; here each had " + std::to_string(a.steps) + " steps, so what is predicted holds for that many";
+  a.factors.emplace_back("compute", compute);
+  const Route* probe = nullptr;
+  const Route* full = nullptr;
+  for (const Route& r : a.routes) {
+    if (r.arm == "probe" && (!probe || r.full->accuracy > probe->full->accuracy)) probe = &r;
+    if (r.arm == "full" && (!full || r.full->accuracy > full->full->accuracy)) full = &r;
+  }
+  if (probe && full)
+    a.factors.emplace_back("expertise", sure(*full->full, *probe->full) > 0.9
+                                            ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) + " against " + percent(probe->full->accuracy) +
+                                                  "): its learning rate and schedule deserve graft tune"
+                                            : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) + " against " + percent(full->full->accuracy) +
+                                                  "), with hardly a setting to get wrong");
+  if (probe)
+    a.factors.emplace_back("task", "the checkpoint's features alone reach " + percent(probe->full->accuracy) + ", chance is " + percent(1 / a.classes) + ", scratch " + percent(scratch.full->accuracy) +
+                                       (probe->full->accuracy > scratch.full->accuracy ? ": the task is near the one that it was trained for" : ": the task is not the one that it was trained for"));
+}
+
+int advise_verb(const Common& c, const Options& o) {
+  if (o.from.empty()) throw Error(Code::usage, "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
+  if (o.seeds < 2 || o.seeds > 20) throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 2 to 20; the spread between seeds is part of the answer");
+  const double time = parse_duration(o.time, "--time");
+  if (!(time > 0)) throw Error(Code::usage, "--time " + o.time + ": must be above 0");
+  Config config = make_config(c, c.words, true);
+  if (!config.get<std::string>("init.from").empty()) throw Error(Code::usage, "advise: init.from is set; checkpoints are named by --from");
+  only_the_end(config, "advise");
+  Session session(c);
+  watch_signals();
+  const double begun = now();
+  const Dataset all = load_data(config, {true, false}).train;
+  config = settled(std::move(config), all);
+  const auto batch = config.get<std::int64_t>("train.batch");
+  Advice a;
+  a.recipe = c.words.empty() || c.words[0].find('=') != std::string::npos ? "run" : fs::path(c.words[0]).stem().string();
+  a.command = command_line();
+  a.images = static_cast<double>(all.size());
+  a.classes = static_cast<double>(all.classes);
+  a.seeds = o.seeds;
+  a.time = time;
+  a.wanted_steps = config.get<std::int64_t>("train.steps");
+  if (a.wanted_steps == 0) a.wanted_steps = config.get<std::int64_t>("train.epochs") * ((all.size() + batch - 1) / batch);
+
+  // A fifth of the images judges, at most 2,000; quarters of the rest are learned from.
+  const Dataset mixed = fraction_of(all, 1, static_cast<std::uint64_t>(config.get<std::int64_t>("data.seed")));
+  const std::int64_t held = std::min<std::int64_t>(2000, mixed.size() / 5);
+  if (held < 20) throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) + " training images are too few to judge by a fifth of them; at least 100 are wanted");
+  std::vector<std::int64_t> learn, judge;
+  for (std::int64_t i = 0; i < mixed.size(); ++i) (i < held ? judge : learn).push_back(i);
+  const Dataset pool = subset(mixed, learn), judged = subset(mixed, judge);
+  a.judged = static_cast<double>(judged.size());
+  a.routes.push_back({"scratch", "scratch", "", {}, {}, {}, 0, 0});
+  for (const std::string& f : o.from) {
+    const std::string of = o.from.size() > 1 ? " from " + f : "";
+    for (const char* arm : {"probe", "full"}) a.routes.push_back({arm + of, arm, f, {}, {}, {}, 0, 0});
+    Config probe = config;  // a checkpoint that does not fit is refused before anything is trained
+    probe.set("init.from=" + f, Origin::flag("--from"));
+    build_model(probe, pool);
+  }
+
+  // What a step costs decides how many each run may have.
+  const std::vector<double> parts = {0.25, 0.5, 1};
+  const auto tuned_runs = static_cast<double>((1 + o.from.size()) * parts.size() * static_cast<std::size_t>(o.seeds));
+  const auto run = [&](const Route& r, const Dataset& data, std::int64_t steps, std::uint64_t seed) {
+    const Experiment e(config, r.from, {Budget::Kind::steps, static_cast<double>(steps)});
+    return e.run(r.arm, data, judged, e.lr(), seed);
+  };
+  const double at = now();
+  const std::int64_t few = std::min<std::int64_t>(10, a.wanted_steps);
+  run(a.routes[0], pool, few, 1);
+  const double each = (now() - at) / static_cast<double>(few);
+  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>((time - (now() - begun)) / (1.15 * tuned_runs * each)), 1, a.wanted_steps);  // features and judging take the rest
+  const std::size_t runs = a.routes.size() * parts.size() * static_cast<std::size_t>(o.seeds);
+  std::size_t done = 0;
+  const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
+  for (const double part : parts)
+    for (std::int64_t s = 0; s < o.seeds; ++s) {
+      const Dataset data = fraction_of(pool, part, seed + static_cast<std::uint64_t>(s));
+      for (Route& r : a.routes) {
+        const Trained one = run(r, data, a.steps, seed + static_cast<std::uint64_t>(s));
+        r.points.push_back({static_cast<double>(data.size()), share(right_of(one.predictions, judged)), a.judged});
+        r.seconds.push_back(one.seconds);
+        ++done;
+        if (!c.quiet)
+          std::fprintf(stderr, "%s%zu/%zu  %lld images, %s: %s%s", isatty(2) ? "\r\033[K" : "", done, runs, static_cast<long long>(data.size()), r.name.c_str(),
+                       percent(r.points.back().accuracy).c_str(), isatty(2) && done < runs ? "" : "\n");
+      }
+    }
+
+  std::vector<LearningCurve> curves;
+  for (Route& r : a.routes) {
+    curves.emplace_back(r.points);
+    r.full = curves.back().at(a.images, a.judged);
+    r.slope = curves.back().slope();
+    r.full_seconds = r.seconds.back() * (r.arm == "probe" ? a.images / static_cast<double>(pool.size()) : static_cast<double>(a.wanted_steps) / static_cast<double>(a.steps));
+  }
+  std::vector<std::size_t> order(a.routes.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) { return a.routes[x].full->accuracy > a.routes[y].full->accuracy; });
+  // Between beginning anew and beginning from a checkpoint: routes of one kind do not make each other doubtful.
+  const auto scratch_first = order[0] == 0;
+  const std::size_t rival = scratch_first ? order[1] : 0;
+  a.confidence = sure(*a.routes[order[0]].full, *a.routes[rival].full);
+  const Route &best = a.routes[order[0]], &other = a.routes[rival];
+  if (a.confidence >= 0.9) {
+    a.chosen = order[0];
+    a.verdict = best.name + ": " + percent(best.full->accuracy) + " is to be expected with all images (80 %: " + percent(best.full->low) + " to " + percent(best.full->high) + "), " + other.name + " " +
+                percent(other.full->accuracy);
+  } else {
+    a.verdict = "not enough evidence: " + best.name + " " + percent(best.full->accuracy) + " and " + other.name + " " + percent(other.full->accuracy) +
+                " are too near to each other to tell; more time or more seeds may tell them apart, and the cheaper one may do";
+  }
+  for (std::size_t i = 1; i < a.routes.size(); ++i) {
+    const double n = curves[0].meets(curves[i]);
+    const bool ahead = a.routes[i].full->accuracy > a.routes[0].full->accuracy;
+    if (n > a.images / 32 && n < a.images * 32 && curves[0].slope() < curves[i].slope())
+      a.crossings.push_back(a.routes[i].name + " is ahead of scratch up to about " + about(n) + " images");
+    else
+      a.crossings.push_back(a.routes[i].name + (ahead ? " stays ahead of scratch" : " is not ahead of scratch") + " anywhere near this number of images");
+  }
+  argue(a, all);
+  a.seconds = now() - begun;
+  const fs::path folder = new_run_folder(c.out, "advise-" + a.recipe);
+  const Json report = advice_json(a);
+  write_atomically(folder / "report.json", report.dump(2) + "\n");
+  write_atomically(folder / "report.html", advice_html(a));
+  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  else std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_advise(CLI::App& app, Action& run) {
+  auto* sub = app.add_subcommand("advise", "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
+  auto c = std::make_shared<Common>();
+  auto o = std::make_shared<Options>();
+  add_common(*sub, *c);
+  sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
+  sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
+  sub->add_option("--seeds", o->seeds, "runs of each route and size (default 2)");
+  sub->callback([=, &run] { run = [=] { return advise_verb(*c, *o); }; });
+}
+
+}  // namespace graft::cli
