@@ -7,6 +7,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <locale.h>
+
 #include <algorithm>
 #include <map>
 
@@ -35,6 +37,22 @@ std::string tidy(std::string_view path) {
   }
   return tidied;
 }
+// libarchive turns names that are marked as UTF-8 into the language of the thread, and gives none where that has no letters for them ("C", which graft runs
+// in).
+class Utf8 {
+ public:
+  Utf8() : mine_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(mine_ ? uselocale(mine_) : nullptr) {}
+  ~Utf8() {
+    if (!mine_) return;
+    uselocale(before_);
+    freelocale(mine_);
+  }
+  Utf8(const Utf8&) = delete;
+  Utf8& operator=(const Utf8&) = delete;
+
+ private:
+  locale_t mine_, before_;
+};
 bool is_cls(std::string_view path) { return path.ends_with(".cls"); }
 
 class Reader {
@@ -52,10 +70,12 @@ class Reader {
     if (archive_read_open_filename(a_.get(), path.c_str(), 1 << 18) != ARCHIVE_OK) throw damage();
   }
   ArchiveContents read() {
+    const Utf8 names;
     for (archive_entry* e = nullptr; next(&e);) {
       const char* name = archive_entry_pathname(e);
       if (!name) name = archive_entry_pathname_utf8(e);
-      std::string p = tidy(name ? name : "");
+      if (!name) throw Error(Code::input, shown_ + ": the name of entry " + std::to_string(entries_) + " cannot be read; pack it anew with names in UTF-8");
+      std::string p = tidy(name);
       if (!inside_.empty()) {
         if (!p.starts_with(inside_ + '/')) p.clear();
         else p.erase(0, inside_.size() + 1);

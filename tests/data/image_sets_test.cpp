@@ -128,10 +128,11 @@ std::string little(std::uint64_t n, int bytes) {
   for (int i = 0; i < bytes; ++i) s += static_cast<char>(n >> 8 * i & 255);
   return s;
 }
-std::string zip(const Files& files) {  // stored, not packed
+std::string zip(const Files& files, int flags = 0) {  // stored, not packed; flags 0x800: names are UTF-8
   std::string all, directory;
   for (const auto& [name, body] : files) {
-    const std::string common = little(20, 2) + little(0, 8) + little(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())), 4) +
+    const std::string common = little(20, 2) + little(static_cast<std::uint64_t>(flags), 2) + little(0, 6) +
+                               little(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())), 4) +
                                little(body.size(), 4) + little(body.size(), 4) + little(name.size(), 2) + little(0, 2);
     directory += "PK\x01\x02" + little(20, 2) + common + little(0, 6) + little(0100644u << 16, 4) + little(all.size(), 4) + name;
     all += "PK\x03\x04" + common + name + body;
@@ -184,6 +185,20 @@ TEST_F(Archives, AreWhatTheirFoldersAre) {
   EXPECT_EQ(open(tar(files)).source->where(6), at.string() + ":\\xff\\xfe/\\xff\\xfe.png");
   EXPECT_EQ(open(tar(below), "data/train").source->where(0), at.string() + ":data/train/cat/a.JPG");
   EXPECT_EQ(open(tar(files)).notes, open_image_folder(t.path / "set").notes);
+}
+// libarchive gave no name where it was marked as UTF-8 and the program's language was "C", and the picture was passed over in silence.
+TEST_F(Archives, NamesMarkedAsUtf8) {
+  const std::string cat = "\u732b/\u00e91.png", dog = "\u72ac/1.png";
+  const auto pax = [](const std::string& name) {
+    const std::string body = " path=" + name + "\n";
+    return tar_entry("pax", std::to_string(body.size() + 2) + body, 'x') + tar_entry("x", gray_png(1));
+  };
+  for (const std::string& bytes : {zip({{cat, gray_png(1)}, {dog, gray_png(1)}}, 0x800), pax(cat) + pax(dog) + std::string(1024, '\0')}) {
+    const LabelledImages set = open(bytes);
+    EXPECT_EQ(set.class_names, (Names{"\u72ac", "\u732b"}));
+    EXPECT_EQ(set.source->where(1), at.string() + ":" + cat);
+    EXPECT_EQ(set.source->size(), 2);
+  }
 }
 TEST_F(Archives, ReadFromManyThreadsAtOnceGivesTheSame) {
   Files files;
