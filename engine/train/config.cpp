@@ -235,6 +235,12 @@ void check_element(const std::string& v, const Place& at) { check_string(v, at);
 template <class T>
 void check_list(const std::vector<T>& v, const Place& at) {
   if constexpr (std::is_same_v<T, double>) {
+    if (at.key.name != "data.normalize") {  // a range
+      if (v.empty() && at.key.standard == "[]") return;
+      if (v.size() != 2) fail(at.where, fmt::format("{} must be [smallest, largest], got {} numbers", at.name, v.size()));
+      if (!(v[0] <= v[1])) fail(at.where, fmt::format("{} = [{}, {}] is the wrong way round: it must be [smallest, largest]", at.name, number_text(v[0]), number_text(v[1])));
+      return;
+    }
     if (v.size() != 2) fail(at.where, fmt::format("{} must be [mean, deviation], got {} numbers", at.name, v.size()));
     if (!(v[1] > 0)) fail(at.where, fmt::format("{}[1] = {} is out of range: the deviation must be > 0", at.name, number_text(v[1])));
   } else {

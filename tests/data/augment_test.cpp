@@ -288,8 +288,11 @@ TEST(Augment, ComesFromTheConfiguration) {
   EXPECT_EQ(a.mixup, 0.2);
   EXPECT_EQ(a.cutmix, 1);
   EXPECT_TRUE(c.unread().empty());
-  c.set("augment.area=[0.5]", Origin::flag("--area"));
-  refused([&] { augment_of(c); }, {"augment.area"});
+  for (const char* line : {"augment.area=[0.5]", "augment.area=[0.9, 0.5]", "augment.area=[0, 1]", "augment.ratio=[]", "augment.ratio=[2, 1]", "augment.hue=0.6", "augment.policy=auto"})
+    refused([&] { Config().set(line); }, {std::string(line).substr(0, std::string(line).find('='))});
+  Config unused;
+  unused.set("augment.policy_ops=3");
+  refused([&] { unused.check(); }, {"augment.policy_ops", "augment.policy"});
 }
 
 // ---- mixed batches ----
