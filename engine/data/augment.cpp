@@ -1,8 +1,8 @@
 #include "engine/data/augment.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "engine/data/colour.h"
 #include "engine/data/draws.h"

@@ -18,8 +18,9 @@ struct Drawn {
 // One filled shape per picture: u8 [count, 3, size, size]; circle, square, triangle, star, cross, ring, heart, moon, in any colour, place, size and turn, on a ground
 // with a texture, with noise. Error(usage): count below 1, size below 16 (a smaller one has no room to tell them apart) or above 4096.
 Drawn draw_shapes(std::int64_t count, std::uint64_t seed, std::int64_t size = 32);
-// One to four shapes: image u8 [size, size, 3]; a box per shape with its class as label, around all of its outline that lies in the picture, and that is all of it;
-// mask u8: 0 the ground, class + 1 where a shape covers the middle of a pixel. A later shape may hide some of an earlier one, at most a quarter of either's box.
+// One to four shapes: image u8 [size, size, 3]; a box per shape with its class as label, around its whole outline (no shape leaves the picture); mask u8: 0 the
+// ground, class + 1 where a shape covers the middle of a pixel. A later shape may hide some of an earlier one: two boxes share at most a quarter of the smaller one.
+// Error(usage): index below 0, size as above.
 Sample draw_shape_sample(std::int64_t index, std::uint64_t seed, std::int64_t size = 64);
 const std::vector<std::string>& shape_names();
 

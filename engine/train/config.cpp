@@ -236,7 +236,12 @@ void check_element(const std::string& v, const Place& at) { check_string(v, at);
 template <class T>
 void check_list(const std::vector<T>& v, const Place& at) {
   if constexpr (std::is_same_v<T, double>) {
-    if (at.key.name != "data.normalize") return;
+    if (at.key.name != "data.normalize") {  // a range
+      if (v.empty() && at.key.standard == "[]") return;
+      if (v.size() != 2) fail(at.where, fmt::format("{} must be [smallest, largest], got {} numbers", at.name, v.size()));
+      if (!(v[0] <= v[1])) fail(at.where, fmt::format("{} = [{}, {}] is the wrong way round: it must be [smallest, largest]", at.name, number_text(v[0]), number_text(v[1])));
+      return;
+    }
     if (v.size() % 2 != 0) fail(at.where, fmt::format("{} must be means, then as many deviations, got {} numbers", at.name, v.size()));
     for (std::size_t i = v.size() / 2; i < v.size(); ++i)
       if (!(v[i] > 0)) fail(at.where, fmt::format("{}[{}] = {} is out of range: a deviation must be > 0", at.name, i, number_text(v[i])));

@@ -87,7 +87,7 @@ const Misuse kCorpus[] = {
     {"train digits-cnn data.classes=[0,10]", 2, "data.classes"}, {"train digits-cnn data.classes=0,1", 2, "data.classes"}, {"train digits-cnn data.normalize=[0.5]", 2, "normalize"},
     {"train digits-cnn data.normalize=[0.5,0]", 2, "normalize"}, {"train digits-cnn data.train_count=0", 2, "train_count"}, {"train digits-cnn data.per_class=-1", 2, "per_class"},
     {"train digits-cnn data.train_count=20 data.test_count=10 data.per_class=50", 2, "class"}, {"train digits-cnn data.validation=99999", 2, "validation"},
-    {"train digits-cnn init.head=old", 2, "init.head"}, {"train digits-cnn init.freeze=[conv1.*]", 2, "init.freeze"}, {"train digits-cnn augment.shift=99", 2, "shift"},
+    {"train digits-cnn init.head=old", 2, "init.head"}, {"train digits-cnn init.freeze=[conv1.*]", 2, "init.freeze"}, {"train digits-cnn augment.shift=9999", 2, "shift"},
     {"train digits-cnn augment.scale=2", 2, "scale"}, {"train digits-cnn eval.every=0", 2, "eval.every"}, {"train digits-cnn train.epochs=1 train.epochs=2", 2, "train.epochs"},
     {"train digits-cnn train.epochs=2 train.steps=5", 2, "train.epochs"},
     // files

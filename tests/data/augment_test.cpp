@@ -288,8 +288,11 @@ TEST(Augment, ComesFromTheConfiguration) {
   EXPECT_EQ(a.mixup, 0.2);
   EXPECT_EQ(a.cutmix, 1);
   EXPECT_TRUE(c.unread().empty());
-  c.set("augment.area=[0.5]", Origin::flag("--area"));
-  refused([&] { augment_of(c); }, {"augment.area"});
+  for (const char* line : {"augment.area=[0.5]", "augment.area=[0.9, 0.5]", "augment.area=[0, 1]", "augment.ratio=[]", "augment.ratio=[2, 1]", "augment.hue=0.6", "augment.policy=auto"})
+    refused([&] { Config().set(line); }, {std::string(line).substr(0, std::string(line).find('='))});
+  Config unused;
+  unused.set("augment.policy_ops=3");
+  refused([&] { unused.check(); }, {"augment.policy_ops", "augment.policy"});
 }
 
 // ---- mixed batches ----
@@ -307,7 +310,7 @@ TEST(Beta, HasItsMoments) {
     const double variance = 1 / (4 * (2 * a + 1)), kurtosis = 3 * (2 * a + 1) / (2 * a + 3);  // of Beta(a, a)
     EXPECT_NEAR(sum / n, 0.5, 5 * std::sqrt(variance / n)) << a;
     EXPECT_NEAR(squares / n, variance, 5 * variance * std::sqrt((kurtosis - 1) / n)) << a;
-    // the eighth moment is at most 2^-4 of the fourth's square root range: values lie within 1/2
+    // the variance of a fourth power is at most the eighth moment, and that at most the fourth / 16, for |x - 1/2| <= 1/2
     EXPECT_NEAR(fourth / n, kurtosis * variance * variance, 5 * std::sqrt(kurtosis * variance * variance / 16 / n)) << a;
   }
 }
