@@ -96,7 +96,7 @@ TEST(Tune, FindsABetterRateThanABadOneAndTheWinnerCanBeTrained) {
                                                                     j["winner"]["assignments"].get<std::string>() +
                                                                     (j["winner"]["assignments"].get<std::string>().find("train.batch") == std::string::npos ? " train.batch=16" : "")}) {
     fs::remove_all(t.path / "w");
-    const Outcome o = run(t.path, "train " + call + " --json -q -o w");
+    const Outcome o = run(t.path, "train " + call + " --threads 1 --json -q -o w");
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_EQ(Json::parse(o.out)["weights_hash"], hash) << "what is pasted is what was tried: " << call;
   }
@@ -194,7 +194,7 @@ TEST(Tune, AfterKillNineAtRandomMomentsItEndsAsIfNothingHadHappened) {
     int kills = 0;
     for (int attempt = 0; attempt < 60; ++attempt) {
       const bool there = fs::exists(t.path / "broken/study.db");
-      const std::string again = attempt % 2 && there ? "tune --resume broken" : call + "-o broken";
+      const std::string again = attempt % 2 && there ? "tune --resume broken --threads 1" : call + "-o broken";
       const double after = std::uniform_real_distribution<>(0.1, 0.6)(random) * seconds;
       o = kills < 10 ? run(t.path, "-s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + again, "timeout") : run(t.path, again);
       for (const std::string& one : finished(o.err)) done.insert(one);
@@ -228,7 +228,7 @@ TEST(Tune, ASignalOrATimeLimitGivesTheTrialBackAndTheLineThatWasPrintedWorks) {
     ASSERT_NE(at, std::string::npos) << o.err;
     std::string line = o.err.substr(at + 6);
     line.erase(line.find('\n'));
-    o = run(t.path, line + " --json -q");
+    o = run(t.path, line + " --threads 1 --json -q");
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_EQ(trainings(t.path / "whole"), trainings(t.path / "part")) << how;
   }
@@ -304,7 +304,7 @@ TEST(Tune, MisuseIsOneLineThatSaysWhatToDo) {
     EXPECT_NE(o.err.find(one.says), std::string::npos) << one.arguments << ": " << o.err;
     EXPECT_FALSE(fs::exists(t.path / "runs")) << one.arguments << " left a folder behind";
   }
-  const Outcome o = run(t.path, "tune --resume there --json -q");
+  const Outcome o = run(t.path, "tune --resume there --threads 1 --json -q");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(Json::parse(o.out)["trials"], Json::parse(read_file(t.path / "there/report.json"))["trials"]) << "what is done is done";
 }
