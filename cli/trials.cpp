@@ -143,6 +143,8 @@ Trials::Trials(const fs::path& file, const std::map<std::string, std::string>& c
       db_->run(("PRAGMA application_id=" + std::to_string(kApplication) + "; PRAGMA user_version=" + std::to_string(kVersion)).c_str());
       for (const auto& [name, value] : create) Database::Statement(*db_, "INSERT INTO study VALUES(?,?)").bind(name).bind(value).row();
     }
+    if (db_->pragma("SELECT count(*) FROM sqlite_master") == 0)
+      throw Error(Code::input, file.string() + ": is empty: graft was stopped before the study was made; give the whole command again, with --out");
     if (db_->pragma("PRAGMA application_id") != kApplication) throw Error(Code::input, file.string() + ": is no study of graft; name the folder of one");
     if (const auto v = db_->pragma("PRAGMA user_version"); v != kVersion)
       throw Error(Code::input, file.string() + ": is a study of version " + std::to_string(v) + " but this graft knows " + std::to_string(kVersion) + "; use the graft that made it");

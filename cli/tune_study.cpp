@@ -161,6 +161,9 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
   bool searching = false, others = false;
   for (const Trial& t : all) {
     if (t.values.size() != p.keys.size()) throw Error(Code::input, "trial " + std::to_string(t.id) + " has another number of values than keys are searched; the study is damaged: begin a new one");
+    for (std::size_t i = 0; i < p.keys.size(); ++i)
+      if (const Dimension& d = p.keys[i].dimension; d.kind == Dimension::Kind::choice && !std::isnan(t.values[i]) && !(t.values[i] >= 0 && t.values[i] < static_cast<double>(d.choices)))
+        throw Error(Code::input, "trial " + std::to_string(t.id) + " has a value that " + d.name + " is not searched for; the study is damaged: begin a new one");
     if (t.rung < 0 || t.rung >= static_cast<std::int64_t>(p.rungs.size())) throw Error(Code::input, "trial " + std::to_string(t.id) + " is of no rung; the study is damaged: begin a new one");
     if (t.kind == "search") search.push_back(t), searching |= busy(t);
     else others |= busy(t);
@@ -354,8 +357,10 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
 }
 
 int go_on(const Common& c, const TuneOptions& o) {
-  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty())
-    throw Error(Code::usage, "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and --search out");
+  const TuneOptions standard;
+  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty() || !o.budget.empty() || o.method != standard.method || o.trials != standard.trials ||
+      o.seeds != standard.seeds || o.eta != standard.eta || o.least != standard.least || o.test)
+    throw Error(Code::usage, "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and the options of the search out");
   const fs::path folder = fs::absolute(o.resume).lexically_normal();
   Trials trials(folder / "study.db");
   const auto& study = trials.study();
