@@ -58,7 +58,7 @@ bool check_labels(const Rig& rig, std::vector<Finding>& out) {
     out.push_back({Level::fail, "labels",
                    "class " + some(unseen) + " is judged but has no training image; split so that each class is on both sides, or drop it with data.classes"});
   if (!never.empty())
-    out.push_back({Level::warn, "labels", "class " + some(never) + " of " + std::to_string(rig.classes) + " has no image; look at model.classes and the labels' numbering"});
+    out.push_back({Level::warn, "labels", "no image of class " + some(never) + ", of " + std::to_string(rig.classes) + "; look at model.classes and the labels' numbering"});
   if (unseen.empty() && never.empty())
     out.push_back({Level::ok, "labels", std::to_string(rig.classes) + " classes, " + std::to_string(fewest) + " to " + std::to_string(most) + " training images each"});
   return true;
