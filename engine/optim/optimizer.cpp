@@ -318,7 +318,9 @@ Ema::Ema(Tensors params, double decay) : params_(std::move(params)), decay_(deca
 }
 void Ema::update() {
   NoGrad off;
-  for (std::size_t i = 0; i < params_.size(); ++i) raw::into(shadows_[i], ElementwiseOp::axpby, {shadows_[i], params_[i].detach()}, decay_, 1 - decay_);
+  for (std::size_t i = 0; i < params_.size(); ++i)
+    if (params_[i].requires_grad())  // one that does not train yet is its own mean, to the bit
+      raw::into(shadows_[i], ElementwiseOp::axpby, {shadows_[i], params_[i].detach()}, decay_, 1 - decay_);
 }
 void Ema::swap() {
   NoGrad off;

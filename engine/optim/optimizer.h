@@ -86,7 +86,7 @@ double clip_factor(double norm, double max_norm);
 // Every gradient element into [-limit, limit].
 void clip_grad_value(const Tensors& params, double limit);
 
-// Running mean of the weights: shadow = decay * shadow + (1 - decay) * weight.
+// Running mean of the weights: shadow = decay * shadow + (1 - decay) * weight; of those that want a gradient, the others' stay.
 class Ema {
  public:
   Ema(Tensors params, double decay);

@@ -173,6 +173,14 @@ TEST(Optim, RunningMeanOfTheWeights) {
   EXPECT_NEAR(p[0].values()[3], 0.9 * first[3] + 0.1 * 2, 1e-15);
   ema.swap();
   EXPECT_EQ(p[0].values()[3], 2);
+  // a frozen parameter is its own mean: 0.9 x + 0.1 x is not x to the bit
+  Tensors frozen = start();
+  for (Tensor& t : frozen) t.set_requires_grad(false);
+  const auto before = frozen[0].values();
+  Ema still(frozen, 0.9);
+  for (int i = 0; i < 20; ++i) still.update();
+  still.swap();
+  EXPECT_EQ(frozen[0].values(), before);
   EXPECT_THROW(Ema(p, 1), Error);
 }
 
