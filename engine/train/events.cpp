@@ -14,10 +14,18 @@ namespace {
 
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 // Numbers of the fields, by message.
-namespace event { constexpr int wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7; }
-namespace summary { constexpr int value = 1; }
-namespace value { constexpr int tag = 1, simple_value = 2; }
-namespace session_log { constexpr int status = 1, start = 1; }
+namespace event {
+constexpr int wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7;
+}
+namespace summary {
+constexpr int value = 1;
+}
+namespace value {
+constexpr int tag = 1, simple_value = 2;
+}
+namespace session_log {
+constexpr int status = 1, start = 1;
+}
 
 double wall_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
@@ -36,7 +44,8 @@ std::int64_t newest(const fs::path& folder) {
   for (const auto& e : fs::directory_iterator(folder, ec)) {
     const std::string name = e.path().filename().string();
     std::int64_t seconds = 0;
-    if (name.starts_with(kPrefix) && std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds).ec == std::errc{}) most = std::max(most, seconds);
+    if (name.starts_with(kPrefix) && std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds).ec == std::errc{})
+      most = std::max(most, seconds);
   }
   return most;
 }
@@ -75,7 +84,8 @@ std::uint32_t crc32c(std::string_view bytes) {
 std::uint32_t masked(std::uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8u; }
 
 EventWriter::EventWriter(const fs::path& folder, std::int64_t step) {
-  const std::int64_t seconds = std::max(static_cast<std::int64_t>(wall_time()), newest(folder) + 1);  // two within a second: the later one must sort behind
+  const std::int64_t seconds =
+      std::max(static_cast<std::int64_t>(wall_time()), newest(folder) + 1);  // two within a second: the later one must sort behind
   path_ = folder / (std::string(kPrefix) + std::to_string(seconds) + "." + host_name() + "." + std::to_string(getpid()) + ".0");
   out_.open(path_, std::ios::binary);
   std::string version = begin_event(0);

@@ -18,8 +18,9 @@ std::uint32_t masked(std::uint32_t crc);
 
 class EventWriter {
  public:
-  // A new file in `folder`: events.out.tfevents.SECONDS.HOST.PID.0, with a name behind that of every older one, because TensorBoard reads a folder in the order of
-  // names. It says that a session starts after `step` updates: what older files have of later steps does not count, and TensorBoard drops it.
+  // A new file in `folder`: events.out.tfevents.SECONDS.HOST.PID.0, with a name behind that of every older one, because TensorBoard reads a
+  // folder in the order of names. It says that a session starts after `step` updates: what older files have of later steps does not count,
+  // and TensorBoard drops it.
   EventWriter(const std::filesystem::path& folder, std::int64_t step);
   // One event with a number for each tag.
   void scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);

@@ -64,7 +64,8 @@ Rig make_rig(const Module& model, const Params& params, const Config& c, const D
   rig.lr = c.get<double>("optim.lr");
   rig.fresh_head = c.get<std::string>("init.from").empty() || c.get<std::string>("init.head") == "new";
   rig.steps_per_epoch = loader->batches();
-  rig.steps = c.get<std::int64_t>("train.steps") > 0 ? c.get<std::int64_t>("train.steps") : c.get<std::int64_t>("train.epochs") * rig.steps_per_epoch;
+  rig.steps = c.get<std::int64_t>("train.steps") > 0 ? c.get<std::int64_t>("train.steps")
+                                                     : c.get<std::int64_t>("train.epochs") * rig.steps_per_epoch;
   const std::int64_t between = std::max<std::int64_t>(1, rig.steps_per_epoch * c.get<std::int64_t>("eval.every"));
   rig.evaluations = (rig.steps + between - 1) / between;
   rig.eval_batch = c.get<std::int64_t>("train.eval_batch");
@@ -78,7 +79,8 @@ Rig make_rig(const Module& model, const Params& params, const Config& c, const D
   struct Trial {
     Optimizer optimizer;
     TrainStep step;
-    Trial(const Module& model, const Params& params, const Config& c, const StepOptions& o) : optimizer(make_optimizer(c, params)), step(model, optimizer, nullptr, o) {}
+    Trial(const Module& model, const Params& params, const Config& c, const StepOptions& o)
+        : optimizer(make_optimizer(c, params)), step(model, optimizer, nullptr, o) {}
   };
   // A run's warm-up may be longer than the preflight: the first ten steps stand for it, so that the highest rate is met as gently.
   const std::int64_t warmup = std::min<std::int64_t>(10, c.get<std::int64_t>("schedule.warmup"));

@@ -1,5 +1,5 @@
-// Checks before a long run, in seconds: what would waste the night is said before it, with its cause. Nothing of it is kept: parameters, running statistics
-// and gradients are afterwards what they were, bit for bit, and each trial has an optimizer of its own.
+// Checks before a long run, in seconds: what would waste the night is said before it, with its cause. Nothing of it is kept: parameters,
+// running statistics and gradients are afterwards what they were, bit for bit, and each trial has an optimizer of its own.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -14,25 +14,27 @@ namespace graft {
 
 // Labelled images as the model gets them, without augmentation, in an order that mixes the classes. On the CPU.
 struct Samples {
-  std::vector<std::int64_t> labels;                // of all of them, in the order of the set
-  std::int64_t batches = 0;                        // 0: there is no such set
-  std::function<Batch(std::int64_t i)> batch = {}; // i in 0 .. batches - 1
+  std::vector<std::int64_t> labels;                 // of all of them, in the order of the set
+  std::int64_t batches = 0;                         // 0: there is no such set
+  std::function<Batch(std::int64_t i)> batch = {};  // i in 0 .. batches - 1
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
 // What is checked, as functions, so that a step which somebody else wrote can be checked too.
 struct Rig {
-  // Step number `step` (from 0) on a batch: forward, gradients, update. Returns the loss before the update. The gradients may stay in the parameters.
+  // Step number `step` (from 0) on a batch: forward, gradients, update. Returns the loss before the update. The gradients may stay in the
+  // parameters.
   using Step = std::function<double(const Batch& batch, std::int64_t step)>;
 
-  Params params;                                   // what the model is made of; frozen ones do not want a gradient
+  Params params;  // what the model is made of; frozen ones do not want a gradient
   std::int64_t classes = 0;
   std::function<Tensor(const Tensor& images, Run& run)> forward = {};  // images [b, c, h, w] -> logits f32 [b, classes]
-  std::function<Step(double lr_scale)> start = {}; // a training from its beginning, with a new optimizer, at lr_scale times its learning rate
+  std::function<Step(double lr_scale)> start =
+      {};  // a training from its beginning, with a new optimizer, at lr_scale times its learning rate
   std::function<Batch(std::int64_t i)> train_batch = {};  // as a step gets it, augmented: the same images as train.batch(i)
-  Samples train = {}, validation = {};             // validation: what the run is judged by
-  bool fresh_head = true;                          // the last layer is drawn, so that it knows nothing yet
-  double lr = 0;                                   // for the sentences
+  Samples train = {}, validation = {};                    // validation: what the run is judged by
+  bool fresh_head = true;                                 // the last layer is drawn, so that it knows nothing yet
+  double lr = 0;                                          // for the sentences
   // The forecast. steps 0: none.
   std::int64_t steps = 0, steps_per_epoch = 0, evaluations = 0, eval_batch = 0;
 };
@@ -43,12 +45,12 @@ Rig make_rig(const Module& model, const Params& params, const Config& config, co
 enum class Level { ok, warn, fail };
 struct Finding {
   Level level = Level::ok;
-  std::string check;  // "labels", "inputs", "overlap", "signal", "shapes", "evaluation", "outputs", "start", "gradients", "updates", "one batch", "learning",
-                      // "augmentation", "memory", "loader", "time"
-  std::string text;   // what was found; where it is not ok: the cause and the next step
+  std::string check;  // "labels", "inputs", "overlap", "signal", "shapes", "evaluation", "outputs", "start", "gradients", "updates", "one
+                      // batch", "learning", "augmentation", "memory", "loader", "time"
+  std::string text;  // what was found; where it is not ok: the cause and the next step
 };
 struct PreflightOptions {
-  bool full = true;   // false: the quick half, some ten steps; what needs more training is left out
+  bool full = true;  // false: the quick half, some ten steps; what needs more training is left out
 };
 struct Preflight {
   std::vector<Finding> findings;

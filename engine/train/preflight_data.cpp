@@ -1,5 +1,3 @@
-#include "engine/train/preflight_step.h"
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -8,6 +6,7 @@
 
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
+#include "engine/train/preflight_step.h"
 
 namespace graft {
 namespace {
@@ -33,20 +32,25 @@ bool check_labels(const Rig& rig, std::vector<Finding>& out) {
   for (const auto* set : {&rig.train, &rig.validation})
     for (const std::int64_t l : set->labels) {
       lowest = std::min(lowest, l), highest = std::max(highest, l);
-      if (l < 0 || l >= rig.classes) ++outside;
-      else ++(set == &rig.train ? train : judge)[static_cast<std::size_t>(l)];
+      if (l < 0 || l >= rig.classes)
+        ++outside;
+      else
+        ++(set == &rig.train ? train : judge)[static_cast<std::size_t>(l)];
     }
   std::vector<std::int64_t> never, unseen;
   std::int64_t fewest = rig.train.size(), most = 0;
   for (std::size_t k = 0; k < c; ++k) {
-    if (train[k] == 0) (judge[k] > 0 ? unseen : never).push_back(static_cast<std::int64_t>(k));
-    else fewest = std::min(fewest, train[k]);
+    if (train[k] == 0)
+      (judge[k] > 0 ? unseen : never).push_back(static_cast<std::int64_t>(k));
+    else
+      fewest = std::min(fewest, train[k]);
     most = std::max(most, train[k]);
   }
   if (outside > 0) {
     const bool from_one = highest == rig.classes && lowest == 0 && train[0] == 0 && judge[0] == 0;
     out.push_back({Level::fail, "labels",
-                   std::to_string(outside) + " labels are outside 0 to " + std::to_string(rig.classes - 1) + " (" + std::to_string(lowest < 0 ? lowest : highest) + ")" +
+                   std::to_string(outside) + " labels are outside 0 to " + std::to_string(rig.classes - 1) + " (" +
+                       std::to_string(lowest < 0 ? lowest : highest) + ")" +
                        (from_one ? ", and 0 never comes: the labels count from 1; subtract 1" : "; correct them, or raise model.classes")});
     return false;
   }
@@ -56,11 +60,16 @@ bool check_labels(const Rig& rig, std::vector<Finding>& out) {
   }
   if (!unseen.empty())
     out.push_back({Level::fail, "labels",
-                   "class " + some(unseen) + " is judged but has no training image; split so that each class is on both sides, or drop it with data.classes"});
+                   "class " + some(unseen) +
+                       " is judged but has no training image; split so that each class is on both sides, or drop it with data.classes"});
   if (!never.empty())
-    out.push_back({Level::warn, "labels", "no image of class " + some(never) + ", of " + std::to_string(rig.classes) + "; look at model.classes and the labels' numbering"});
+    out.push_back(
+        {Level::warn, "labels",
+         "no image of class " + some(never) + ", of " + std::to_string(rig.classes) + "; look at model.classes and the labels' numbering"});
   if (unseen.empty() && never.empty())
-    out.push_back({Level::ok, "labels", std::to_string(rig.classes) + " classes, " + std::to_string(fewest) + " to " + std::to_string(most) + " training images each"});
+    out.push_back(
+        {Level::ok, "labels",
+         std::to_string(rig.classes) + " classes, " + std::to_string(fewest) + " to " + std::to_string(most) + " training images each"});
   return true;
 }
 
@@ -84,7 +93,8 @@ Pixels look_at(const Samples& set, std::int64_t batches) {
     const std::int64_t n = b.images.size(0), c = b.images.size(1), plane = n && c ? b.images.numel() / n / c : 0;
     if (bands.empty()) bands.assign(static_cast<std::size_t>(c), {INFINITY, -INFINITY});
     const float* x = b.images.data<float>();
-    if (i == 0 && n > 0) first = bytes_of(b, 0), shift = std::isfinite(x[0]) ? x[0] : 0;  // a large offset would eat the digits of the squares
+    if (i == 0 && n > 0)
+      first = bytes_of(b, 0), shift = std::isfinite(x[0]) ? x[0] : 0;  // a large offset would eat the digits of the squares
     for (std::int64_t k = 0; k < n; ++k) {
       p.same += bytes_of(b, k) == first;
       for (std::int64_t ch = 0; ch < c; ++ch)
@@ -112,30 +122,39 @@ Pixels look_at(const Samples& set, std::int64_t batches) {
   return p;
 }
 
-// Layers are drawn for inputs of mean 0 and deviation 1 (He et al. 2015, eq. 5-10): what is k times as large makes activations k times and gradients of the first
-// layer k^2 times as large, so that a learning rate would have to be k^2 times smaller. Ten either way is where a usual rate (1e-3) leaves what trains at all.
+// Layers are drawn for inputs of mean 0 and deviation 1 (He et al. 2015, eq. 5-10): what is k times as large makes activations k times and
+// gradients of the first layer k^2 times as large, so that a learning rate would have to be k^2 times smaller. Ten either way is where a
+// usual rate (1e-3) leaves what trains at all.
 constexpr double kScale = 10;
 
 void check_inputs(const Rig& rig, DataVerdict& v, std::vector<Finding>& out) {
   const Pixels p = look_at(rig.train, 8);
   v.mean = p.mean, v.deviation = p.deviation;
   if (p.bad > 0) {
-    out.push_back({Level::fail, "inputs", std::to_string(p.bad) + " values of " + std::to_string(p.images) + " images are not finite; repair them or leave those images out"});
+    out.push_back({Level::fail, "inputs",
+                   std::to_string(p.bad) + " values of " + std::to_string(p.images) +
+                       " images are not finite; repair them or leave those images out"});
     v.usable = false;
   } else if (p.images > 1 && (p.same == p.images || p.low == p.high)) {
-    out.push_back({Level::fail, "inputs", "all images are the same" + std::string(p.low == p.high ? " constant " + decimals(p.low) : "") +
-                                              "; look at how they are read: the path, the bands, the bit depth"});
+    out.push_back({Level::fail, "inputs",
+                   "all images are the same" + std::string(p.low == p.high ? " constant " + decimals(p.low) : "") +
+                       "; look at how they are read: the path, the bands, the bit depth"});
     v.usable = false;
   } else if (!p.constant_bands.empty()) {
-    out.push_back({Level::warn, "inputs", "band " + some(p.constant_bands) + " is constant in all images: it tells nothing; look at how bands are read, or leave it out"});
+    out.push_back(
+        {Level::warn, "inputs",
+         "band " + some(p.constant_bands) + " is constant in all images: it tells nothing; look at how bands are read, or leave it out"});
   } else if (std::abs(p.mean) > kScale || p.deviation > kScale || p.deviation < 1 / kScale) {
     const bool raw = p.low >= 0 && p.high > 1.5 && p.high <= 255;
-    out.push_back({Level::warn, "inputs", "not normalised: mean " + decimals(p.mean) + ", deviation " + decimals(p.deviation) +
-                                              (raw ? ", from " + decimals(p.low) + " to " + decimals(p.high) + ": these are bytes that were not divided by 255" : "") +
-                                              "; layers are drawn for 0 and 1: set data.normalize"});
+    out.push_back(
+        {Level::warn, "inputs",
+         "not normalised: mean " + decimals(p.mean) + ", deviation " + decimals(p.deviation) +
+             (raw ? ", from " + decimals(p.low) + " to " + decimals(p.high) + ": these are bytes that were not divided by 255" : "") +
+             "; layers are drawn for 0 and 1: set data.normalize"});
     v.scaled = false;
   } else {
-    out.push_back({Level::ok, "inputs", "mean " + decimals(p.mean) + ", deviation " + decimals(p.deviation) + " over " + std::to_string(p.images) + " images"});
+    out.push_back({Level::ok, "inputs",
+                   "mean " + decimals(p.mean) + ", deviation " + decimals(p.deviation) + " over " + std::to_string(p.images) + " images"});
   }
 }
 
@@ -155,20 +174,25 @@ void check_overlap(const Rig& rig, double values, std::vector<Finding>& out) {
   for (std::int64_t i = 0; i < rig.train.batches && left > 0; ++i) {
     const Batch b = rig.train.batch(i);
     for (std::int64_t k = 0; k < b.images.size(0); ++k)
-      if (const auto it = seen.find(std::hash<std::string_view>{}(bytes_of(b, k))); it != seen.end() && !it->second) it->second = true, ++met;
+      if (const auto it = seen.find(std::hash<std::string_view>{}(bytes_of(b, k))); it != seen.end() && !it->second)
+        it->second = true, ++met;
     compared += b.images.size(0);
     left -= static_cast<double>(b.images.numel());
   }
-  const std::string of = std::to_string(judged) + " judged images" + (compared < rig.train.size() ? ", compared with a sample of " + std::to_string(compared) : "");
+  const std::string of = std::to_string(judged) + " judged images" +
+                         (compared < rig.train.size() ? ", compared with a sample of " + std::to_string(compared) : "");
   if (met == 0) {
     out.push_back({Level::ok, "overlap", "none of " + of + ", is among the training images"});
     return;
   }
-  // A share s that is known by heart raises the accuracy by up to s. It is a lie once that is more than the accuracy's own standard error, at most 0.5 / sqrt(n).
-  const double found = static_cast<double>(met) / static_cast<double>(judged), share = found * static_cast<double>(rig.train.size()) / static_cast<double>(compared);
+  // A share s that is known by heart raises the accuracy by up to s. It is a lie once that is more than the accuracy's own standard error,
+  // at most 0.5 / sqrt(n).
+  const double found = static_cast<double>(met) / static_cast<double>(judged),
+               share = found * static_cast<double>(rig.train.size()) / static_cast<double>(compared);
   const bool matters = share > 0.5 / std::sqrt(static_cast<double>(rig.validation.size()));
   out.push_back({matters ? Level::fail : Level::warn, "overlap",
-                 std::to_string(met) + " (" + percent(found) + ") of " + of + ", are also training images: the split leaks, the accuracy will be too good; take them out of one side"});
+                 std::to_string(met) + " (" + percent(found) + ") of " + of +
+                     ", are also training images: the split leaks, the accuracy will be too good; take them out of one side"});
 }
 
 // The first `count` images shrunk to at most 16 x 16, mean removed: [n, features], and their labels.
@@ -201,7 +225,8 @@ Small shrunk(const Samples& set, std::int64_t count) {
   return s;
 }
 
-// Each held-out image gets the label of its nearest neighbour among the others. Where labels belong to images that agrees with its own more than chance would.
+// Each held-out image gets the label of its nearest neighbour among the others. Where labels belong to images that agrees with its own more
+// than chance would.
 void check_signal(const Rig& rig, bool full, DataVerdict& v, std::vector<Finding>& out) {
   const Small s = shrunk(rig.train, full ? 3072 : 1536);
   const std::int64_t asked = s.rows() / 3, known = s.rows() - asked;
@@ -225,12 +250,18 @@ void check_signal(const Rig& rig, bool full, DataVerdict& v, std::vector<Finding
   });
   const Agreement a = agreement(guess, truth);
   v.signal = a.seen() || !a.telling();
-  const std::string what = "nearest neighbours share a label " + std::to_string(a.hits) + " times of " + std::to_string(a.samples) + ", chance " + decimals(a.expected);
-  if (!a.telling()) out.push_back({Level::ok, "signal", "too few images to tell whether labels belong to images"});
-  else if (a.seen()) out.push_back({Level::ok, "signal", what});
+  const std::string what = "nearest neighbours share a label " + std::to_string(a.hits) + " times of " + std::to_string(a.samples) +
+                           ", chance " + decimals(a.expected);
+  if (!a.telling())
+    out.push_back({Level::ok, "signal", "too few images to tell whether labels belong to images"});
+  else if (a.seen())
+    out.push_back({Level::ok, "signal", what});
   // In a full preflight the model is asked too, before anybody is accused: neighbours among pixels are blind to much.
   else if (!full)
-    out.push_back({Level::warn, "signal", what + ": the labels look shuffled against the images, or pixels say little; look at some pairs, and run graft train --preflight"});
+    out.push_back(
+        {Level::warn, "signal",
+         what +
+             ": the labels look shuffled against the images, or pixels say little; look at some pairs, and run graft train --preflight"});
 }
 
 }  // namespace
@@ -238,7 +269,8 @@ void check_signal(const Rig& rig, bool full, DataVerdict& v, std::vector<Finding
 bool Agreement::telling() const { return samples > 0 && expected > kSeen * deviation && deviation > 0; }
 
 Agreement agreement(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
-  if (a.size() != b.size()) throw Error(Code::usage, "agreement: " + std::to_string(a.size()) + " labels against " + std::to_string(b.size()));
+  if (a.size() != b.size())
+    throw Error(Code::usage, "agreement: " + std::to_string(a.size()) + " labels against " + std::to_string(b.size()));
   Agreement g;
   g.samples = static_cast<std::int64_t>(a.size());
   std::map<std::int64_t, std::pair<double, double>> margins;

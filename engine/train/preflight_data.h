@@ -6,15 +6,16 @@ namespace graft {
 
 // What the checks of the data say to those after them.
 struct DataVerdict {
-  bool usable = true;   // a step can be run on it and its numbers would mean something
-  bool scaled = true;   // inputs are near mean 0 and deviation 1
-  bool signal = true;   // labels go with images, or nobody can tell
+  bool usable = true;  // a step can be run on it and its numbers would mean something
+  bool scaled = true;  // inputs are near mean 0 and deviation 1
+  bool signal = true;  // labels go with images, or nobody can tell
   double mean = 0, deviation = 1;
 };
 DataVerdict check_data(const Rig& rig, bool full, std::vector<Finding>& findings);
 
-// Do two labellings of the same samples agree more than they would if one of them were dealt out at random? The number of agreements is compared with its mean
-// and deviation over all permutations (Mantel and Haenszel's statistic for independence). Returns how many deviations it lies above the mean.
+// Do two labellings of the same samples agree more than they would if one of them were dealt out at random? The number of agreements is
+// compared with its mean and deviation over all permutations (Mantel and Haenszel's statistic for independence). Returns how many
+// deviations it lies above the mean.
 struct Agreement {
   std::int64_t hits = 0, samples = 0;
   double expected = 0, deviations = 0;

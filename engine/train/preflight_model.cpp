@@ -1,4 +1,5 @@
-// Is what the model says in an evaluation usable: shape, repeatable, each sample for itself, logits, and a loss that fits a model which knows nothing yet?
+// Is what the model says in an evaluation usable: shape, repeatable, each sample for itself, logits, and a loss that fits a model which
+// knows nothing yet?
 #include <algorithm>
 #include <cmath>
 
@@ -86,13 +87,15 @@ bool check_model(const Rig& rig, const DataVerdict& data, const Kept& kept, std:
   };
   const Tensor logits = evaluate(batch.images, 1);
   if (!(logits.shape() == Shape{b, rig.classes})) {
-    out.push_back({Level::fail, "shapes", "a batch " + batch.images.str() + " gives " + logits.str() + " but must give f32[" + std::to_string(b) + "," +
-                                              std::to_string(rig.classes) + "]: a row for each image, a column for each class; look at the last layer"});
+    out.push_back({Level::fail, "shapes",
+                   "a batch " + batch.images.str() + " gives " + logits.str() + " but must give f32[" + std::to_string(b) + "," +
+                       std::to_string(rig.classes) + "]: a row for each image, a column for each class; look at the last layer"});
     return false;
   }
   out.push_back({Level::ok, "shapes", batch.images.str() + " gives " + logits.str()});
   if (const std::int64_t bad = count_not_finite(logits); bad > 0) {
-    out.push_back({Level::fail, "outputs", std::to_string(bad) + " logits of the first batch are not finite before any step; look at the weights it starts from"});
+    out.push_back({Level::fail, "outputs",
+                   std::to_string(bad) + " logits of the first batch are not finite before any step; look at the weights it starts from"});
     return false;
   }
 
@@ -116,29 +119,42 @@ bool check_model(const Rig& rig, const DataVerdict& data, const Kept& kept, std:
   const bool random = !equal(again, logits);
   bool healthy = false;
   if (!moving.empty())
-    out.push_back({Level::fail, "evaluation", moving + " moves in an evaluation: batch norm works in training mode there" +
-                                                  (leaks ? ", and each output depends on the other images of its batch" : "") + "; pass run.training on to it"});
+    out.push_back({Level::fail, "evaluation",
+                   moving + " moves in an evaluation: batch norm works in training mode there" +
+                       (leaks ? ", and each output depends on the other images of its batch" : "") + "; pass run.training on to it"});
   else if (random && !leaks)
-    out.push_back({Level::fail, "evaluation", "two evaluations of one batch differ: dropout, or other random numbers, are active in it; ask run.training before drawing"});
+    out.push_back(
+        {Level::fail, "evaluation",
+         "two evaluations of one batch differ: dropout, or other random numbers, are active in it; ask run.training before drawing"});
   else if (leaks && (all_near(sum(logits, {0}), 1, b) || all_near(sum(exp(logits), {0}), 1, b)))
-    out.push_back({Level::fail, "evaluation", "outputs sum to 1 over the images of a batch: softmax goes along the wrong axis (0, the batch); it must be the classes' (1), or be left out: "
-                                              "cross_entropy takes logits"});
+    out.push_back({Level::fail, "evaluation",
+                   "outputs sum to 1 over the images of a batch: softmax goes along the wrong axis (0, the batch); it must be the classes' "
+                   "(1), or be left out: "
+                   "cross_entropy takes logits"});
   else if (leaks)
-    out.push_back({Level::fail, "evaluation", "an image's output changes when another image of its batch does: statistics, a softmax or a reshape go along the batch; look for axis 0"});
+    out.push_back({Level::fail, "evaluation",
+                   "an image's output changes when another image of its batch does: statistics, a softmax or a reshape go along the batch; "
+                   "look for axis 0"});
   else if (blind)
-    out.push_back({Level::warn, "evaluation", "the negative of an image gives the same logits to the last bit: the image does not reach them; look for dead activations or a constant input"});
-  else healthy = true, out.push_back({Level::ok, "evaluation", "repeatable, and each image for itself"});
+    out.push_back({Level::warn, "evaluation",
+                   "the negative of an image gives the same logits to the last bit: the image does not reach them; look for dead "
+                   "activations or a constant input"});
+  else
+    healthy = true, out.push_back({Level::ok, "evaluation", "repeatable, and each image for itself"});
 
   if (!leaks && all_near(sum(logits, {1}), 1, rig.classes) && amin(logits).item() >= 0) {
-    out.push_back({Level::fail, "outputs", "outputs are probabilities, each row sums to 1: cross_entropy takes a softmax of its own, so there are two, and the loss cannot fall below " +
-                                               decimals(std::log(std::exp(1.0) + static_cast<double>(rig.classes) - 1) - 1) + "; return logits"});
+    out.push_back({Level::fail, "outputs",
+                   "outputs are probabilities, each row sums to 1: cross_entropy takes a softmax of its own, so there are two, and the "
+                   "loss cannot fall below " +
+                       decimals(std::log(std::exp(1.0) + static_cast<double>(rig.classes) - 1) - 1) + "; return logits"});
     return true;
   }
   if (!healthy || !data.scaled) return true;  // the loss would say the same a second time
 
-  // A head that knows nothing gives logits that do not go with the labels. The least loss it can have is then the entropy of the labels; and logits with a variance
-  // of s^2 among the classes cost at most s^2 / 2 over ln(classes) (log-sum-exp of normal variables). The wildest usual initial values (He et al. 2015: gain^2 = 2 on
-  // features of mean square 1) have s^2 = 2: at most 1 more. Four standard errors of this batch's mean on either side.
+  // A head that knows nothing gives logits that do not go with the labels. The least loss it can have is then the entropy of the labels;
+  // and logits with a variance of s^2 among the classes cost at most s^2 / 2 over ln(classes) (log-sum-exp of normal variables). The
+  // wildest usual initial values (He et al. 2015: gain^2 = 2 on features of mean square 1) have s^2 = 2: at most 1 more. Four standard
+  // errors of this batch's mean on either side.
   const std::vector<double> losses = sample_losses(logits, batch);
   std::vector<double> share(static_cast<std::size_t>(rig.classes), 0);
   for (const std::int64_t l : batch.labels.host<std::int64_t>()) share[static_cast<std::size_t>(l)] += 1 / static_cast<double>(b);
@@ -147,11 +163,16 @@ bool check_model(const Rig& rig, const DataVerdict& data, const Kept& kept, std:
   const double chance = std::log(static_cast<double>(rig.classes)), loss = mean_of(losses), error = error_of(losses);
   const std::string what = "loss " + decimals(loss) + ", chance " + decimals(chance) + " = ln(" + std::to_string(rig.classes) + ")";
   if (loss > chance + 1 + 4 * error)
-    out.push_back({Level::warn, "start", what + (rig.fresh_head ? ": the drawn weights are too large, or inputs are; look at the initial values and data.normalize"
-                                                                : ": worse than guessing; do the checkpoint's classes have the same numbers and inputs the same normalisation?")});
+    out.push_back(
+        {Level::warn, "start",
+         what + (rig.fresh_head
+                     ? ": the drawn weights are too large, or inputs are; look at the initial values and data.normalize"
+                     : ": worse than guessing; do the checkpoint's classes have the same numbers and inputs the same normalisation?")});
   else if (rig.fresh_head && loss < entropy - 4 * error)
-    out.push_back({Level::warn, "start", what + ": too good for a last layer that was just drawn; does the image carry its label, or is the layer not new?"});
-  else out.push_back({Level::ok, "start", what});
+    out.push_back({Level::warn, "start",
+                   what + ": too good for a last layer that was just drawn; does the image carry its label, or is the layer not new?"});
+  else
+    out.push_back({Level::ok, "start", what});
   return true;
 }
 

@@ -1,5 +1,5 @@
-// Does a step do what a step must: gradients for all, none left from before, weights that move, a loss that falls on one batch, and images it has not seen told
-// better than by chance after some steps? And what will the run cost?
+// Does a step do what a step must: gradients for all, none left from before, weights that move, a loss that falls on one batch, and images
+// it has not seen told better than by chance after some steps? And what will the run cost?
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,8 +39,10 @@ std::string mib(std::int64_t bytes) { return std::to_string((bytes + (1 << 19)) 
 std::string duration(double s) {
   char text[32];
   const auto whole = static_cast<long long>(s);
-  if (s < 60) std::snprintf(text, sizeof text, "%.1f s", s);
-  else std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  if (s < 60)
+    std::snprintf(text, sizeof text, "%.1f s", s);
+  else
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
   return text;
 }
 
@@ -58,8 +60,8 @@ struct Course {
     if (deviation) *deviation = std::sqrt(squares / count);
     return mean;
   }
-  // It left the scale of the task: not finite, or worse than the start by more than a model that knows nothing is worse than one that knows all. Small steps
-  // cannot do that on the batch that they are computed from.
+  // It left the scale of the task: not finite, or worse than the start by more than a model that knows nothing is worse than one that knows
+  // all. Small steps cannot do that on the batch that they are computed from.
   bool burst() const {
     for (const double l : losses)
       if (!std::isfinite(l) || l > start() + chance) return true;
@@ -95,7 +97,8 @@ struct Training {
   std::vector<Finding>& out;
   Batch batch;
   double step_seconds = 0, forward_seconds = 0;
-  std::int64_t step_bytes = 0, lasting_bytes = 0, forward_bytes = 0;  // for the batch: memory of a step, of that what stays, of an evaluation
+  std::int64_t step_bytes = 0, lasting_bytes = 0,
+               forward_bytes = 0;  // for the batch: memory of a step, of that what stays, of an evaluation
 
   void say(Level level, const char* check, const std::string& text) { out.push_back({level, check, text}); }
   bool trained(const Parameter& p) const { return p.trainable && p.tensor.requires_grad(); }
@@ -111,7 +114,9 @@ struct Training {
       if (p.trainable && !p.tensor.requires_grad() && drawn[p.name]) names.push_back(p.name);
     }
     if (!names.empty() && trainable > 0)
-      say(Level::fail, "gradients", some(names) + (names.size() == 1 ? " is" : " are") + " frozen but newly drawn: random for ever; freeze only what comes from a checkpoint (init.freeze)");
+      say(Level::fail, "gradients",
+          some(names) + (names.size() == 1 ? " is" : " are") +
+              " frozen but newly drawn: random for ever; freeze only what comes from a checkpoint (init.freeze)");
   }
 
   std::vector<std::size_t> without_gradient(const Batch& b) {
@@ -136,7 +141,8 @@ struct Training {
     return missing;
   }
 
-  // Two first steps from the same weights with one optimizer: gradients that differ come from the step before. Returns whether steps can be trusted.
+  // Two first steps from the same weights with one optimizer: gradients that differ come from the step before. Returns whether steps can be
+  // trusted.
   bool steps() {
     frozen();
     Allocator& memory = Allocator::of(current_queue().device());
@@ -160,7 +166,8 @@ struct Training {
     step_bytes = footprint() - before;
     lasting_bytes = memory.stats().in_use - before;
     if (!std::isfinite(first)) {
-      say(Level::fail, "updates", "the loss of the first step is not finite; look at the inputs, the weights it starts from and train.dtype");
+      say(Level::fail, "updates",
+          "the loss of the first step is not finite; look at the inputs, the weights it starts from and train.dtype");
       return false;
     }
     const auto& all = rig.params.all();
@@ -182,13 +189,16 @@ struct Training {
     }
 
     if (missing.size() == rig.params.trainable().size()) {
-      say(Level::fail, "gradients", "no gradient reaches any parameter: the loss is not connected to them (detach, NoGrad, or backward is not called)");
+      say(Level::fail, "gradients",
+          "no gradient reaches any parameter: the loss is not connected to them (detach, NoGrad, or backward is not called)");
       return false;
     }
     std::vector<std::string> names;
     for (const std::size_t i : missing) names.push_back(all[i].name);
     if (!names.empty())
-      say(Level::fail, "gradients", "no gradient reaches " + some(names) + ": the tape is cut after it (detach, NoGrad, values()), or the forward does not use it; it would never train");
+      say(Level::fail, "gradients",
+          "no gradient reaches " + some(names) +
+              ": the tape is cut after it (detach, NoGrad, values()), or the forward does not use it; it would never train");
 
     // Weights, after some more steps: an update may be smaller than what bf16 can show.
     kept.restore();
@@ -202,26 +212,37 @@ struct Training {
       moved += learns && went;
       if (learns && !went && once[i].defined() && !all_zero(once[i])) still.push_back(all[i].name);
       if (!learns && went) strayed.push_back(all[i].name);
-      if (const Tensor g = all[i].tensor.grad(); learns && g.defined() && once[i].defined() && all_zero(once[i]) && all_zero(g)) dead.push_back(all[i].name);
+      if (const Tensor g = all[i].tensor.grad(); learns && g.defined() && once[i].defined() && all_zero(once[i]) && all_zero(g))
+        dead.push_back(all[i].name);
     }
     if (!strayed.empty()) say(Level::fail, "updates", some(strayed) + " is frozen but moves; the optimizer must not have it");
     if (moved == 0) {
-      say(Level::fail, "updates", rig.lr == 0 ? "no weight moves: the learning rate is 0; set optim.lr"
-                                              : "no weight moves although gradients come: the optimizer updates other tensors (a copy of the parameters), its step is not called, or the "
-                                                "learning rate is too small for the weights' format");
+      say(Level::fail, "updates",
+          rig.lr == 0 ? "no weight moves: the learning rate is 0; set optim.lr"
+                      : "no weight moves although gradients come: the optimizer updates other tensors (a copy of the parameters), its step "
+                        "is not called, or the "
+                        "learning rate is too small for the weights' format");
       return false;
     }
     if (!still.empty()) say(Level::fail, "updates", some(still) + " has a gradient but does not move: the optimizer was not given it");
     if (any && doubled) {
-      say(Level::fail, "updates", "the gradient of a second step is exactly twice that of the first: gradients add up from step to step; call zero_grad before backward");
+      say(Level::fail, "updates",
+          "the gradient of a second step is exactly twice that of the first: gradients add up from step to step; call zero_grad before "
+          "backward");
       return false;
     }
     if (!dead.empty())
-      say(Level::warn, "gradients", "the gradient of " + some(dead) + " is exactly zero in the first steps: dead activations before it, or a product with zero after it");
+      say(Level::warn, "gradients",
+          "the gradient of " + some(dead) +
+              " is exactly zero in the first steps: dead activations before it, or a product with zero after it");
     if (any && !repeats)
-      say(Level::warn, "updates", "two steps from the same weights on the same batch have other gradients: the step keeps something, or draws random numbers that are no function of (seed, step)");
-    if (missing.empty() && dead.empty()) say(Level::ok, "gradients", "reach all " + std::to_string(rig.params.trainable().size()) + " trainable tensors");
-    if (strayed.empty() && still.empty() && repeats) say(Level::ok, "updates", "weights move, frozen ones stay, nothing is left from step to step");
+      say(Level::warn, "updates",
+          "two steps from the same weights on the same batch have other gradients: the step keeps something, or draws random numbers that "
+          "are no function of (seed, step)");
+    if (missing.empty() && dead.empty())
+      say(Level::ok, "gradients", "reach all " + std::to_string(rig.params.trainable().size()) + " trainable tensors");
+    if (strayed.empty() && still.empty() && repeats)
+      say(Level::ok, "updates", "weights move, frozen ones stay, nothing is left from step to step");
     return true;
   }
 
@@ -230,7 +251,8 @@ struct Training {
     const int steps = full ? 40 : 8;
     const Course c = one_batch(rig, kept, batch, 1, steps);
     step_seconds = median({c.seconds.begin() + (c.seconds.size() > 2 ? 1 : 0), c.seconds.end()});
-    const std::string what = "one batch over and over: loss " + decimals(c.start()) + " to " + decimals(c.losses.back()) + " in " + std::to_string(c.losses.size()) + " steps";
+    const std::string what = "one batch over and over: loss " + decimals(c.start()) + " to " + decimals(c.losses.back()) + " in " +
+                             std::to_string(c.losses.size()) + " steps";
     if (c.falls()) {
       say(Level::ok, "one batch", what);
       return true;
@@ -242,28 +264,40 @@ struct Training {
     }
     for (const double scale : {0.1, 0.01, 0.001})
       if (const Course lower = one_batch(rig, kept, batch, scale, 12); lower.falls()) {
-        say(Level::fail, "one batch", what + "; at " + decimals(rig.lr * scale) + " it falls: the learning rate " + decimals(rig.lr) + " is too high; lower optim.lr or raise schedule.warmup");
+        say(Level::fail, "one batch",
+            what + "; at " + decimals(rig.lr * scale) + " it falls: the learning rate " + decimals(rig.lr) +
+                " is too high; lower optim.lr or raise schedule.warmup");
         return false;
       }
     if (!c.burst())
       for (const double scale : {10.0, 100.0})
         if (const Course higher = one_batch(rig, kept, batch, scale, 12); higher.falls()) {
-          say(Level::warn, "one batch", what + "; at " + decimals(rig.lr * scale) + " it falls: the learning rate " + decimals(rig.lr) + " may be too small");
+          say(Level::warn, "one batch",
+              what + "; at " + decimals(rig.lr * scale) + " it falls: the learning rate " + decimals(rig.lr) + " may be too small");
           return false;
         }
-    say(Level::fail, "one batch", what + ", nor does it fall at other learning rates: the gradient is not that of this loss; look at the loss function and the model");
+    say(Level::fail, "one batch",
+        what +
+            ", nor does it fall at other learning rates: the gradient is not that of this loss; look at the loss function and the model");
     return false;
+  }
+
+  // Where the model cannot be asked, the neighbours' word stands alone.
+  void unsaid() {
+    if (!data.signal)
+      say(Level::warn, "signal", "neighbouring images do not share labels more than by chance; look at some pairs of image and label");
   }
 
   // Some steps on some batches; then images of the training set that were in none of them.
   void learns() {
     const std::int64_t batches = rig.train.batches, seen = std::min<std::int64_t>(48, batches * 3 / 4);
-    if (seen < 1) return;
+    if (seen < 1) return unsaid();
     kept.restore();
     kept.forget_gradients();
     const Rig::Step step = rig.start(1);
     for (int k = 0; k < 48; ++k)
-      if (!std::isfinite(step(rig.train_batch(k % seen), k))) return say(Level::fail, "learning", "the loss is not finite after " + std::to_string(k + 1) + " steps; lower optim.lr");
+      if (!std::isfinite(step(rig.train_batch(k % seen), k)))
+        return say(Level::fail, "learning", "the loss is not finite after " + std::to_string(k + 1) + " steps; lower optim.lr");
     NoGrad off;
     std::vector<std::int64_t> guess, truth;
     for (std::int64_t i = seen; i < batches && guess.size() < 1024; ++i) {
@@ -273,12 +307,20 @@ struct Training {
       for (const std::int64_t l : b.labels.host<std::int64_t>()) truth.push_back(l);
     }
     const Agreement a = agreement(guess, truth);
-    const std::string what = std::to_string(a.hits) + " of " + std::to_string(a.samples) + " held-out images right after 48 steps, chance " + decimals(a.expected);
-    if (a.seen()) say(Level::ok, "learning", what);
+    const std::string what = std::to_string(a.hits) + " of " + std::to_string(a.samples) +
+                             " held-out images right after 48 steps, chance " + decimals(a.expected);
+    if (a.seen())
+      say(Level::ok, "learning", what);
     else if (!data.signal)
-      say(Level::fail, "signal", "labels look shuffled: neither do neighbouring images share them, nor does the model learn them: " + what + "; look at how images and labels are put together");
-    else if (a.telling()) say(Level::warn, "learning", what + ": nothing general is learned yet, though similar images share labels; look at the learning rate and at what the model sees");
-    else say(Level::ok, "learning", what + ": too few to tell");
+      say(Level::fail, "signal",
+          "labels look shuffled: neither do neighbouring images share them, nor does the model learn them: " + what +
+              "; look at how images and labels are put together");
+    else if (a.telling())
+      say(Level::warn, "learning",
+          what +
+              ": nothing general is learned yet, though similar images share labels; look at the learning rate and at what the model sees");
+    else
+      say(Level::ok, "learning", what + ": too few to tell");
   }
 
   void augmentation() {
@@ -289,26 +331,36 @@ struct Training {
     };
     double m0 = 0, d0 = 0, m1 = 0, d1 = 0;
     const Tensor plain = rig.train.batch(0).images, trained = batch.images.to({});
-    if (!(plain.shape() == trained.shape())) return say(Level::ok, "augmentation", "trained on " + trained.str() + ", judged on " + plain.str());
+    if (!(plain.shape() == trained.shape()))
+      return say(Level::ok, "augmentation", "trained on " + trained.str() + ", judged on " + plain.str());
     moments(plain, m0, d0), moments(trained, m1, d1);
-    // One deviation takes the middle of the range to its edge, twice the deviation is four times the power: augmentation does not do that, another normalisation does.
+    // One deviation takes the middle of the range to its edge, twice the deviation is four times the power: augmentation does not do that,
+    // another normalisation does.
     const bool off = std::abs(m1 - m0) > d0 || d1 > 2 * d0 || d1 < d0 / 2;
-    const std::string what = "mean " + decimals(m1) + ", deviation " + decimals(d1) + " in training, " + decimals(m0) + ", " + decimals(d0) + " in evaluation";
+    const std::string what =
+        "mean " + decimals(m1) + ", deviation " + decimals(d1) + " in training, " + decimals(m0) + ", " + decimals(d0) + " in evaluation";
     say(off ? Level::warn : Level::ok, "augmentation", off ? what + ": the two are not normalised alike" : what);
   }
 
   void cost() {
     const MemoryStats m = Allocator::of(current_queue().device()).stats();
     const double per_image = 1 / static_cast<double>(batch.images.size(0));
-    const std::int64_t eval_images = std::min(rig.eval_batch > 0 ? rig.eval_batch : batch.images.size(0), std::max<std::int64_t>(1, rig.validation.size()));
-    const auto evaluation = static_cast<std::int64_t>(static_cast<double>(forward_bytes + batch.images.bytes()) * per_image * static_cast<double>(eval_images));
+    const std::int64_t eval_images =
+        std::min(rig.eval_batch > 0 ? rig.eval_batch : batch.images.size(0), std::max<std::int64_t>(1, rig.validation.size()));
+    const auto evaluation =
+        static_cast<std::int64_t>(static_cast<double>(forward_bytes + batch.images.bytes()) * per_image * static_cast<double>(eval_images));
     const std::int64_t forecast = m.in_use - kept.bytes() + lasting_bytes + std::max(step_bytes - lasting_bytes, evaluation);
     const bool host = current_queue().device().kind != DeviceKind::cuda;
-    const std::int64_t limit = m.limit > 0 ? m.limit : host ? static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) : 0;
-    const std::string what = "about " + mib(forecast) + " for tensors" + (limit > 0 ? " of " + mib(limit) : "") + ": a step takes " + mib(step_bytes) + ", an evaluation " + mib(evaluation);
+    const std::int64_t limit = m.limit > 0 ? m.limit
+                               : host      ? static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE)
+                                           : 0;
+    const std::string what = "about " + mib(forecast) + " for tensors" + (limit > 0 ? " of " + mib(limit) : "") + ": a step takes " +
+                             mib(step_bytes) + ", an evaluation " + mib(evaluation);
     if (limit > 0 && forecast > limit)
-      say(Level::fail, "memory", what + "; lower " + (evaluation > step_bytes - lasting_bytes ? "train.eval_batch" : "train.batch, or raise train.accumulate"));
-    else say(Level::ok, "memory", what);
+      say(Level::fail, "memory",
+          what + "; lower " + (evaluation > step_bytes - lasting_bytes ? "train.eval_batch" : "train.batch, or raise train.accumulate"));
+    else
+      say(Level::ok, "memory", what);
 
     std::vector<double> times;
     for (std::int64_t i = 0; i < std::min<std::int64_t>(5, rig.train.batches); ++i) {
@@ -318,14 +370,18 @@ struct Training {
     }
     const double load = median(times), share = 100 * load / std::max(1e-9, load + step_seconds);
     char text[96];
-    std::snprintf(text, sizeof text, "a batch is made in %.2f ms, a step takes %.2f ms: %.0f %% of the time", 1e3 * load, 1e3 * step_seconds, share);
+    std::snprintf(text, sizeof text, "a batch is made in %.2f ms, a step takes %.2f ms: %.0f %% of the time", 1e3 * load,
+                  1e3 * step_seconds, share);
     // What costs less than a minute in all is nobody's trouble.
     if (load > step_seconds && (rig.steps == 0 || static_cast<double>(rig.steps) * load > 60))
-      say(Level::warn, "loader", std::string(text) + "; most of the run waits for data: more --threads, less augmentation, or smaller pictures on disk");
-    else say(Level::ok, "loader", text);
+      say(Level::warn, "loader",
+          std::string(text) + "; most of the run waits for data: more --threads, less augmentation, or smaller pictures on disk");
+    else
+      say(Level::ok, "loader", text);
     if (rig.steps == 0) return;
     const double training = static_cast<double>(rig.steps) * (step_seconds + load);
-    const double judging = static_cast<double>(rig.evaluations) * static_cast<double>(rig.validation.size()) * (forward_seconds + load) * per_image;
+    const double judging =
+        static_cast<double>(rig.evaluations) * static_cast<double>(rig.validation.size()) * (forward_seconds + load) * per_image;
     say(Level::ok, "time", std::to_string(rig.steps) + " steps in about " + duration(training) + ", evaluations " + duration(judging));
   }
 };
@@ -335,9 +391,10 @@ struct Training {
 void check_training(const Rig& rig, const DataVerdict& data, const Kept& kept, bool full, std::vector<Finding>& out) {
   Training t{rig, data, kept, full, out, rig.train_batch(0)};
   const bool sound = t.steps() && t.fits_one_batch();
-  if (full && sound) t.learns();
-  else if (full && !data.signal)
-    t.say(Level::warn, "signal", "neighbouring images do not share labels more than by chance; look at some pairs, once the rest is repaired");
+  if (full && sound)
+    t.learns();
+  else if (full)
+    t.unsaid();
   if (full) t.augmentation();
   if (sound) t.cost();
 }

@@ -35,7 +35,11 @@ std::map<std::pair<std::string, std::int64_t>, float> logged(const fs::path& run
   std::istringstream in(read_file(run / "log.jsonl"));
   for (std::string line; std::getline(in, line);) {
     const Json j = Json::parse(line);
-    for (const auto& [key, tag] : {std::pair{"train.loss", "train/loss"}, {"lr", "train/lr"}, {"grad_norm", "train/grad_norm"}, {"test.accuracy", "test/accuracy"}, {"test.loss", "test/loss"}})
+    for (const auto& [key, tag] : {std::pair{"train.loss", "train/loss"},
+                                   {"lr", "train/lr"},
+                                   {"grad_norm", "train/grad_norm"},
+                                   {"test.accuracy", "test/accuracy"},
+                                   {"test.loss", "test/loss"}})
       if (j.contains(key)) all[{tag, j["step"].get<std::int64_t>()}] = static_cast<float>(j[key].get<double>());
   }
   return all;
@@ -45,8 +49,10 @@ class EventsOfARun : public testing::Test {
  protected:
   // 10 steps; everything after step 5 is forgotten, and it goes on from there: the older file knows more than it should.
   void SetUp() override {
-    const Outcome o = run(t.path, "train digits-cnn data.train_count=320 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 train.clip_norm=1 train.checkpoint_every=5 "
-                                  "train.keep=9 -q --out r");
+    const Outcome o = run(t.path,
+                          "train digits-cnn data.train_count=320 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 "
+                          "train.clip_norm=1 train.checkpoint_every=5 "
+                          "train.keep=9 -q --out r");
     ASSERT_EQ(o.code, 0) << o.err;
     ASSERT_EQ(event_files(folder).size(), 1u);
     const auto before = shown(folder);
@@ -77,17 +83,19 @@ TEST_F(EventsOfARun, TensorBoardReadsThem) {
   const std::string python = chosen ? chosen : "python3";
   if (run(t.path, "-c 'import tensorboard.backend.event_processing.event_accumulator'", python).code != 0)
     GTEST_SKIP() << python << " has no tensorboard; set GRAFT_PYTHON to one that has it";
-  std::ofstream(t.path / "read.py") << "import json\n"
-                                       "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
-                                       "a = EventAccumulator('r')\n"
-                                       "a.Reload()\n"
-                                       "print(json.dumps({tag: [[e.step, e.value] for e in a.Scalars(tag)] for tag in a.Tags()['scalars']}))\n";
+  std::ofstream(t.path / "read.py")
+      << "import json\n"
+         "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
+         "a = EventAccumulator('r')\n"
+         "a.Reload()\n"
+         "print(json.dumps({tag: [[e.step, e.value] for e in a.Scalars(tag)] for tag in a.Tags()['scalars']}))\n";
   const Outcome o = run(t.path, "read.py", python);
   ASSERT_EQ(o.code, 0) << o.err;
   std::map<std::pair<std::string, std::int64_t>, float> theirs;
   const Json answer = Json::parse(o.out);
   for (const auto& [tag, points] : answer.items())
-    for (const Json& p : points) EXPECT_TRUE(theirs.try_emplace({tag, p[0]}, p[1].get<float>()).second) << tag << " has step " << p[0] << " twice";
+    for (const Json& p : points)
+      EXPECT_TRUE(theirs.try_emplace({tag, p[0]}, p[1].get<float>()).second) << tag << " has step " << p[0] << " twice";
   EXPECT_EQ(theirs, shown(folder));
 }
 

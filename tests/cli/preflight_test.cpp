@@ -1,4 +1,5 @@
-// --preflight from the command line, and the short form before a long run: it is said and stored, and the run's bits are those of a run without it.
+// --preflight from the command line, and the short form before a long run: it is said and stored, and the run's bits are those of a run
+// without it.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -34,7 +35,9 @@ TEST(Preflight, ChecksAndTrainsNothing) {
 TEST(Preflight, OfATransferKnowsWhatIsNew) {
   TempFolder t;
   ASSERT_EQ(run(t.path, kMlp + "train.steps=60 -q --out base").code, 0);
-  const std::string to = "finetune letters-cnn model.name=mlp data.train_count=1300 data.test_count=130 train.batch=32 --from base/checkpoints/best --preflight init.freeze=";
+  const std::string to =
+      "finetune letters-cnn model.name=mlp data.train_count=1300 data.test_count=130 train.batch=32 --from base/checkpoints/best "
+      "--preflight init.freeze=";
   const Outcome good = run(t.path, to + "'[\"fc1.*\"]'"), bad = run(t.path, to + "'[\"fc2.*\"]'");
   EXPECT_EQ(good.code, 0) << good.out << good.err;
   EXPECT_EQ(bad.code, 1) << bad.out << bad.err;

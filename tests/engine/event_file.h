@@ -1,4 +1,5 @@
-// Reads an event file back, by hand: framing, checksums, and of each event what a test asks for. Shares nothing with the writer but the checksum.
+// Reads an event file back, by hand: framing, checksums, and of each event what a test asks for. Shares nothing with the writer but the
+// checksum.
 #pragma once
 #include <cstring>
 #include <map>

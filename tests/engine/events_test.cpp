@@ -38,7 +38,8 @@ TEST(Events, Crc32cOfRfc3720) {
   std::string up, down;
   for (int i = 0; i < 32; ++i) up += static_cast<char>(i), down += static_cast<char>(31 - i);
   // the iSCSI read command of B.4, its last vector
-  const unsigned char command[48] = {0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02};
+  const unsigned char command[48] = {0x01, 0xc0, 0, 0, 0, 0, 0,    0, 0, 0, 0,    0,    0, 0, 0, 0, 0x14, 0, 0, 0,   0,
+                                     0,    0x04, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0,    0, 0, 0x02};
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
   EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43u);
   EXPECT_EQ(crc32c(up), 0x46dd794eu);
@@ -69,7 +70,8 @@ TEST(Events, AreReadBack) {
   EXPECT_EQ(all[3].step, (std::int64_t{1} << 40) + 3);
   EXPECT_EQ(all[3].scalars.at("test/accuracy"), 0.75f);
   EXPECT_TRUE(std::isnan(all[3].scalars.at("train/loss")));
-  for (const std::size_t at : {std::size_t{0}, std::size_t{9}, std::size_t{20}, file.size() - 1}) {  // a bit in a length, its checksum, a record, its checksum
+  for (const std::size_t at :
+       {std::size_t{0}, std::size_t{9}, std::size_t{20}, file.size() - 1}) {  // a bit in a length, its checksum, a record, its checksum
     std::string broken = file;
     broken[at] = static_cast<char>(broken[at] ^ 1);
     EXPECT_THROW(test::read_events(broken), std::runtime_error) << at;
