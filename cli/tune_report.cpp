@@ -172,8 +172,11 @@ std::string tune_html(const TuneReport& r) {
     s += "<td class=\"t\">" + escaped(t->state + (t->note.empty() ? "" : ": " + t->note)) + "</td></tr>";
   }
   s += "</table></div><h2>The noise of the seed, percent</h2><div class=\"scroll\"><table><tr><th>seed</th><th>default</th><th>winner</th></tr>";
-  for (std::size_t i = 0; i < r.defaults.size() && i < r.winners.size(); ++i)
-    s += "<tr><td>" + std::to_string(i + 1) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) + "</td></tr>";
+  std::vector<std::int64_t> seeds;
+  for (const Trial& t : r.trials)
+    if (t.kind == "default") seeds.push_back(t.seed);
+  for (std::size_t i = 0; i < seeds.size() && i < r.winners.size(); ++i)
+    s += "<tr><td>" + std::to_string(seeds[i]) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) + "</td></tr>";
   return s + "</table></div><p class=\"quiet\">" + kCaution + "</p><p class=\"quiet\"><code>" + escaped(r.command) + "</code></p></html>\n";
 }
 
