@@ -46,6 +46,14 @@ std::string verdict_line(const TuneReport& r) {
   if (r.verdict() == "worse") return "worse: " + gain + "; keep the default" + noise;
   return "within noise: " + gain + "; there is no evidence that it is better" + noise;
 }
+// The curve of a range test, or null: the file may have been damaged.
+Json curve_of(const TuneReport& r) {
+  if (r.method != "lr") return {};
+  Json j = Json::parse(r.best->detail, nullptr, false);
+  const auto numbers = [&](const char* name) { return j.contains(name) && j[name].is_array() && std::all_of(j[name].begin(), j[name].end(), [](const Json& v) { return v.is_number(); }); };
+  const auto is_number = [&](const char* name) { return j.contains(name) && j[name].is_number(); };
+  return j.is_object() && numbers("lr") && numbers("loss") && numbers("smoothed") && is_number("low") && is_number("high") ? j : Json();
+}
 // What the interval cannot know.
 constexpr const char* kCaution =
     "Seeds are other ones than the search's, but the images are those by which the winner was chosen, which flatters it somewhat; --test asks images that it was not chosen by.";
@@ -65,9 +73,8 @@ std::string tune_table(const TuneReport& r) {
   }
   if (all.size() > kMost) s += "       and " + std::to_string(all.size() - kMost) + " more\n";
   s += "\nwinner: " + assignments(r.keys, r.best->values) + "\n" + verdict_line(r) + "\n";
-  if (r.method == "lr") {
-    const Json curve = Json::parse(r.best->detail, nullptr, false);
-    if (curve.is_object()) s += "usable rates: " + number("%.2g", curve.value("low", 0.0)) + " to " + number("%.2g", curve.value("high", 0.0)) + "\n";
+  if (const Json curve = curve_of(r); curve.is_object()) {
+    s += "usable rates: " + number("%.2g", curve.value("low", 0.0)) + " to " + number("%.2g", curve.value("high", 0.0)) + "\n";
   }
   if (r.test_accuracy) s += "test accuracy of the winner: " + number("%.2f", points(*r.test_accuracy)) + " %\n";
   return s;
@@ -99,10 +106,7 @@ Json tune_json(const TuneReport& r) {
                      {"mean", mean(r.winners)}, {"deviation", deviation(r.winners)}}},
          {"default", {{"accuracy", r.defaults}, {"mean", mean(r.defaults)}, {"deviation", deviation(r.defaults)}}},
          {"gain", {{"mean", r.gain.mean}, {"low", r.gain.low}, {"high", r.gain.high}}}, {"verdict", r.verdict()}};
-  if (r.method == "lr") {
-    Json curve = Json::parse(r.best->detail, nullptr, false);
-    if (curve.is_object()) j["curve"] = std::move(curve);
-  }
+  if (Json curve = curve_of(r); curve.is_object()) j["curve"] = std::move(curve);
   if (r.test_accuracy) j["test.accuracy"] = *r.test_accuracy;
   j["trials"] = std::move(trials);
   return j;
@@ -114,9 +118,9 @@ std::string tune_html(const TuneReport& r) {
                   std::to_string(r.validation_images) + " images held out of " + std::to_string(r.validation_images + r.training_images) + "</p><p><span class=\"" + verdict + "\">" +
                   escaped(verdict_line(r)) + "</span></p><p><code>" + escaped(assignments(r.keys, r.best->values)) + "</code></p>";
   if (r.test_accuracy) s += "<p>Test accuracy of the winner: " + number("%.2f %%", points(*r.test_accuracy)) + "</p>";
-  const Json curve = r.method == "lr" ? Json::parse(r.best->detail, nullptr, false) : Json();
+  const Json curve = curve_of(r);
   const auto all = ranked(r);
-  if (curve.is_object() && curve.contains("lr")) {
+  if (curve.is_object()) {
     PlotSeries raw{"a step", {}, 0, true}, smooth{"smoothed", {}, 2};
     const auto column = [&](const char* name) { return curve.value(name, std::vector<double>()); };
     const auto lr = column("lr"), loss = column("loss"), smoothed = column("smoothed");
@@ -172,8 +176,11 @@ std::string tune_html(const TuneReport& r) {
     s += "<td class=\"t\">" + escaped(t->state + (t->note.empty() ? "" : ": " + t->note)) + "</td></tr>";
   }
   s += "</table></div><h2>The noise of the seed, percent</h2><div class=\"scroll\"><table><tr><th>seed</th><th>default</th><th>winner</th></tr>";
-  for (std::size_t i = 0; i < r.defaults.size() && i < r.winners.size(); ++i)
-    s += "<tr><td>" + std::to_string(i + 1) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) + "</td></tr>";
+  std::vector<std::int64_t> seeds;
+  for (const Trial& t : r.trials)
+    if (t.kind == "default") seeds.push_back(t.seed);
+  for (std::size_t i = 0; i < seeds.size() && i < r.winners.size(); ++i)
+    s += "<tr><td>" + std::to_string(seeds[i]) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) + "</td></tr>";
   return s + "</table></div><p class=\"quiet\">" + kCaution + "</p><p class=\"quiet\"><code>" + escaped(r.command) + "</code></p></html>\n";
 }
 
