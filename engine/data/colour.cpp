@@ -61,9 +61,10 @@ void turn_hue(float& r, float& g, float& b, float turn) {
   const float s = range / (equal ? 1.0f : high), divisor = equal ? 1.0f : range;
   const float rc = (high - r) / divisor, gc = (high - g) / divisor, bc = (high - b) / divisor;
   float h = high == r ? bc - gc : high == g ? 2.0f + rc - bc : 4.0f + gc - rc;
-  h = std::fmod(h / 6.0f + 1.0f, 1.0f);
-  h = std::fmod(h + turn, 1.0f);
-  if (h < 0) h += 1.0f;
+  h = h / 6.0f + 1.0f;
+  h -= std::floor(h);  // exact, as a remainder is
+  h += turn;
+  h -= std::floor(h);
   const float six = h * 6.0f, whole = std::floor(six), f = six - whole;
   const auto unit = [](float x) { return std::clamp(x, 0.0f, 1.0f); };
   const float v = high, p = unit(v * (1.0f - s)), q = unit(v * (1.0f - s * f)), t = unit(v * (1.0f - s * (1.0f - f)));

@@ -79,6 +79,13 @@ Image framed(const Image& image, std::int64_t left, std::int64_t top, std::int64
     std::memcpy(result.bytes.data() + static_cast<std::size_t>((y + top) * width + left) * pixel, image.bytes.data() + static_cast<std::size_t>(y) * row, row);
   return result;
 }
+Image part_of(const Image& image, std::int64_t y, std::int64_t x, std::int64_t height, std::int64_t width) {
+  Image result = Image::make(height, width, image.bands, image.depth);
+  const std::size_t pixel = static_cast<std::size_t>(image.bands * Image::size_of(image.depth)), row = static_cast<std::size_t>(width) * pixel;
+  for (std::int64_t i = 0; i < height; ++i)
+    std::memcpy(result.bytes.data() + static_cast<std::size_t>(i) * row, image.bytes.data() + static_cast<std::size_t>((y + i) * image.width + x) * pixel, row);
+  return result;
+}
 
 // The way back, from a pixel of the result to its place in the picture, both as indices (a pixel's centre is a whole number):
 // (xx ux + xy uy + center_x, yx ux + yy uy + center_y) with u the result's place less centre and shift.
@@ -128,7 +135,9 @@ void crop(Sample& s, std::int64_t y, std::int64_t x, std::int64_t height, std::i
   if (y < 0 || x < 0 || height < 1 || width < 1 || height > s.image.height - y || width > s.image.width - x)
     throw Error(Code::usage, "crop: " + std::to_string(height) + " x " + std::to_string(width) + " at row " + std::to_string(y) + ", column " + std::to_string(x) +
                                  " of a picture of " + size_text(s.image) + "; the part must lie inside; pad first");
-  move_all(s, height, width, [&](std::int64_t i, std::int64_t j) { return std::pair{i + y, j + x}; });
+  Image image = part_of(s.image, y, x, height, width);
+  if (s.mask) s.mask = part_of(*s.mask, y, x, height, width);
+  s.image = std::move(image);
   move_boxes(s, min_share, [&](double bx, double by) { return std::pair{bx - static_cast<double>(x), by - static_cast<double>(y)}; });
 }
 void pad(Sample& s, std::int64_t left, std::int64_t top, std::int64_t right, std::int64_t bottom, const Outside& outside) {
