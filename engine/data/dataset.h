@@ -59,7 +59,7 @@ Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
 struct Batch {
   Tensor images;  // f32 [b, c, h, w]
   Tensor labels;  // i64 [b]
-  Tensor partners, share;  // where images are mixed: i64 [b], the label of what was mixed in, and f32 [1], how much of each image is its own; else undefined
+  Tensor partners = {}, share = {};  // where images are mixed: i64 [b], the label of what was mixed in, and f32 [1], how much of each image is its own; else undefined
   Batch to(Device d) const { return {images.to(d), labels.to(d), partners.defined() ? partners.to(d) : Tensor{}, share.defined() ? share.to(d) : Tensor{}}; }
 };
 struct LoaderOptions {

@@ -135,8 +135,11 @@ TEST(PreflightBugs, LeakedSplit) {
   std::vector<std::int64_t> some(60);
   for (std::size_t i = 0; i < some.size(); ++i) some[i] = static_cast<std::int64_t>(i) * 7;
   const Dataset stolen = subset(w.train, some);
-  w.judge.images = cat({w.judge.images, stolen.images}, 0).detach();
-  w.judge.labels = cat({w.judge.labels, stolen.labels}, 0).detach();
+  LabelledImages both;
+  both.source = images_in_memory("both", cat({images_of(w.judge), images_of(stolen)}, 0).detach());
+  both.labels = cat({w.judge.labels, stolen.labels}, 0).host<std::int64_t>();
+  both.class_names = w.judge.class_names;
+  w.judge = make_dataset("both", std::move(both));
   const Preflight p = w.run();
   expect_named(p, "overlap", "60 (17 %) of 360 judged images, are also training images: the split leaks");
   EXPECT_EQ(p.worst(), Level::fail);
@@ -191,7 +194,8 @@ TEST(PreflightBugs, SoftmaxBeforeCrossEntropy) {
 }
 TEST(PreflightBugs, AllImagesTheSame) {
   Workshop w;
-  std::fill_n(w.train.images.data<std::uint8_t>(), w.train.images.numel(), std::uint8_t{7});
+  const Tensor block = w.train.source->block();
+  std::fill_n(block.data<std::uint8_t>(), block.numel(), std::uint8_t{7});
   expect_named(w.run(), "inputs", "all images are the same constant");
 }
 TEST(PreflightBugs, BatchNormInTrainingModeAndOtherLeaks) {

@@ -197,7 +197,7 @@ TEST(LrFinder, ItsSuggestionTrainsAndThirtyTimesItDoesNot) {
   const Dataset train_set = draw_glyphs("digits", 1200, 2), test_set = draw_glyphs("digits", 300, 3);
   const auto built = [&](auto&& use) {
     Params params = Params::init(1);
-    const Model model = make_model(c, params, 28 * 28);
+    const Model model = make_model(c, params);
     return use(*model.module, params);
   };
   LrFinderOptions wide;
