@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <map>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "engine/base/file.h"
@@ -63,7 +65,7 @@ template <class State, class F>
 void each_number(State& s, F&& f) {
   f("step", s.step), f("optimizer_steps", s.optimizer_steps), f("evaluated", s.evaluated), f("any_evaluation", s.any_evaluation), f("samples", s.samples);
   f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("held_out_loss", s.held_out_loss), f("best_loss", s.best_loss);
-  f("stale", s.stale), f("rate", s.rate), f("rollbacks", s.rollbacks);
+  f("best_step", s.best_step), f("stale", s.stale), f("rate", s.rate), f("rollbacks", s.rollbacks);
   f("overfit.seen", s.overfit.seen), f("overfit.rising", s.overfit.rising), f("overfit.least_loss", s.overfit.least_loss);
   f("overfit.train_loss_then", s.overfit.train_loss_then), f("overfit.said", s.overfit.said);
   f("seconds", s.seconds), f("eval_seconds", s.eval_seconds), f("data_seconds", s.data_seconds);
@@ -90,7 +92,10 @@ fs::path new_run_folder(const std::string& out, const std::string& name) {
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // the folder itself is what is locked: nothing is left behind
   if (lock_ < 0) throw file_error(path_, "open", errno);
-  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  for (int tries = 0; tries < 30; ++tries) {  // a process that was just killed takes a moment to let go
+    if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
   ::close(lock_);
   throw Error(Code::usage, path_.string() + ": another process works in it; wait for it or stop it");
 }

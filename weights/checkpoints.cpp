@@ -129,6 +129,11 @@ std::optional<Checkpoints::Found> Checkpoints::newest_whole(std::vector<std::str
   return {};
 }
 
+void Checkpoints::mark_best(std::int64_t step) {
+  std::error_code ec;
+  if (fs::is_directory(folder_ / name_of(step), ec)) point(folder_ / "best", name_of(step));
+}
+
 void Checkpoints::clear_after(std::int64_t step) {
   std::error_code ignored;
   std::vector<fs::path> leftovers;

@@ -38,6 +38,9 @@ class Checkpoints {
   // Before a run goes on from `step`: leftovers of a killed process are removed, folders of later steps, which are damaged, are renamed to step-N.damaged.
   void clear_after(std::int64_t step);
 
+  // The link `best` to the checkpoint of `step`, where it is there: a process killed between a checkpoint and its links leaves the old one.
+  void mark_best(std::int64_t step);
+
   const std::filesystem::path& folder() const { return folder_; }
   static std::string name_of(std::int64_t step);  // "step-00000042"
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "kernels/core/device.h"
 
@@ -10,7 +11,7 @@ namespace graft {
 struct Feed::Slot {
   Slot(Device d, const Shape& images_shape, std::int64_t count, bool mixes)
       : images(Tensor::empty(images_shape, DType::f32, d)), labels(Tensor::empty({count}, DType::i64, d)), mixed(mixes),
-        pinned(d, static_cast<std::size_t>(images.bytes() + (mixes ? 2 : 1) * labels.bytes()) + 64), copied(d), used(d) {
+        pinned(d, static_cast<std::size_t>(images.bytes() + (mixes ? 2 : 1) * labels.bytes()) + 256), copied(d), used(d) {
     if (!mixes) return;
     partners = Tensor::empty({count}, DType::i64, d);
     share = Tensor::empty({1}, DType::f32, d);
@@ -54,18 +55,26 @@ void Feed::begin(std::int64_t epoch, std::int64_t i) {
   s.batch = i;
   s.count = batch.labels.numel();
   s.used.hold(lanes_->stream.handle());  // the queue's work on the batch before the present one
-  std::size_t at = 0;
-  const auto upload = [&](const Tensor& from, const Tensor& to) {
-    const auto bytes = static_cast<std::size_t>(from.bytes());
-    std::memcpy(s.pinned.bytes() + at, from.raw(), bytes);
-    s.pinned.upload(to.storage()->data, at, bytes, lanes_->stream);
-    at += bytes;
-    to.written();
+  std::byte* p = s.pinned.bytes();  // not to be touched any more once a copy of it has begun
+  struct Piece {
+    const Tensor& from;
+    const Tensor& to;
+    std::size_t at;
   };
-  upload(batch.labels, s.labels);
-  if (s.mixed) upload(batch.partners, s.partners), upload(batch.share, s.share);
-  at = (at + 63) / 64 * 64;
-  upload(batch.images, s.images);
+  std::vector<Piece> pieces;
+  std::size_t at = 0;
+  const auto stage = [&](const Tensor& from, const Tensor& to) {
+    std::memcpy(p + at, from.raw(), static_cast<std::size_t>(from.bytes()));
+    pieces.push_back({from, to, at});
+    at += static_cast<std::size_t>(from.bytes() + 63) / 64 * 64;
+  };
+  stage(batch.labels, s.labels);
+  if (s.mixed) stage(batch.partners, s.partners), stage(batch.share, s.share);
+  stage(batch.images, s.images);
+  for (const Piece& x : pieces) {
+    s.pinned.upload(x.to.storage()->data, x.at, static_cast<std::size_t>(x.from.bytes()), lanes_->stream);
+    x.to.written();
+  }
   s.copied.record(lanes_->stream.handle());
   lanes_->begun = true;
 }

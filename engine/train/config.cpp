@@ -649,7 +649,7 @@ std::string Config::why_unused(std::string_view key) const {
   std::vector<std::string_view> to_set;  // keys that only have to differ from their empty value
   for (const Condition& c : conditions) {
     if (holds(c, settings_[known(c.key)].value)) return {};
-    if (c.negate && (c.values[0].empty() || c.values[0] == "0"))
+    if (c.negate && (c.values[0].empty() || c.values[0] == "0" || c.values[0] == "0.0"))
       to_set.push_back(c.key);
     else
       wanted.push_back(fmt::format("{}{}{}", c.key, c.negate ? " other than " : " = ", list_words(c.values)));

@@ -48,7 +48,7 @@ std::vector<Key> make_schema() {
         {"data.per_class", {"0"}, true},
         {"data.train_count", {"0"}, true},
         {"data.test_count", {"0"}, true},
-        {"data.validation", {"0"}, true}}},
+        {"data.validation", {"0.0"}, true}}},
       {"data.normalize",
        reals,
        "[]",

@@ -193,6 +193,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const auto save = [&](bool best) {  // while the parameters are what is to be saved
     if (!watch.save) return;
     state.optimizer_steps = optimizer.steps();
+    if (best || held_out.size() == 0) state.best_step = state.step;
     state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr, step_options.pulls);
     watch.save(state, best || held_out.size() == 0);
     state.tensors.clear();

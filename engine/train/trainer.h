@@ -26,6 +26,7 @@ struct TrainState {
   bool any_evaluation = false;
   double accuracy = 0, held_out_loss = 0;                // of the last evaluation
   double best_accuracy = 0, best_loss = 0;               // of the best one
+  std::int64_t best_step = 0;                            // when that was; without held-out images: the last checkpoint
   std::int64_t stale = 0;                                // evaluations since then (train.patience)
   double loss = 0, seconds = 0, eval_seconds = 0, data_seconds = 0;
   double rate = 1;                                       // the learning rate's share that rolling back has left (train.on_nan)

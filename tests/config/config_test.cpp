@@ -132,13 +132,12 @@ TEST(ConfigWrong, KeyValue) {
       {{"data.classes=[1,]"}, "data.classes has an empty element at position 1; write data.classes=[a,b] without a comma at the end"},
       {{"data.classes=[1,two]"}, R"(data.classes[1] must be a whole number, got "two")"},
       {{"data.classes=[[1]]"}, R"(data.classes[0] must be a whole number, got "[1]")"},
-      {{"data.classes=[0,26]"}, "data.classes[1] = 26 is out of range: it must be >= 0 and <= 25 (labels to keep; empty: all)"},
+      {{"data.classes=[0,26]"}, "data.classes names 26, and data.kind = mnist has the classes 0 to 9; remove it"},
       {{"data.classes=[1,2,1]"}, "data.classes names 1 twice; remove one"},
       {{"data.normalize=0.5"},
        R"(data.normalize must be a list of numbers, got "0.5"; write the list in brackets: data.normalize=[0.5,0.25])"},
-      {{"data.normalize=[0.5]"}, "data.normalize must be [mean, deviation], got 1 numbers"},
-      {{"data.normalize=[]"}, "data.normalize must be [mean, deviation], got 0 numbers"},
-      {{"data.normalize=[0.5,0]"}, "data.normalize[1] = 0.0 is out of range: the deviation must be > 0"},
+      {{"data.normalize=[0.5]"}, "data.normalize must be means, then as many deviations, got 1 numbers"},
+      {{"data.normalize=[0.5,0]"}, "data.normalize[1] = 0.0 is out of range: a deviation must be > 0"},
       {{"init.freeze=conv*"}, R"(init.freeze must be a list of strings, got "conv*"; write the list in brackets: init.freeze=[a,b])"},
       {{"init.freeze=[\"a]"}, "init.freeze = \"a has a quote that is not closed"},
       {{"init.freeze=['a'\n[[[]"}, "init.freeze[0] = 'a'?[[[ is not a quoted string; close the quotes or leave them out"},
@@ -154,9 +153,9 @@ TEST(ConfigWrong, KeyValue) {
       {{"optim.momentum=0.9"},
        "optim.momentum = 0.9 is not used: it applies only with optim.name = sgd or rmsprop, and optim.name is adamw (default); remove it"},
       {{"data.kind=digits", "data.path=x"},
-       "data.path = \"x\" is not used: it applies only with data.kind = mnist, and data.kind is digits (command line); remove it"},
+       "data.path = \"x\" is not used: it applies only with data.kind = mnist, cifar, folder or table, and data.kind is digits (command line); remove it"},
       {{"data.seed=3"},
-       "data.seed = 3 is not used: it applies only with data.kind = digits or letters or with data.per_class, data.train_count, "
+       "data.seed = 3 is not used: it applies only with data.kind = digits, letters, shapes or spirals or with data.per_class, data.train_count, "
        "data.test_count or data.validation set, and data.kind is mnist (default); remove it"},
       {{"init.head=new"},
        "init.head = \"new\" is not used: it applies only with init.from set, and init.from is empty (default); remove it"},
@@ -173,15 +172,14 @@ TEST(ConfigWrong, KeyValue) {
       {{"data.classes=[11]"}, "data.classes names 11, and data.kind = mnist has the classes 0 to 9; remove it"},
       {{"model.classes=9"},
        "model.classes = 9 is too few: the data has 10 classes; set model.classes=10 or choose among them by data.classes"},
-      {{"data.kind=letters"},
+      {{"data.kind=letters", "data.train_count=5", "data.test_count=5", "model.classes=10"},
        "model.classes = 10 is too few: the data has 26 classes; set model.classes=26 or choose among them by data.classes"},
       {{"data.kind=digits"}, "data.train_count = 0 says `all`, and data.kind = digits is drawn without end; set data.train_count=N"},
       {{"data.kind=digits", "data.train_count=5"},
        "data.test_count = 0 says `all`, and data.kind = digits is drawn without end; set data.test_count=N"},
       {{"data.train_count=300", "data.validation=300"},
        "data.validation = 300 leaves nothing to train on: there are 300 training images (data.train_count = 300); choose fewer"},
-      {{"data.per_class=5", "data.validation=50"},
-       "data.validation = 50 leaves nothing to train on: there are 50 training images (data.per_class = 5); choose fewer"},
+      {{"train.patience=3"}, "train.patience ends training by held-out images, and data.validation = 0 holds out none; set data.validation=0.1"},
       {{"optim.name=sgd", "optim.nesterov=true"}, "optim.nesterov = true needs a momentum; set optim.momentum=0.9"},
       {{"train.steps=5", "schedule.warmup=5"}, "schedule.warmup = 5 does not end within train.steps = 5; choose fewer"},
   };
@@ -209,14 +207,14 @@ TEST(ConfigWrong, Files) {
       {"[model]\nchannels_last = 1", "c.toml:2: model.channels_last must be true or false, got 1"},
       {"[data]\nclasses = 3", "c.toml:2: data.classes must be a list of whole numbers, got 3"},
       {"[data]\nclasses = [1, 'a']", "c.toml:2: data.classes[1] must be a whole number, got the string \"a\""},
-      {"[data]\nnormalize = [1, 2, 3]", "c.toml:2: data.normalize must be [mean, deviation], got 3 numbers"},
+      {"[data]\nnormalize = [1, 2, 3]", "c.toml:2: data.normalize must be means, then as many deviations, got 3 numbers"},
       {"[data]\npath = \"a\\u0000b\"", "c.toml:2: data.path = \"a?b\" holds a control character; remove it"},
       {"[model]\ndropout1 = 1",
        "c.toml:2: model.dropout1 = 1.0 is out of range: it must be >= 0 and < 1 (share of activations dropped after "
        "the pooling)"},
       // the first in the file, not in the alphabet
       {"[train]\nzz = 1\nbatch = 0\n[data]\nyy = 1",
-       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, eval_batch, seed, checkpoint_every, keep, on_nan, preflight, clip_norm, ema, "
+       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, eval_batch, seed, checkpoint_every, keep, on_nan, patience, min_gain, preflight, clip_norm, ema, "
        "label_smoothing, log_every, graph and dtype"},
       {"[optim]\nname = 'sgd'\nbeta1 = 0.5",
        "c.toml:3: optim.beta1 = 0.5 is not used: it applies only with optim.name = adam, adamw or lion, and optim.name is sgd (c.toml:2); "
