@@ -119,10 +119,7 @@ int compare_verb(const Common& c, const Options& o) {
     const auto base = std::find_if(size.arms.begin(), size.arms.end(), [&](const ArmResult& a) { return a.arm == all.baseline; });
     for (ArmResult& a : size.arms) {
       if (a.arm == all.baseline) continue;
-      std::vector<std::vector<std::int8_t>> difference = a.right;
-      for (std::size_t s = 0; s < difference.size(); ++s)
-        for (std::size_t i = 0; i < difference[s].size(); ++i) difference[s][i] = static_cast<std::int8_t>(difference[s][i] - base->right[s][i]);
-      a.gain = paired_bootstrap(difference);
+      a.gain = paired_bootstrap(differences(a.right, base->right));
     }
     all.sizes.push_back(std::move(size));
   }

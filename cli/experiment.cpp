@@ -161,6 +161,12 @@ std::vector<std::int8_t> right_of(const std::vector<std::int64_t>& predictions, 
   for (std::size_t i = 0; i < predictions.size(); ++i) right.push_back(predictions[i] == test.labels.data<std::int64_t>()[i]);
   return right;
 }
+std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a, const std::vector<std::vector<std::int8_t>>& b) {
+  std::vector<std::vector<std::int8_t>> d = a;
+  for (std::size_t s = 0; s < d.size(); ++s)
+    for (std::size_t i = 0; i < d[s].size(); ++i) d[s][i] = static_cast<std::int8_t>(d[s][i] - b[s][i]);
+  return d;
+}
 double share(const std::vector<std::int8_t>& right) {
   double n = 0;
   for (const std::int8_t r : right) n += r;

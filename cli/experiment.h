@@ -55,6 +55,8 @@ class Experiment {
 // What both verbs leave out of the trainer: evaluations on the way, checkpoints, preflight.
 void only_the_end(Config& config, const std::string& verb);
 std::vector<std::int8_t> right_of(const std::vector<std::int64_t>& predictions, const Dataset& test);
+// [seed][image]: 1 where only `a` is right, -1 where only `b` is.
+std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a, const std::vector<std::vector<std::int8_t>>& b);
 double share(const std::vector<std::int8_t>& right);
 
 }  // namespace graft::cli

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "cli/common.h"
+#include "cli/lab.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
 #include "kernels/lab/compare.h"
@@ -187,6 +188,38 @@ int measure_and_report(std::vector<Job>& jobs, lab::Lab& lab, const BenchOptions
   if (!o.html.empty()) write_file(o.html, lab::html_of(document));
   return std::any_of(document.rows.begin(), document.rows.end(), [](const auto& r) { return !r.caught.empty(); }) ? static_cast<int>(Code::no) : 0;
 }
+
+}  // namespace
+
+lab::Document quick_bench(const std::vector<std::string>& families, double seconds) {
+  lab::start_benchmarks();
+  Queue& queue = current_queue();
+  const std::vector<Spec> specs = all_specs();
+  lab::Lab lab(queue, {.seconds = seconds, .noise = 0.05, .most_rounds = 8, .seed = 1});
+  std::vector<Job> jobs;
+  for (const std::string& family : families)
+    for (const Spec& s : specs) {
+      if (s.family->name() != family) continue;
+      for (const auto& c : s.cases) {
+        if (!c.timed_on(queue.device().kind) || c.large || std::find(c.dtypes.begin(), c.dtypes.end(), DType::f32) == c.dtypes.end()) continue;
+        const std::vector<int> rows = lab::able(s, c, DType::f32, queue.device().kind, {}, "");
+        const auto rank = [&](int r) { return s.rows[static_cast<std::size_t>(r)].rank; };
+        int chosen = -1, plain = -1;
+        for (const int r : rows) {
+          if (chosen < 0 || rank(r) > rank(chosen)) chosen = r;
+          if (s.rows[static_cast<std::size_t>(r)].name == "naive") plain = r;
+        }
+        if (chosen < 0) continue;
+        jobs.push_back({&s, &c, DType::f32, plain >= 0 && plain != chosen ? std::vector<int>{plain, chosen} : std::vector<int>{chosen}, lab::trusted_rows(s), ""});
+        break;
+      }
+    }
+  lab::Document document = lab::make_document(lab, GRAFT_VERSION);
+  document.rows = measure_all(jobs, lab, false);
+  return document;
+}
+
+namespace {
 
 int bench_verb(const BenchOptions& o) {
   check_options(o);

@@ -86,7 +86,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   if (finetune && !c.quiet && !from) print_parameters(plan, config);
   const std::int64_t log_every = config.get<std::int64_t>("train.log_every");
   Checkpoints checkpoints(run.checkpoints(), config.get<std::int64_t>("train.keep"));
-  if (from) checkpoints.clear_after(first), checkpoints.mark_best(from->best_step);
+  if (from) checkpoints.clear_after(first), checkpoints.set_links(first, from->best_step);
   const std::string resume = "graft resume " + (c.out.empty() ? folder.lexically_proximate(fs::current_path()) : folder).string();
   bool timed_out = false, saved = from.has_value();
   double elapsed = 0;

@@ -129,9 +129,10 @@ std::optional<Checkpoints::Found> Checkpoints::newest_whole(std::vector<std::str
   return {};
 }
 
-void Checkpoints::mark_best(std::int64_t step) {
+void Checkpoints::set_links(std::int64_t last, std::int64_t best) {
   std::error_code ec;
-  if (fs::is_directory(folder_ / name_of(step), ec)) point(folder_ / "best", name_of(step));
+  if (fs::is_directory(folder_ / name_of(last), ec)) point(folder_ / "last", name_of(last));
+  if (fs::is_directory(folder_ / name_of(best), ec)) point(folder_ / "best", name_of(best));
 }
 
 void Checkpoints::clear_after(std::int64_t step) {

@@ -38,8 +38,8 @@ class Checkpoints {
   // Before a run goes on from `step`: leftovers of a killed process are removed, folders of later steps, which are damaged, are renamed to step-N.damaged.
   void clear_after(std::int64_t step);
 
-  // The link `best` to the checkpoint of `step`, where it is there: a process killed between a checkpoint and its links leaves the old one.
-  void mark_best(std::int64_t step);
+  // The links to the checkpoints of these steps, where they are there: a process killed between a checkpoint and its links leaves the old ones.
+  void set_links(std::int64_t last, std::int64_t best);
 
   const std::filesystem::path& folder() const { return folder_; }
   static std::string name_of(std::int64_t step);  // "step-00000042"
