@@ -38,8 +38,10 @@ std::map<std::pair<std::string, std::int64_t>, float> logged(const fs::path& run
     for (const auto& [key, tag] : {std::pair{"train.loss", "train/loss"},
                                    {"lr", "train/lr"},
                                    {"grad_norm", "train/grad_norm"},
-                                   {"test.accuracy", "test/accuracy"},
-                                   {"test.loss", "test/loss"}})
+                                   {"validation.accuracy", "validation/accuracy"},
+                                   {"validation.loss", "validation/loss"},
+                                   {"known.accuracy", "known/accuracy"},
+                                   {"known.loss", "known/loss"}})
       if (j.contains(key)) all[{tag, j["step"].get<std::int64_t>()}] = static_cast<float>(j[key].get<double>());
   }
   return all;
@@ -50,7 +52,7 @@ class EventsOfARun : public testing::Test {
   // 10 steps; everything after step 5 is forgotten, and it goes on from there: the older file knows more than it should.
   void SetUp() override {
     const Outcome o = run(t.path,
-                          "train digits-cnn data.train_count=320 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 "
+                          "train digits-cnn data.train_count=352 data.validation=32 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 "
                           "train.clip_norm=1 train.checkpoint_every=5 "
                           "train.keep=9 -q --out r");
     ASSERT_EQ(o.code, 0) << o.err;

@@ -77,7 +77,7 @@ const Misuse kCorpus[] = {
     {"train digits-cnn train.steps=10ep", 2, "train.steps"}, {"train digits-cnn train.graph=maybe", 2, "auto, true or false"}, {"train digits-cnn train.dtype=f8", 2, "train.dtype"}, {"train digits-cnn train.ema=1", 2, "train.ema"},
     {"train digits-cnn train.label_smoothing=1.5", 2, "label_smoothing"}, {"train digits-cnn train.clip_norm=-1", 2, "clip_norm"},
     {"train digits-cnn train.log_every=0", 2, "log_every"}, {"train digits-cnn train.checkpoint_every=-5", 2, "checkpoint_every"},
-    {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=0", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
+    {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=-1", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
     {"train digits-cnn model.dropout1=1", 2, "dropout1"}, {"train digits-cnn model.dropout2=-0.1", 2, "dropout2"}, {"train digits-cnn model.channels_last=maybe", 2, "channels_last"},
     {"train digits-cnn model.hidden=64", 2, "model.hidden"}, {"train digits-cnn optim.name=adamm", 2, "optim.name"}, {"train digits-cnn optim.momentum=0.9", 2, "momentum"},
     {"train digits-cnn optim.name=sgd optim.beta1=0.9", 2, "beta1"}, {"train digits-cnn optim.name=sgd optim.nesterov=true", 2, "nesterov"},

@@ -118,7 +118,7 @@ TEST(Tune, TheLuckOfASeedIsNoGain) {
 
 TEST(Tune, TheTestImagesHaveNoSay) {
   TempFolder t;
-  const std::string call = "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 train.batch=16 --threads 1 " + kRate + "--method random --trials 3 --budget 10 -q ";
+  const std::string call = "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.validation=0 train.batch=16 --threads 1 " + kRate + "--method random --trials 3 --budget 10 -q ";
   ASSERT_EQ(run(t.path, call + "data.test_count=50 -o a").code, 0);
   ASSERT_EQ(run(t.path, call + "data.test_count=7 -o b").code, 0);
   EXPECT_EQ(trainings(t.path / "a"), trainings(t.path / "b"));
