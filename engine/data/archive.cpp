@@ -44,7 +44,7 @@ std::string shared_folders(const std::vector<ArchiveFile>& files) {
   return more ? shared : up(shared);
 }
 // Takes what it keeps out of `files`.
-std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files, const std::vector<std::string>& folders, bool strip) {
+std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files, const std::vector<std::string>& folders, bool strip, bool keep_empty) {
   std::vector<ArchiveFile> kept;
   const std::string shared = strip && !files.empty() ? shared_folders(files) : "";
   std::int64_t outside = 0;
@@ -64,11 +64,19 @@ std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::v
   if (kept.empty()) throw Error(Code::input, name.self + (outside ? ": its pictures lie in no folder, without classes; " : ": holds no picture; ") + layout);
   if (strip && are_splits(set.class_names))
     throw Error(Code::usage, name.self + ": its folders are " + some_names(set.class_names) + ", which are splits and not classes; name the one to read, or pack an archive for each");
+  std::vector<std::string> names = set.class_names;
   for (const std::string& folder : folders) {  // a folder where classes are, and nothing in it
     if (!folder.starts_with(shared) || folder.size() == shared.size() || folder.find('/', shared.size()) != std::string::npos) continue;
     const std::string own = folder.substr(shared.size());
-    if (!std::binary_search(set.class_names.begin(), set.class_names.end(), own))
+    if (std::binary_search(set.class_names.begin(), set.class_names.end(), own)) continue;
+    if (keep_empty && std::find(names.begin(), names.end(), own) == names.end()) names.push_back(own);
+    else if (!keep_empty)
       throw Error(Code::input, name(folder) + ": this class has no picture (" + kPictureEnds + "); put some there or pack it without the folder");
+  }
+  if (names.size() > set.class_names.size()) {
+    std::sort(names.begin(), names.end());
+    for (std::int64_t& l : set.labels) l = std::lower_bound(names.begin(), names.end(), set.class_names[static_cast<std::size_t>(l)]) - names.begin();
+    set.class_names = std::move(names);
   }
   if (outside) set.notes.push_back(std::to_string(outside) + " of the pictures lie outside of the classes' folders and were left out, such as " + one_line(first_outside));
   return kept;
@@ -131,7 +139,7 @@ std::vector<ArchiveFile> by_cls(LabelledImages& set, const Name& name, ArchiveCo
 
 }  // namespace
 
-LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside, std::uint64_t limit) {
+LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside, std::uint64_t limit, bool keep_empty) {
   if (path.empty()) throw Error(Code::usage, "the archive's name is empty text; name one, such as data/train.tar.gz");
   Name name{one_line(path.native()), one_line(path.native()) + ":"};
   ArchiveContents contents = read_archive(path, inside, limit);
@@ -144,7 +152,7 @@ LabelledImages open_image_archive(const std::filesystem::path& path, const std::
       if (contents.others++ == 0) contents.first_other = f.path;  // ".x.cls": no label of anything
       return true;
     });
-  std::vector<ArchiveFile> kept = web ? by_cls(set, name, contents) : by_folder(set, name, contents.files, contents.folders, inside.empty());
+  std::vector<ArchiveFile> kept = web ? by_cls(set, name, contents) : by_folder(set, name, contents.files, contents.folders, inside.empty(), keep_empty);
   if (contents.others) set.notes.push_back(left_out(contents.others, contents.first_other));
   if (contents.links) set.notes.push_back(std::to_string(contents.links) + " symbolic links are no files of the archive and were left out, such as " + one_line(contents.first_link));
   if (contents.twice) set.notes.push_back(std::to_string(contents.twice) + " names come more than once; the later file counts, such as " + one_line(contents.first_twice));

@@ -21,7 +21,8 @@ inline constexpr std::uint64_t kArchiveLimit = std::uint64_t{16} << 30;  // byte
 //                the classes are called 0, 1, ... up to the largest label.
 // A name that comes twice counts once, the later one, as in unpacking; a hard link is the file that it links to; other links are left out and noted.
 // Error(input), one line: no such file, no archive, damaged or cut off, more than `limit` bytes of pictures, no classes, a class without pictures, a picture without its
-// .cls and the other way round, a label that is no number. Error(usage) where the folders are splits and `inside` is empty. Error(memory).
-LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside = "", std::uint64_t limit = kArchiveLimit);
+// .cls and the other way round, a label that is no number. Error(usage) where the folders are splits and `inside` is empty. Error(memory). With `keep_empty`
+// a class without pictures is a class.
+LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside = "", std::uint64_t limit = kArchiveLimit, bool keep_empty = false);
 
 }  // namespace graft

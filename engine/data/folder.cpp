@@ -83,7 +83,7 @@ struct Walk {
 
 }  // namespace
 
-LabelledImages open_image_folder(const fs::path& given) {
+LabelledImages open_image_folder(const fs::path& given, bool keep_empty) {
   const fs::path root = given.has_filename() ? given : given.parent_path();  // "train/" is "train"
   const std::string shown = one_line(root.native());
   std::error_code ec;
@@ -107,7 +107,7 @@ LabelledImages open_image_folder(const fs::path& given) {
     throw Error(Code::usage, shown + ": its folders are " + some_names(set.class_names) + ", which are splits and not classes; name one of them, such as " + shown + "/" + set.class_names[0]);
   for (std::size_t c = 0; c < set.class_names.size(); ++c) {
     walk.add(set.class_names[c], nullptr);
-    if (walk.pictures.empty())
+    if (walk.pictures.empty() && !keep_empty)
       throw Error(Code::input, shown + "/" + one_line(set.class_names[c]) + ": this class has no picture (" + kPictureEnds + "); put some there or remove the folder");
     std::sort(walk.pictures.begin(), walk.pictures.end(), path_before);
     set.labels.insert(set.labels.end(), walk.pictures.size(), static_cast<std::int64_t>(c));

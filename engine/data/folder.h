@@ -10,6 +10,7 @@ namespace graft {
 // class and in a class sorted bytewise by path: the order is the same on every machine. Links are followed. What begins with a dot is passed over; files that do not
 // end as pictures are left out and counted in `notes`. Pictures are opened when they are read. Names are bytes and need not be UTF-8.
 // Error(input), one line: no such folder, a folder that cannot be read, a class without pictures, no classes. Error(usage) where the folders are splits (train, test).
-LabelledImages open_image_folder(const std::filesystem::path& root);
+// With `keep_empty` a class without pictures is a class.
+LabelledImages open_image_folder(const std::filesystem::path& root, bool keep_empty = false);
 
 }  // namespace graft
