@@ -119,26 +119,35 @@ std::string labels_text(const Read& all, const Members& members, const std::vect
   return text;
 }
 
-void find_doubles(AuditReport& r, Read& all) {
+struct Doubles {
+  std::map<std::size_t, Members> same;  // by the first of each content
+  Groups groups;                        // joins first ones that are nearly the same
+  std::map<std::size_t, float> most;    // of each group of several: the largest difference that it was joined by
+};
+Doubles doubles_of(Read& all) {
   const std::size_t n = all.facts.size();
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return std::pair(all.facts[a].digest, a) < std::pair(all.facts[b].digest, b); });
-  std::map<std::size_t, Members> same;  // by the first of each content
+  Doubles d{{}, Groups(n), {}};
   for (std::size_t i = 0; i < n;) {
     Members members;
     for (const Digest& d = all.facts[order[i]].digest; i < n && all.facts[order[i]].digest == d; ++i) members.push_back(order[i]);
     for (std::size_t k = 1; k < members.size(); ++k) all.looks[members[k]].scale = 0;  // the first one is compared for all
-    same.emplace(members[0], std::move(members));
+    const std::size_t first = members[0];
+    d.same.emplace(first, std::move(members));
   }
   const auto pairs = find_lookalikes(all.looks, current_queue().pool());
-  Groups groups(n);
-  for (const Lookalike& l : pairs) groups.join(static_cast<std::size_t>(l.a), static_cast<std::size_t>(l.b));
-  std::map<std::size_t, float> most;  // the largest difference that a group was joined by
+  for (const Lookalike& l : pairs) d.groups.join(static_cast<std::size_t>(l.a), static_cast<std::size_t>(l.b));
   for (const Lookalike& l : pairs) {
-    float& m = most[groups.of(static_cast<std::size_t>(l.a))];
+    float& m = d.most[d.groups.of(static_cast<std::size_t>(l.a))];
     m = std::max(m, l.difference);
   }
+  return d;
+}
+
+void find_doubles(AuditReport& r, Read& all) {
+  auto [same, groups, most] = doubles_of(all);
   std::map<std::size_t, Members> near;
   for (const auto& [first, members] : same)
     if (most.contains(groups.of(first))) near[groups.of(first)].insert(near[groups.of(first)].end(), members.begin(), members.end());
@@ -266,6 +275,17 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
   add(r, "class_missing", "classes that a part lacks", "what is not in train cannot be learnt, what is not in the others is not judged: split anew with graft data split --stratify", std::move(missing));
   add(r, "few", "classes with few " + item + "s to learn from", "collect more, or join classes", std::move(few));
   add(r, "imbalance", "classes of very different sizes", "accuracy will mostly be that of the large ones: look at it by class, or take data.per_class", std::move(imbalance));
+}
+
+std::vector<std::int64_t> duplicate_groups(const Dataset& d, const AuditProgress& progress) {
+  const std::vector<AuditPart> parts = {{d.name, d, {}, ""}};
+  Read all = read_all(parts, shared_classes(parts), progress);
+  Doubles doubles = doubles_of(all);
+  std::vector<std::int64_t> group(static_cast<std::size_t>(d.size()));
+  std::iota(group.begin(), group.end(), 0);
+  for (const auto& [first, members] : doubles.same)
+    for (const std::size_t m : members) group[static_cast<std::size_t>(all.facts[m].place.index)] = all.facts[doubles.groups.of(first)].place.index;
+  return group;
 }
 
 AuditReport audit_pictures(const std::vector<AuditPart>& parts, const AuditOptions& options, const AuditProgress& progress) {

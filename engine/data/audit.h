@@ -62,6 +62,9 @@ using AuditProgress = std::function<void(std::int64_t done, std::int64_t total)>
 // On the pool of current_queue(); the same report for any number of threads. Memory: some 600 bytes per picture, and as many pictures at once as there are threads.
 AuditReport audit_pictures(const std::vector<AuditPart>& parts, const AuditOptions& options = {}, const AuditProgress& progress = {});
 
+// Which pictures are equal or nearly so: of each the smallest index of its group (its own, where it is alone or cannot be read).
+std::vector<std::int64_t> duplicate_groups(const Dataset& d, const AuditProgress& progress = {});
+
 // Labels of all parts by one list of class names: the first part's, then those that only later ones have.
 struct SharedClasses {
   std::vector<std::string> names;

@@ -83,15 +83,14 @@ struct Walk {
 
 }  // namespace
 
-LabelledImages open_image_folder(const fs::path& given, bool keep_empty) {
+ImageFolder list_image_folder(const fs::path& given, bool keep_empty) {
   const fs::path root = given.has_filename() ? given : given.parent_path();  // "train/" is "train"
   const std::string shown = one_line(root.native());
   std::error_code ec;
   if (given.empty()) throw Error(Code::usage, "the folder of pictures is empty text; name a folder that holds a folder per class, such as data/train");
   if (!fs::is_directory(root, ec)) throw Error(Code::input, shown + ": no such folder; name one that holds a folder per class");
 
-  LabelledImages set;
-  std::vector<std::string> files;
+  ImageFolder set;
   Walk walk{root, {}, 0, {}};
   walk.add("", &set.class_names);
   const std::string layout = "it wants a folder per class: " + shown + "/CLASS/NAME.png";
@@ -111,12 +110,17 @@ LabelledImages open_image_folder(const fs::path& given, bool keep_empty) {
       throw Error(Code::input, shown + "/" + one_line(set.class_names[c]) + ": this class has no picture (" + kPictureEnds + "); put some there or remove the folder");
     std::sort(walk.pictures.begin(), walk.pictures.end(), path_before);
     set.labels.insert(set.labels.end(), walk.pictures.size(), static_cast<std::int64_t>(c));
-    files.insert(files.end(), std::make_move_iterator(walk.pictures.begin()), std::make_move_iterator(walk.pictures.end()));
+    set.files.insert(set.files.end(), std::make_move_iterator(walk.pictures.begin()), std::make_move_iterator(walk.pictures.end()));
     walk.pictures.clear();
   }
   if (walk.others) set.notes.push_back(left_out(walk.others, walk.first_other));
-  set.source = std::make_shared<FolderSource>(root, std::move(files));
   return set;
+}
+
+LabelledImages open_image_folder(const fs::path& given, bool keep_empty) {
+  ImageFolder folder = list_image_folder(given, keep_empty);
+  const fs::path root = given.has_filename() ? given : given.parent_path();
+  return {std::make_shared<FolderSource>(root, std::move(folder.files)), std::move(folder.labels), std::move(folder.class_names), std::move(folder.notes)};
 }
 
 }  // namespace graft

@@ -1,6 +1,9 @@
 // Pictures in folders, a folder per class: ROOT/cat/7.png, ROOT/dog/old/8.tif.
 #pragma once
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "engine/data/source.h"
 
@@ -12,5 +15,11 @@ namespace graft {
 // Error(input), one line: no such folder, a folder that cannot be read, a class without pictures, no classes. Error(usage) where the folders are splits (train, test).
 // With `keep_empty` a class without pictures is a class.
 LabelledImages open_image_folder(const std::filesystem::path& root, bool keep_empty = false);
+// The same without a source: of each picture its path below `root` as bytes, in the set's order.
+struct ImageFolder {
+  std::vector<std::string> files, class_names, notes;
+  std::vector<std::int64_t> labels;
+};
+ImageFolder list_image_folder(const std::filesystem::path& root, bool keep_empty = false);
 
 }  // namespace graft
