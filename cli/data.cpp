@@ -21,7 +21,9 @@ NewFolder::NewFolder(const std::string& wanted) : final_(wanted) {
   std::error_code ec;
   if (fs::exists(fs::symlink_status(final_, ec))) throw Error(Code::usage, "--out " + shown + ": is there already; name a new folder");
   path_ = final_.native() + ".new";
-  if (fs::exists(fs::symlink_status(path_, ec))) throw Error(Code::usage, shown + ".new: is there, left by a program that was killed or still runs; remove it or choose another --out");
+  const bool left = fs::exists(fs::symlink_status(path_, ec));
+  ec.clear();  // "no such file" is what is hoped for
+  if (left) throw Error(Code::usage, shown + ".new: is there, left by a program that was killed or still runs; remove it or choose another --out");
   if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), ec);
   if (!ec) fs::create_directory(path_, ec);
   if (ec) throw Error(file_error(one_line(path_.native()), "create", ec.value()));
@@ -115,7 +117,7 @@ int data_check(const Common& c, std::int64_t examples) {
   const Session session(c);
   const Asked asked = asked_data(c);
   NewFolder out(c.out);
-  const RawParts parts = raw_parts(asked);
+  const RawParts parts = raw_parts(asked, true);
   watch_signals();
   AuditReport report;
   if (parts.table) {

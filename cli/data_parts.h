@@ -22,8 +22,8 @@ struct RawParts {
   std::vector<AuditPart> pictures;
   std::vector<TablePart> tables;
 };
-// train, validation (data.validation held out where that is set) and test as far as they are there, or "all". Reads the test part: for audits alone.
-RawParts raw_parts(const Asked& asked);
+// train, validation (data.validation held out where that is set) and test as far as they are there, or "all". With `test` the test part too: for audits alone.
+RawParts raw_parts(const Asked& asked, bool test);
 bool is_archive(const std::filesystem::path& path);  // by its name
 std::string place_text(const RawParts& parts, AuditPlace place);  // "train/cat/7.png", "digits: image 7", "test.csv:12"; printable
 

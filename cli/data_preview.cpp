@@ -84,7 +84,7 @@ int data_preview(const Common& c, std::int64_t count, bool augmented) {
   if (fs::exists(fs::symlink_status(out))) throw Error(Code::usage, "--out " + one_line(c.out) + ": is there already; name a new file");
   if (count < 1 || count > 1000) throw Error(Code::usage, "--count " + std::to_string(count) + ": must be 1 to 1000");
   const Asked asked = asked_data(c);
-  const RawParts parts = raw_parts(asked);
+  const RawParts parts = raw_parts(asked, false);
   if (parts.table) throw Error(Code::usage, "data preview: a table has no pictures; graft data check looks at its rows");
   const AuditPart& part = parts.pictures.at(0);
   if (!part.problem.empty()) throw Error(Code::input, part.problem);

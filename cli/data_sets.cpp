@@ -157,7 +157,7 @@ Data load_data(const Config& c, const Wanted& wanted) {
   return d;
 }
 
-RawParts raw_parts(const Asked& asked) {
+RawParts raw_parts(const Asked& asked, bool test) {
   RawParts all;
   std::error_code ec;
   const Config& c = asked.config;
@@ -199,7 +199,7 @@ RawParts raw_parts(const Asked& asked) {
     } catch (const Error& e) {  // an archive whose folders are parts
       if (e.code() != Code::usage || fs::is_directory(at, ec)) throw;
       for (const Part part : {Part::train, Part::validation, Part::test})
-        for (const std::string& inside : names_of(part)) {
+        for (const std::string& inside : part == Part::test && !test ? std::vector<std::string>{} : names_of(part)) {
           add_pictures(name_of(part), [&](auto& notes) { return from_files(at, inside, notes); });
           if (all.pictures.back().problem.empty()) break;
           all.pictures.pop_back();  // it has no such folder
@@ -208,6 +208,7 @@ RawParts raw_parts(const Asked& asked) {
     return all;
   }
   for (const Part part : {Part::train, Part::validation, Part::test}) {
+    if (part == Part::test && !test) continue;
     const std::string name = name_of(part);
     if (all.table) {
       const fs::path path = c.get<std::string>("data.path"), at = part_in(path, part, kTables, false);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <bit>
 #include <numeric>
 
 #include "kernels/core/thread_pool.h"
@@ -10,91 +10,64 @@
 namespace graft {
 namespace {
 
-constexpr std::size_t kAxes = 16;
-constexpr std::int64_t kCandidates = 64, kReferences = 32768, kLeaf = 16;
-using Point = std::array<float, kAxes>;
+constexpr std::size_t kBits = 64, kBands = 4, kBandBits = 16;
+constexpr int kBandErrors = 2, kErrors = 16;  // bits of a band, of the hash, in which two that are compared may differ
+constexpr std::int64_t kPartners = 64, kReferences = 32768;
 
-// The coefficients that vary most over the set.
-std::array<std::size_t, kAxes> axes_of(std::span<const Look> looks, const std::vector<std::int64_t>& who) {
+// The coefficients that vary most over the set, and the middle value of each.
+struct Cut {
+  std::size_t value = 0;
+  float at = 0;
+};
+std::array<Cut, kBits> cuts_of(std::span<const Look> looks, const std::vector<std::int64_t>& who) {
+  const auto value = [&](std::int64_t i, std::size_t k) { return static_cast<float>(looks[static_cast<std::size_t>(i)].values[k]) * looks[static_cast<std::size_t>(i)].scale; };
   std::array<double, Look::kValues> sum{}, squares{};
-  for (const std::int64_t i : who) {
-    const Look& l = looks[static_cast<std::size_t>(i)];
+  for (const std::int64_t i : who)
     for (std::size_t k = 0; k < Look::kValues; ++k) {
-      const double v = static_cast<double>(l.values[k]) * l.scale;
+      const double v = static_cast<double>(value(i, k));
       sum[k] += v, squares[k] += v * v;
     }
-  }
   const auto n = static_cast<double>(who.size());
   const auto spread = [&](std::size_t k) { return squares[k] / n - sum[k] / n * (sum[k] / n); };
   std::vector<std::size_t> order(Look::kValues);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return spread(a) > spread(b); });
-  std::array<std::size_t, kAxes> axes{};
-  std::copy_n(order.begin(), kAxes, axes.begin());
-  return axes;
+  std::array<Cut, kBits> cuts;
+  std::vector<float> column(who.size());
+  for (std::size_t b = 0; b < kBits; ++b) {
+    for (std::size_t k = 0; k < who.size(); ++k) column[k] = value(who[k], order[b]);
+    const auto middle = column.begin() + static_cast<std::ptrdiff_t>(column.size() / 2);
+    std::nth_element(column.begin(), middle, column.end());
+    cuts[b] = {order[b], *middle};
+  }
+  return cuts;
 }
+std::uint64_t hash_of(const Look& look, const std::array<Cut, kBits>& cuts) {
+  std::uint64_t h = 0;
+  for (std::size_t b = 0; b < kBits; ++b)  // neighbours go to different bands: each gets strong bits and weak ones
+    h |= std::uint64_t{static_cast<float>(look.values[cuts[b].value]) * look.scale > cuts[b].at} << (b % kBands * kBandBits + b / kBands);
+  return h;
+}
+std::size_t band_of(std::uint64_t hash, std::size_t band) { return hash >> (band * kBandBits) & 0xffff; }
 
-// A k-d tree (Bentley 1975): each node halves its pictures at the median of the axis along which they spread most.
-class Tree {
- public:
-  explicit Tree(std::vector<Point> points) : points_(std::move(points)), order_(points_.size()) {
-    std::iota(order_.begin(), order_.end(), 0);
-    if (!order_.empty()) split(0, static_cast<std::int64_t>(order_.size()));
+// Who has which bits in a band: ids[start[key] .. start[key + 1]), rising.
+struct Buckets {
+  std::vector<std::int64_t> start, ids;
+  Buckets(const std::vector<std::uint64_t>& hashes, std::size_t band) : start((1u << kBandBits) + 1), ids(hashes.size()) {
+    for (const std::uint64_t h : hashes) ++start[band_of(h, band) + 1];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    std::vector<std::int64_t> next(start.begin(), start.end() - 1);
+    for (std::size_t i = 0; i < hashes.size(); ++i) ids[static_cast<std::size_t>(next[band_of(hashes[i], band)]++)] = static_cast<std::int64_t>(i);
   }
-  // f(i) for each point within `radius` of `at`, until it says false.
-  template <class F>
-  bool within(const Point& at, float radius, const F& f, std::size_t node = 0) const {
-    const Node& n = nodes_[node];
-    if (n.axis < 0) {
-      for (std::int64_t k = n.begin; k < n.end; ++k) {
-        const Point& p = points_[static_cast<std::size_t>(order_[static_cast<std::size_t>(k)])];
-        float square = 0;
-        for (std::size_t a = 0; a < kAxes; ++a) square += (p[a] - at[a]) * (p[a] - at[a]);
-        if (square <= radius * radius && !f(order_[static_cast<std::size_t>(k)])) return false;
-      }
-      return true;
-    }
-    const float v = at[static_cast<std::size_t>(n.axis)];
-    if (v - radius <= n.cut && !within(at, radius, f, n.low)) return false;
-    return v + radius < n.cut || within(at, radius, f, n.high);
-  }
-
- private:
-  struct Node {
-    std::int64_t begin = 0, end = 0;
-    int axis = -1;  // -1: a leaf
-    float cut = 0;  // low: at most this; high: at least this
-    std::size_t low = 0, high = 0;
-  };
-  std::size_t split(std::int64_t begin, std::int64_t end) {
-    const std::size_t own = nodes_.size();
-    nodes_.push_back({begin, end});
-    if (end - begin <= kLeaf) return own;
-    Point least, most;
-    least.fill(INFINITY), most.fill(-INFINITY);
-    for (std::int64_t k = begin; k < end; ++k)
-      for (std::size_t a = 0; a < kAxes; ++a) {
-        const float v = points_[static_cast<std::size_t>(order_[static_cast<std::size_t>(k)])][a];
-        least[a] = std::min(least[a], v), most[a] = std::max(most[a], v);
-      }
-    std::size_t axis = 0;
-    for (std::size_t a = 1; a < kAxes; ++a)
-      if (most[a] - least[a] > most[axis] - least[axis]) axis = a;
-    if (!(most[axis] > least[axis])) return own;
-    const std::int64_t middle = (begin + end) / 2;
-    std::nth_element(order_.begin() + begin, order_.begin() + middle, order_.begin() + end, [&](std::int64_t i, std::int64_t j) {
-      const float x = points_[static_cast<std::size_t>(i)][axis], y = points_[static_cast<std::size_t>(j)][axis];
-      return x != y ? x < y : i < j;
-    });
-    const float cut = points_[static_cast<std::size_t>(order_[static_cast<std::size_t>(middle)])][axis];
-    const std::size_t low = split(begin, middle), high = split(middle, end);
-    nodes_[own] = {begin, end, static_cast<int>(axis), cut, low, high};
-    return own;
-  }
-  std::vector<Point> points_;
-  std::vector<std::int64_t> order_;
-  std::vector<Node> nodes_;
 };
+// All patterns of at most kBandErrors of a band's bits, those with fewer first.
+std::vector<std::size_t> patterns() {
+  std::vector<std::size_t> all;
+  for (std::size_t p = 0; p < 1u << kBandBits; ++p)
+    if (std::popcount(p) <= kBandErrors) all.push_back(p);
+  std::stable_sort(all.begin(), all.end(), [](std::size_t a, std::size_t b) { return std::popcount(a) < std::popcount(b); });
+  return all;
+}
 
 }  // namespace
 
@@ -105,11 +78,12 @@ std::vector<Lookalike> find_lookalikes(std::span<const Look> looks, ThreadPool& 
   const auto n = static_cast<std::int64_t>(who.size());
   if (n < 2) return {};
   const auto look = [&](std::int64_t k) -> const Look& { return looks[static_cast<std::size_t>(who[static_cast<std::size_t>(k)])]; };
-  const auto axes = axes_of(looks, who);
-  std::vector<Point> points(who.size());
-  for (std::int64_t k = 0; k < n; ++k)
-    for (std::size_t a = 0; a < kAxes; ++a) points[static_cast<std::size_t>(k)][a] = static_cast<float>(look(k).values[axes[a]]) * look(k).scale;
-  const Tree tree(points);
+  const auto cuts = cuts_of(looks, who);
+  std::vector<std::uint64_t> hashes;
+  for (std::int64_t k = 0; k < n; ++k) hashes.push_back(hash_of(look(k), cuts));
+  std::vector<Buckets> buckets;
+  for (std::size_t b = 0; b < kBands; ++b) buckets.emplace_back(hashes, b);
+  const std::vector<std::size_t> flips = patterns();
 
   // The crowd about a and b, counted until it is one.
   const std::int64_t step = std::max<std::int64_t>(1, n / kReferences);
@@ -121,20 +95,30 @@ std::vector<Lookalike> find_lookalikes(std::span<const Look> looks, ThreadPool& 
     }
     return false;
   };
-  // Difference d is a distance of sqrt(2 d) between vectors of length 1; a little more for the rounding of f32.
-  const float radius = std::sqrt(2 * kMost) + 1e-4f;
   std::vector<std::vector<Lookalike>> found(who.size());
+  const auto search = [&](std::int64_t k) {
+    auto& own = found[static_cast<std::size_t>(k)];
+    const std::uint64_t hash = hashes[static_cast<std::size_t>(k)];
+    for (std::size_t b = 0; b < kBands; ++b)
+      for (const std::size_t flip : flips) {
+        const std::size_t key = band_of(hash, b) ^ flip;
+        for (std::int64_t at = buckets[b].start[key]; at < buckets[b].start[key + 1]; ++at) {
+          const std::int64_t other = buckets[b].ids[static_cast<std::size_t>(at)];
+          if (other >= k) break;
+          const std::uint64_t apart = hash ^ hashes[static_cast<std::size_t>(other)];
+          if (std::popcount(apart) > kErrors) continue;
+          bool before = false;  // an earlier band has met it
+          for (std::size_t e = 0; e < b; ++e) before = before || std::popcount(band_of(apart, e)) <= kBandErrors;
+          if (before) continue;
+          const float d = difference(look(k), look(other));
+          if (d > kMost || (d > kSure && crowded(other, k, kApart * d))) continue;
+          own.push_back({who[static_cast<std::size_t>(other)], who[static_cast<std::size_t>(k)], std::max(d, 0.0f)});
+          if (static_cast<std::int64_t>(own.size()) == kPartners) return;
+        }
+      }
+  };
   parallel_ranges(pool, n, 64, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t k = begin; k < end; ++k) {
-      std::int64_t candidates = 0;
-      tree.within(points[static_cast<std::size_t>(k)], radius, [&](std::int64_t other) {
-        if (other >= k) return true;
-        const float d = difference(look(k), look(other));
-        if (d > kMost) return true;
-        if (d <= kSure || !crowded(other, k, kApart * d)) found[static_cast<std::size_t>(k)].push_back({who[static_cast<std::size_t>(other)], who[static_cast<std::size_t>(k)], std::max(d, 0.0f)});
-        return ++candidates < kCandidates;
-      });
-    }
+    for (std::int64_t k = begin; k < end; ++k) search(k);
   });
   std::vector<Lookalike> all;
   for (auto& f : found) all.insert(all.end(), f.begin(), f.end());
