@@ -95,6 +95,7 @@ void add_kernels(CLI::App& app, Action& run);
 void add_lab(CLI::App& kernels, Action& run);  // kernels bench, compare, try
 void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
+void add_data(CLI::App& app, Action& run);  // data check, split, preview
 void add_gradcheck(CLI::App& app, Action& run);
 
 }  // namespace graft::cli

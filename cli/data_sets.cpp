@@ -2,8 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <tuple>
 
 #include "cli/common.h"
+#include "cli/data_parts.h"
 #include "engine/data/archive.h"
 #include "engine/data/cifar.h"
 #include "engine/data/drawn.h"
@@ -68,8 +71,12 @@ bool cifar_files_in(const fs::path& path) {
   return false;
 }
 
-// One part as its files have it; empty where there is no such part.
-Dataset read_part(const Config& c, Part part) {
+// One part as its files have it; empty where there is no such part. For an audit, `notes` get what was left out, and a class without pictures is no error.
+Dataset read_part(const Config& c, Part part, std::vector<std::string>* notes = nullptr) {
+  const auto set_of = [&](std::string name, LabelledImages images) {
+    if (notes) *notes = images.notes;
+    return make_dataset(std::move(name), std::move(images));
+  };
   const auto kind = c.get<std::string>("data.kind");
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
   if (kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals") {
@@ -85,18 +92,27 @@ Dataset read_part(const Config& c, Part part) {
   std::error_code ec;
   if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is not a folder; data.path names the one with the files of data.kind=" + kind);
   if (kind == "mnist") return part == Part::validation ? Dataset{} : load_mnist(path, part == Part::train);
-  if (kind == "cifar" && cifar_files_in(path)) return part == Part::validation ? Dataset{} : make_dataset(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
+  if (kind == "cifar" && cifar_files_in(path)) return part == Part::validation ? Dataset{} : set_of(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
   const bool table = kind == "table";
   const fs::path at = part_in(path, part, table ? kTables : kArchives, !table);
   if (at.empty()) {
     if (part != Part::train) return {};
     throw Error(Code::input, path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl" : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
   }
-  if (!table) return make_dataset(at.string(), fs::is_directory(at, ec) ? open_image_folder(at) : open_image_archive(at));
+  if (!table) return set_of(at.string(), fs::is_directory(at, ec) ? open_image_folder(at, notes != nullptr) : open_image_archive(at, "", kArchiveLimit, notes != nullptr));
   const fs::path train = part == Part::train ? at : part_in(path, Part::train, kTables, false);
   if (train.empty()) throw Error(Code::input, path.string() + ": has no train table, whose columns and classes rule the others");
   const TableFormat format = table_format(train, c.get<std::string>("data.target"));
   return make_dataset(at.string(), read_table(at, format));
+}
+
+// The set without, and with only, the pictures that data.validation holds out.
+std::pair<Dataset, Dataset> hold_out(const Dataset& d, double held_out, const Config& c) {
+  const std::int64_t n = d.size(), held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
+  if (held_out >= 1 && held_out != std::floor(held_out)) throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
+  if (held >= n) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
+  const auto order = permutation(n, static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed")), 0x76616c6964ull);
+  return {subset(d, {order.begin() + held, order.end()}), subset(d, {order.begin(), order.begin() + held})};
 }
 
 }  // namespace
@@ -126,12 +142,7 @@ Data load_data(const Config& c, const Wanted& wanted) {
     d.train = ready(read_part(c, Part::train), c.get<std::int64_t>("data.train_count"));
     if (names.empty() && classes.empty()) names = d.train.class_names, whose = "the training images'";
     if (held_out > 0) {
-      const std::int64_t n = d.train.size(), held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
-      if (held_out >= 1 && held_out != std::floor(held_out)) throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
-      if (held >= n) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
-      const auto order = permutation(n, seed, 0x76616c6964ull);
-      d.validation = subset(d.train, {order.begin(), order.begin() + held});
-      d.train = subset(d.train, {order.begin() + held, order.end()});
+      std::tie(d.train, d.validation) = hold_out(d.train, held_out, c);
     } else {
       d.validation = ready(read_part(c, Part::validation), 0);
     }
@@ -144,6 +155,80 @@ Data load_data(const Config& c, const Wanted& wanted) {
     if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
   }
   return d;
+}
+
+RawParts raw_parts(const Asked& asked, bool test) {
+  RawParts all;
+  std::error_code ec;
+  const Config& c = asked.config;
+  all.table = asked.alone.empty() ? c.get<std::string>("data.kind") == "table" : is_table(asked.alone);
+  const auto add_table = [&](const std::string& name, const fs::path& at) {
+    TablePart part{name, {}, ""};
+    try {
+      part.table = read_table_text(at);
+    } catch (const Error& e) {
+      if (e.code() == Code::bug) throw;
+      part.problem = e.what();
+    }
+    all.tables.push_back(std::move(part));
+  };
+  const auto add_pictures = [&](const std::string& name, const std::function<Dataset(std::vector<std::string>&)>& open) {
+    AuditPart part{name, {}, {}, ""};
+    try {
+      part.data = open(part.notes);
+      if (!part.data.source) return;  // there is no such part
+    } catch (const Error& e) {
+      if (e.code() == Code::bug || e.code() == Code::usage) throw;
+      part.problem = e.what();
+    }
+    all.pictures.push_back(std::move(part));
+  };
+  const auto from_files = [&](const fs::path& at, const std::string& inside, std::vector<std::string>& notes) {
+    LabelledImages images = fs::is_directory(at, ec) ? open_image_folder(at, true) : open_image_archive(at, inside, kArchiveLimit, true);
+    notes = images.notes;
+    return make_dataset(at.string(), std::move(images));
+  };
+  if (!asked.alone.empty()) {
+    const fs::path& at = asked.alone;
+    if (all.table) {
+      add_table("all", at);
+      return all;
+    }
+    try {
+      add_pictures("all", [&](auto& notes) { return from_files(at, "", notes); });
+    } catch (const Error& e) {  // an archive whose folders are parts
+      if (e.code() != Code::usage || fs::is_directory(at, ec)) throw;
+      for (const Part part : {Part::train, Part::validation, Part::test})
+        for (const std::string& inside : part == Part::test && !test ? std::vector<std::string>{} : names_of(part)) {
+          add_pictures(name_of(part), [&](auto& notes) { return from_files(at, inside, notes); });
+          if (all.pictures.back().problem.empty()) break;
+          all.pictures.pop_back();  // it has no such folder
+        }
+    }
+    return all;
+  }
+  for (const Part part : {Part::train, Part::validation, Part::test}) {
+    if (part == Part::test && !test) continue;
+    const std::string name = name_of(part);
+    if (all.table) {
+      const fs::path path = c.get<std::string>("data.path"), at = part_in(path, part, kTables, false);
+      if (!at.empty()) add_table(name, at);
+      else if (part == Part::train) read_part(c, part);  // says what is missing
+    } else {
+      add_pictures(name, [&](auto& notes) {
+        Dataset d = read_part(c, part, &notes);
+        const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
+        return d.source && !classes.empty() ? only_classes(d, classes) : d;
+      });
+    }
+  }
+  if (const auto held_out = c.get<double>("data.validation"); held_out > 0 && !all.pictures.empty() && all.pictures[0].name == "train" && all.pictures[0].problem.empty()) {
+    if (all.pictures.size() > 1 && all.pictures[1].name == "validation") all.pictures.erase(all.pictures.begin() + 1);  // not looked at in training either
+    auto [rest, held] = hold_out(all.pictures[0].data, held_out, c);
+    all.pictures[0].data = std::move(rest);
+    all.pictures.insert(all.pictures.begin() + 1, {"validation", std::move(held), {}, ""});
+  }
+  return all;
 }
 
 Config settled(Config c, const Dataset& data) {

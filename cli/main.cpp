@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   graft::cli::add_advise(app, run);
   graft::cli::add_tune(app, run);
   graft::cli::add_eval(app, run);
+  graft::cli::add_data(app, run);
   graft::cli::add_demo(app, run);
   graft::cli::add_config(app, run);
   graft::cli::add_kernels(app, run);

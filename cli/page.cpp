@@ -66,11 +66,10 @@ std::string base64(std::span<const std::byte> bytes) {
   }
   return s;
 }
-std::string thumbnail(const Image& image) {
-  constexpr std::int64_t kMost = 96;
+Image shown_picture(const Image& image, std::int64_t most) {
   const std::int64_t side = std::max(image.height, image.width), bands = image.bands >= 3 ? 3 : 1;
   Image small = image;
-  if (side > kMost) small = resize(image, std::max<std::int64_t>(1, image.height * kMost / side), std::max<std::int64_t>(1, image.width * kMost / side), Filter::bilinear);
+  if (side > most) small = resize(image, std::max<std::int64_t>(1, image.height * most / side), std::max<std::int64_t>(1, image.width * most / side), Filter::bilinear);
   Image shown = Image::make(small.height, small.width, bands);
   with_depth(small.depth, [&](auto zero) {
     using T = decltype(zero);
@@ -78,15 +77,19 @@ std::string thumbnail(const Image& image) {
     double low = 0, high = small.white();
     if (small.depth == Image::Depth::f32) {
       low = INFINITY, high = -INFINITY;
-      for (std::int64_t i = 0; i < small.numel(); ++i) low = std::min(low, static_cast<double>(small.data<T>()[i])), high = std::max(high, static_cast<double>(small.data<T>()[i]));
+      for (std::int64_t i = 0; i < small.numel(); ++i)
+        if (const double v = static_cast<double>(small.data<T>()[i]); std::isfinite(v)) low = std::min(low, v), high = std::max(high, v);
     }
     const double scale = high > low ? 255 / (high - low) : 0;
     for (std::int64_t p = 0; p < small.height * small.width; ++p)
-      for (std::int64_t b = 0; b < bands; ++b)
-        shown.data<std::uint8_t>()[p * bands + b] = static_cast<std::uint8_t>(std::clamp((static_cast<double>(small.data<T>()[p * small.bands + b]) - low) * scale + 0.5, 0.0, 255.0));
+      for (std::int64_t b = 0; b < bands; ++b) {
+        const double v = (static_cast<double>(small.data<T>()[p * small.bands + b]) - low) * scale + 0.5;
+        shown.data<std::uint8_t>()[p * bands + b] = std::isfinite(v) ? static_cast<std::uint8_t>(std::clamp(v, 0.0, 255.0)) : 0;
+      }
   });
-  return "<img alt=\"\" src=\"data:image/png;base64," + base64(encode_png(shown)) + "\">";
+  return shown;
 }
+std::string thumbnail(const Image& image) { return "<img alt=\"\" src=\"data:image/png;base64," + base64(encode_png(shown_picture(image, 96))) + "\">"; }
 
 std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   double low = o.zero ? 0 : INFINITY, high = o.zero ? 0 : -INFINITY, first = INFINITY, last = -INFINITY;

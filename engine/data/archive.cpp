@@ -34,18 +34,22 @@ struct Name {
 
 // ---- folders ----
 
-// The folders that all of them lie in, with the slash: "train/". Where that leaves no folder to tell classes by, the last one stays: it is the only class.
+// The folders that all of them lie in, with the slash: "train/". Where that leaves no folder to tell classes by, the last one stays: it is
+// the only class.
 std::string shared_folders(const std::vector<ArchiveFile>& files) {
-  const auto up = [](const std::string& folder) { return folder.substr(0, folder.size() < 2 ? 0 : folder.rfind('/', folder.size() - 2) + 1); };
+  const auto up = [](const std::string& folder) {
+    return folder.substr(0, folder.size() < 2 ? 0 : folder.rfind('/', folder.size() - 2) + 1);
+  };
   std::string shared = files[0].path.substr(0, files[0].path.rfind('/') + 1);
   for (const ArchiveFile& f : files)
     while (!f.path.starts_with(shared)) shared = up(shared);
-  const bool more = std::any_of(files.begin(), files.end(), [&](const ArchiveFile& f) { return f.path.find('/', shared.size()) != std::string::npos; });
+  const bool more =
+      std::any_of(files.begin(), files.end(), [&](const ArchiveFile& f) { return f.path.find('/', shared.size()) != std::string::npos; });
   return more ? shared : up(shared);
 }
 // Takes what it keeps out of `files`.
-std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files, const std::vector<std::string>& folders,
-                                   bool strip) {
+std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::vector<ArchiveFile>& files,
+                                   const std::vector<std::string>& folders, bool strip, bool keep_empty) {
   std::vector<ArchiveFile> kept;
   const std::string shared = strip && !files.empty() ? shared_folders(files) : "";
   std::int64_t outside = 0;
@@ -62,18 +66,32 @@ std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::v
     kept.push_back(std::move(f));
   }
   const std::string layout = "it wants a folder per class (CLASS/NAME.jpg), or KEY.jpg beside KEY.cls";
-  if (kept.empty()) throw Error(Code::input, name.self + (outside ? ": its pictures lie in no folder, without classes; " : ": holds no picture; ") + layout);
+  if (kept.empty())
+    throw Error(Code::input,
+                name.self + (outside ? ": its pictures lie in no folder, without classes; " : ": holds no picture; ") + layout);
   if (strip && are_splits(set.class_names))
     throw Error(Code::usage, name.self + ": its folders are " + some_names(set.class_names) +
                                  ", which are splits and not classes; name the one to read, or pack an archive for each");
+  std::vector<std::string> names = set.class_names;
   for (const std::string& folder : folders) {  // a folder where classes are, and nothing in it
     if (!folder.starts_with(shared) || folder.size() == shared.size() || folder.find('/', shared.size()) != std::string::npos) continue;
     const std::string own = folder.substr(shared.size());
-    if (!std::binary_search(set.class_names.begin(), set.class_names.end(), own))
-      throw Error(Code::input, name(folder) + ": this class has no picture (" + kPictureEnds + "); put some there or pack it without the folder");
+    if (std::binary_search(set.class_names.begin(), set.class_names.end(), own)) continue;
+    if (keep_empty && std::find(names.begin(), names.end(), own) == names.end())
+      names.push_back(own);
+    else if (!keep_empty)
+      throw Error(Code::input,
+                  name(folder) + ": this class has no picture (" + kPictureEnds + "); put some there or pack it without the folder");
+  }
+  if (names.size() > set.class_names.size()) {
+    std::sort(names.begin(), names.end());
+    for (std::int64_t& l : set.labels)
+      l = std::lower_bound(names.begin(), names.end(), set.class_names[static_cast<std::size_t>(l)]) - names.begin();
+    set.class_names = std::move(names);
   }
   if (outside)
-    set.notes.push_back(std::to_string(outside) + " of the pictures lie outside of the classes' folders and were left out, such as " + one_line(first_outside));
+    set.notes.push_back(std::to_string(outside) + " of the pictures lie outside of the classes' folders and were left out, such as " +
+                        one_line(first_outside));
   return kept;
 }
 
@@ -100,7 +118,8 @@ std::int64_t label_of(const std::string& where, const std::vector<std::byte>& by
 std::vector<ArchiveFile> by_cls(LabelledImages& set, const Name& name, ArchiveContents& contents) {
   std::unordered_map<std::string, std::int64_t> labels;
   for (const ArchiveFile& f : contents.files)
-    if (const std::size_t n = key_length(f.path); f.path.substr(n) == ".cls") labels[f.path.substr(0, n)] = label_of(name(f.path), *f.bytes);
+    if (const std::size_t n = key_length(f.path); f.path.substr(n) == ".cls")
+      labels[f.path.substr(0, n)] = label_of(name(f.path), *f.bytes);
   std::unordered_set<std::string> seen;
   std::vector<ArchiveFile> kept;
   std::int64_t classes = 0;
@@ -113,8 +132,10 @@ std::vector<ArchiveFile> by_cls(LabelledImages& set, const Name& name, ArchiveCo
       continue;
     }
     const auto label = labels.find(key);
-    if (label == labels.end()) throw Error(Code::input, name(f.path) + ": has no label; put " + one_line(key) + ".cls beside it, as the others have");
-    if (!seen.insert(key).second) throw Error(Code::input, name(f.path) + ": is the second picture of " + one_line(key) + "; one is wanted for each .cls");
+    if (label == labels.end())
+      throw Error(Code::input, name(f.path) + ": has no label; put " + one_line(key) + ".cls beside it, as the others have");
+    if (!seen.insert(key).second)
+      throw Error(Code::input, name(f.path) + ": is the second picture of " + one_line(key) + "; one is wanted for each .cls");
     classes = std::max(classes, label->second + 1);
     set.labels.push_back(label->second);
     kept.push_back(std::move(f));
@@ -135,26 +156,29 @@ std::vector<ArchiveFile> by_cls(LabelledImages& set, const Name& name, ArchiveCo
 
 }  // namespace
 
-LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside, std::uint64_t limit) {
+LabelledImages open_image_archive(const std::filesystem::path& path, const std::string& inside, std::uint64_t limit, bool keep_empty) {
   if (path.empty()) throw Error(Code::usage, "the archive's name is empty text; name one, such as data/train.tar.gz");
   Name name{one_line(path.native()), one_line(path.native()) + ":"};
   ArchiveContents contents = read_archive(path, inside, limit);
   if (!inside.empty()) name = {name.at + one_line(inside), name.at + one_line(inside) + (inside.ends_with('/') ? "" : "/")};
   LabelledImages set;
-  const bool web = std::any_of(contents.files.begin(), contents.files.end(), [](const ArchiveFile& f) { return f.path.substr(key_length(f.path)) == ".cls"; });
+  const bool web = std::any_of(contents.files.begin(), contents.files.end(),
+                               [](const ArchiveFile& f) { return f.path.substr(key_length(f.path)) == ".cls"; });
   if (!web)
     std::erase_if(contents.files, [&](const ArchiveFile& f) {
       if (named_like_picture(f.path)) return false;
       if (contents.others++ == 0) contents.first_other = f.path;  // ".x.cls": no label of anything
       return true;
     });
-  std::vector<ArchiveFile> kept = web ? by_cls(set, name, contents) : by_folder(set, name, contents.files, contents.folders, inside.empty());
+  std::vector<ArchiveFile> kept =
+      web ? by_cls(set, name, contents) : by_folder(set, name, contents.files, contents.folders, inside.empty(), keep_empty);
   if (contents.others) set.notes.push_back(left_out(contents.others, contents.first_other));
   if (contents.links)
     set.notes.push_back(std::to_string(contents.links) + " symbolic links are no files of the archive and were left out, such as " +
                         one_line(contents.first_link));
   if (contents.twice)
-    set.notes.push_back(std::to_string(contents.twice) + " names come more than once; the later file counts, such as " + one_line(contents.first_twice));
+    set.notes.push_back(std::to_string(contents.twice) + " names come more than once; the later file counts, such as " +
+                        one_line(contents.first_twice));
   set.source = std::make_shared<ArchiveSource>(std::move(name.at), std::move(kept));
   return set;
 }
