@@ -35,12 +35,6 @@ std::string about(double v) {
   return t;
 }
 
-// How sure it is that `a` ends above `b`, which were judged apart: the difference of two normal numbers, in logarithms of the error.
-double sure(const Prediction& a, const Prediction& b) {
-  const double z = (b.log_error - a.log_error) / std::sqrt(a.deviation * a.deviation + b.deviation * b.deviation);
-  return 0.5 * std::erfc(-z / std::sqrt(2.0));
-}
-
 std::string data_factor(const Dataset& d) {
   std::vector<std::int64_t> of(static_cast<std::size_t>(d.classes), 0);
   for (std::int64_t i = 0; i < d.size(); ++i) ++of[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
@@ -65,7 +59,7 @@ void argue(Advice& a, const Dataset& data) {
     if (r.arm == "full" && (!full || r.full->accuracy > full->full->accuracy)) full = &r;
   }
   if (probe && full)
-    a.factors.emplace_back("expertise", sure(*full->full, *probe->full) > 0.9
+    a.factors.emplace_back("expertise", surely_better(full->points, probe->points, a.images) > 0.9
                                             ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) + " against " + percent(probe->full->accuracy) +
                                                   "): its learning rate and schedule deserve graft tune"
                                             : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) + " against " + percent(full->full->accuracy) +
@@ -158,7 +152,7 @@ int advise_verb(const Common& c, const Options& o) {
   // Between beginning anew and beginning from a checkpoint: routes of one kind do not make each other doubtful.
   const auto scratch_first = order[0] == 0;
   const std::size_t rival = scratch_first ? order[1] : 0;
-  a.confidence = sure(*a.routes[order[0]].full, *a.routes[rival].full);
+  a.confidence = surely_better(a.routes[order[0]].points, a.routes[rival].points, a.images);
   const Route &best = a.routes[order[0]], &other = a.routes[rival];
   if (a.confidence >= 0.9) {
     a.chosen = order[0];

@@ -55,7 +55,7 @@ Tensor CifarResnet::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != config_.channels)
     throw Error(Code::usage, "cifar-resnet: input is " + x.str() + " but must be [n," + std::to_string(config_.channels) + ",h,w]; it was made for images with as many channels");
   Tensor y = relu(bn1_.forward(conv1_.forward(x, run), run));
-  for (const auto& b : blocks_) y = b->forward(y, run);
+  for (const auto& b : blocks_) y = segment(y, run, [&b = *b](const Tensor& in, Run& r) { return b.forward(in, r); });
   return global_avg_pool(y);
 }
 

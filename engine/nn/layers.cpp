@@ -52,8 +52,25 @@ BatchNorm::BatchNorm(const Params& p, std::int64_t channels, double eps, double 
       eps(eps),
       momentum(momentum),
       frozen_statistics(p.rules().frozen_statistics) {}
+Tensor segment(const Tensor& x, Run& run, const std::function<Tensor(const Tensor&, Run&)>& f) {
+  if (!run.recompute || !run.training || !recording()) return f(x, run);
+  const auto first = std::make_shared<bool>(true);
+  Run* live = &run;  // of the first pass, which is over when checkpoint() returns
+  return checkpoint(
+      [f, start = run, first, live](const Tensors& in) {
+        Run own = start;
+        own.moves_statistics = own.moves_statistics && *first;
+        const Tensor y = f(in[0], own);
+        if (*first) live->random = own.random;
+        *first = false;
+        return Tensors{y};
+      },
+      {x})[0];
+}
+
 Tensor BatchNorm::forward(const Tensor& x, Run& run) const {
-  return batch_norm(x, weight, bias, running_mean, running_var, run.training && !frozen_statistics, momentum, eps);
+  const bool training = run.training && !frozen_statistics, keep = training && !run.moves_statistics;
+  return batch_norm(x, weight, bias, keep ? Tensor{} : running_mean, keep ? Tensor{} : running_var, training, momentum, eps);
 }
 
 LayerNorm::LayerNorm(const Params& p, std::int64_t width, double eps)

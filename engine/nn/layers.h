@@ -13,7 +13,9 @@ namespace graft {
 // How a forward pass is run: training or not, and where its random numbers stand.
 struct Run {
   bool training = false;
-  RandomState random;
+  RandomState random = {};
+  bool recompute = false;         // segments keep no activations: they are computed again in the backward pass
+  bool moves_statistics = true;   // running statistics move in training; not when a segment is computed again
 };
 
 class Module {
@@ -24,6 +26,10 @@ class Module {
   virtual Tensor features(const Tensor& x, Run& run) const;
 };
 using ModulePtr = std::shared_ptr<const Module>;
+
+// f(x, run). Where run.recompute asks for it, what f saves is not kept: f is run again in the backward pass with the same random numbers, and gives the same bits.
+// f may hold on to layers, not to tensors that want gradients.
+Tensor segment(const Tensor& x, Run& run, const std::function<Tensor(const Tensor&, Run&)>& f);
 
 // PyTorch's default for the weights of linear layers and convolutions: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3).
 Init default_weight_init();

@@ -33,4 +33,8 @@ class LearningCurve {
   double noise_ = 0;                         // variance between seeds
 };
 
+// How sure it is that runs of the first kind have a smaller error than runs of the second with so many images, from runs that share their images, seeds and judges one
+// by one: what was lucky for one was lucky for the other, so their difference is surer than both. Error(usage) where they do not match.
+double surely_better(const std::vector<CurvePoint>& a, const std::vector<CurvePoint>& b, double images);
+
 }  // namespace graft

@@ -116,6 +116,7 @@ std::vector<Key> make_schema() {
       {"train.steps", count, "0", "optimizer steps in all; 0: as many as train.epochs makes", kNotNegative, {}, "st"},
       {"train.batch", integer, "64", "images per step", between(1, 1 << 24)},
       {"train.accumulate", integer, "1", "parts that a batch is computed in, for less memory; the gradient is the whole batch's", between(1, 1 << 24)},
+      {"train.recompute", boolean, "false", "compute the activations of blocks again in the backward pass instead of keeping them: less memory, more time, the same numbers"},
       {"train.eval_batch", integer, "1000", "images per step of an evaluation; changes speed and memory only", between(1, 1 << 24)},
       {"train.seed", integer, "1", "seed of initial weights, order of images, dropout and augmentation", kNotNegative},
       {"train.checkpoint_every", count, "0", "steps between checkpoints; 0: one after each epoch", kNotNegative, {}, "st"},

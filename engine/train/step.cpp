@@ -42,7 +42,7 @@ void TrainStep::forget_captured() { captured_.clear(); }
 RandomState TrainStep::random(std::int64_t step) const { return {o_.seed, stream_of("dropout") + static_cast<std::uint64_t>(step), 0}; }
 
 Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
-  Run run{true, random};  // its position moves on from micro-batch to micro-batch
+  Run run{true, random, o_.recompute};  // its position moves on from micro-batch to micro-batch
   const std::int64_t n = batch.images.size(0), parts = std::min(n, o_.accumulate);
   optimizer_.zero_grad();
   Tensor total;

@@ -26,6 +26,7 @@ struct StepOptions {
   double clip_norm = 0;       // 0: not clipped
   DType images = DType::f32;  // in which the model takes them
   std::uint64_t seed = 0;     // of dropout
+  bool recompute = false;     // Run::recompute
   bool graph = false;         // capture and replay
   std::int64_t accumulate = 1;  // micro-batches that a batch is cut into (at most one per image); the gradient is the whole batch's
   std::vector<Pull> pulls;      // before clipping; the loss that is told is without them

@@ -137,6 +137,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   step_options.images = image_dtype(c);
   step_options.accumulate = c.get<std::int64_t>("train.accumulate");
   step_options.seed = seed;
+  step_options.recompute = c.get<bool>("train.recompute");
   step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
 
   // What evaluations look at: held-out images, and some of the training images as they are.

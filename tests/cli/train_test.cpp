@@ -35,7 +35,7 @@ TEST(Train, WritesItsRunFolderAndOneJsonDocument) {
   }
 }
 
-TEST(Train, SameHashForAnyThreadsAndFromRunToRun) {
+TEST(Train, SameHashForAnyThreadsWorkersAndFromRunToRun) {
   TempFolder t;
   std::string hash;
   for (const char* threads : {"1", "2", "3", "2"}) {
@@ -45,6 +45,16 @@ TEST(Train, SameHashForAnyThreadsAndFromRunToRun) {
     if (hash.empty()) hash = h;
     EXPECT_EQ(h, hash) << threads << " threads";
   }
+  std::string augmented;
+  for (const char* workers : {"0", "1", "8"})
+    for (const char* threads : {"1", "2"}) {
+      const Outcome o = run(t.path, "train " + kSmall + "augment.crop_pad=2 augment.rotate=10 augment.mixup=0.2 augment.erase=0.5 --json -q --threads " + threads + " data.workers=" + workers);
+      ASSERT_EQ(o.code, 0) << o.err;
+      const std::string h = Json::parse(o.out)["weights_hash"];
+      if (augmented.empty()) augmented = h;
+      EXPECT_EQ(h, augmented) << threads << " threads, " << workers << " workers";
+    }
+  EXPECT_NE(augmented, hash);
   const Outcome other = run(t.path, "train " + kSmall + "--json -q --seed 2");
   EXPECT_NE(Json::parse(other.out)["weights_hash"], hash);
 }
@@ -120,6 +130,47 @@ TEST(Finetune, FrozenParametersStay) {
     const bool same = std::equal(e.bytes.begin(), e.bytes.end(), now->bytes.begin(), now->bytes.end());
     EXPECT_EQ(same, e.name.rfind("fc2", 0) != 0) << e.name;
   }
+}
+
+// Until somebody asks for the test images they are not even opened.
+TEST(Train, TheTestImagesStayLocked) {
+  TempFolder t;
+  std::filesystem::create_directories(t.path / "set");
+  const auto table = [&](const char* name, int rows) {
+    std::ofstream f(t.path / "set" / name);
+    f << "x,y,label\n";
+    for (int i = 0; i < rows; ++i) f << i % 7 << ',' << i % 5 << ',' << (i % 7 > 3 ? "high" : "low") << '\n';
+  };
+  table("train.csv", 200);
+  std::ofstream(t.path / "set/test.csv") << "not a table at all\n";
+  const Outcome locked = run(t.path, "train table-mlp data.path=set eval.test=false train.epochs=3 --json -q -o run");
+  ASSERT_EQ(locked.code, 0) << locked.err;
+  EXPECT_FALSE(Json::parse(locked.out).contains("test.accuracy"));
+  EXPECT_TRUE(Json::parse(locked.out).contains("validation.accuracy"));
+  const Outcome asked = run(t.path, "train table-mlp data.path=set train.epochs=3 --json -q");
+  EXPECT_EQ(asked.code, 3) << asked.err;
+  EXPECT_NE(asked.err.find("test.csv"), std::string::npos) << asked.err;
+  table("test.csv", 50);
+  const Outcome eval = run(t.path, "eval run/checkpoints/best --json");
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  EXPECT_EQ(Json::parse(eval.out)["images"], 50);
+  EXPECT_EQ(Json::parse(eval.out)["by_class"].size(), 2u);
+}
+
+// Classes that have other names get a new last layer, though it is as large.
+TEST(Finetune, OtherClassesGetANewHead) {
+  TempFolder t;
+  const std::string small = "data.train_count=64 data.test_count=20 train.steps=2 -q ";
+  ASSERT_EQ(run(t.path, "train digits-cnn model.classes=0 'data.classes=[0,1,2]' " + small + "-o a").code, 0);
+  const auto head = [&](const std::string& classes) {
+    const Outcome o = run(t.path, "finetune digits-cnn model.classes=0 'data.classes=" + classes + "' --from a/checkpoints/best --json " + small);
+    EXPECT_EQ(o.code, 0) << o.err;
+    for (const Json& l : Json::parse(o.out)["import"])
+      if (l["tensor"] == "fc2.weight") return l["how"].get<std::string>();
+    return std::string();
+  };
+  EXPECT_EQ(head("[0,1,2]").find("loaded"), 0u);
+  EXPECT_EQ(head("[3,4,5]").find("new head"), 0u);
 }
 
 TEST(Train, LearnsDrawnDigits) {

@@ -214,7 +214,7 @@ TEST(ConfigWrong, Files) {
        "the pooling)"},
       // the first in the file, not in the alphabet
       {"[train]\nzz = 1\nbatch = 0\n[data]\nyy = 1",
-       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, eval_batch, seed, checkpoint_every, keep, on_nan, patience, min_gain, preflight, clip_norm, ema, "
+       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, recompute, eval_batch, seed, checkpoint_every, keep, on_nan, patience, min_gain, preflight, clip_norm, ema, "
        "label_smoothing, log_every, graph and dtype"},
       {"[optim]\nname = 'sgd'\nbeta1 = 0.5",
        "c.toml:3: optim.beta1 = 0.5 is not used: it applies only with optim.name = adam, adamw or lion, and optim.name is sgd (c.toml:2); "

@@ -6,10 +6,12 @@
 #include <optional>
 
 #include "engine/autograd/tape.h"
+#include "engine/base/context.h"
 #include "engine/ops/ops.h"
 #include "engine/train/learning_curve.h"
 #include "engine/train/trainer.h"
 #include "kernels/core/philox.h"
+#include "models/cifar_resnet.h"
 #include "models/mlp.h"
 
 namespace graft {
@@ -166,6 +168,37 @@ TEST(Trainer, RollsBackToTheCheckpointWithHalfTheRate) {
   }
 }
 
+// Blocks that are computed again in the backward pass: the same losses, weights and running statistics, in less memory.
+TEST(Trainer, RecomputingChangesMemoryAndNothingElse) {
+  std::vector<std::vector<double>> weights;
+  std::vector<double> losses;
+  for (const char* recompute : {"train.recompute=false", "train.recompute=true"}) {
+    Params params = Params::init(1);
+    const CifarResnet model(params, {20, 4, 1, 10});
+    Watch watch;
+    watch.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
+    train(model, params, config({"train.steps=3", "train.accumulate=2", recompute}), digits(64, 2), {}, watch);
+    weights.emplace_back();
+    for (const Parameter& p : params.all())
+      for (const double v : p.tensor.values()) weights.back().push_back(v);
+  }
+  ASSERT_EQ(losses.size(), 6u);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(losses[i], losses[i + 3]);
+  EXPECT_EQ(weights[0], weights[1]) << "running statistics among them";
+  // What a forward pass leaves behind for the backward pass.
+  std::int64_t kept[2];
+  for (const bool recompute : {false, true}) {
+    Params params = Params::init(1);
+    const CifarResnet model(params, {20, 4, 1, 10});
+    const Tensor x = Tensor::ones({16, 1, 28, 28});
+    const std::int64_t before = Allocator::of({}).stats().in_use;
+    ::graft::Run run{true, {1, 2, 0}, recompute};
+    const Tensor y = model.forward(x, run);
+    kept[recompute] = Allocator::of({}).stats().in_use - before;
+  }
+  EXPECT_LT(kept[1], kept[0] / 2) << kept[0] << " and " << kept[1] << " bytes";
+}
+
 TEST(LearningCurve, GivesBackThePowerLawThatItWasGiven) {
   // error = 3 n^-0.5, seen without noise on many images: the prior has little say
   std::vector<CurvePoint> points;
@@ -182,6 +215,34 @@ TEST(LearningCurve, GivesBackThePowerLawThatItWasGiven) {
   for (const double n : {200.0, 400.0, 800.0, 1600.0})
     for (int s = 0; s < 3; ++s) flat.push_back({n, 0.94, 100000});
   EXPECT_NEAR(c.meets(LearningCurve(flat)), 2500, 500);
+}
+
+// Two kinds of runs that share subsets and judges: their common luck does not hide which is better, and where there is no difference it is said in few cases.
+TEST(LearningCurve, PairsTellWhatCurvesAloneCannot) {
+  int told = 0, wrong = 0, alone = 0;
+  for (std::uint64_t k = 0; k < 300; ++k) {
+    std::uint64_t at = 0;
+    const auto normal = [&] {
+      const auto w = philox(12, k, at++);
+      return std::sqrt(-2 * std::log(std::max(1e-12, unit_double(w[0], w[1])))) * std::cos(6.283185307179586 * unit_double(w[2], w[3]));
+    };
+    std::vector<CurvePoint> a, b, c;
+    for (const double n : {200.0, 400.0, 800.0})
+      for (int s = 0; s < 2; ++s) {
+        const double luck = 0.12 * normal(), e = std::exp(-1 - 0.3 * std::log(n / 400) + luck);
+        a.push_back({n, 1 - 0.82 * e * std::exp(0.04 * normal()), 500});
+        b.push_back({n, 1 - e * std::exp(0.04 * normal()), 500});
+        c.push_back({n, 1 - e * std::exp(0.04 * normal()), 500});
+      }
+    told += surely_better(a, b, 1000) > 0.9;
+    wrong += surely_better(b, c, 1000) > 0.9 || surely_better(c, b, 1000) > 0.9;
+    const Prediction pa = LearningCurve(a).at(1000, 500), pb = LearningCurve(b).at(1000, 500);
+    alone += pa.low > pb.high;
+  }
+  EXPECT_GT(told, 240) << "of 300";
+  EXPECT_LT(alone, 30) << "of 300";
+  EXPECT_LT(wrong, 60) << "of 300: two sides of at most a tenth each";
+  EXPECT_THROW(surely_better({{100, 0.5, 50}, {200, 0.5, 50}}, {{100, 0.5, 50}, {300, 0.5, 50}}, 400), Error);
 }
 
 TEST(LearningCurve, ItsEightyPercentHoldEightyPercent) {
