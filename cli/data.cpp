@@ -129,7 +129,7 @@ int data_check(const Common& c, std::int64_t examples) {
     report = audit_pictures(parts.pictures, options, progress_line(c.quiet, "reading pictures"));
   }
   if (report.readable() == 0) {
-    std::string why = "there is none";
+    std::string why = parts.table ? "there is no row" : "there is no picture";
     for (const char* kind : {"part", "unreadable", "fields"})
       if (const Finding* f = report.find(kind)) {
         why = f->cases[0].text;

@@ -255,7 +255,7 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
       continue;
     }
     for (const auto& p : r.parts)
-      if (p.items > 0 && !in(p)) missing.push_back({name + ": no " + item + " in " + p.name, {}});
+      if (!in(p) && std::any_of(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; })) missing.push_back({name + ": no " + item + " in " + p.name, {}});
     if (const std::int64_t n = r.parts[0].per_class[c]; n > 0 && n < o.few) few.push_back({name + ": " + std::to_string(n) + " in " + r.parts[0].name, {}});
   }
   if (!r.parts.empty()) {
