@@ -40,6 +40,16 @@ void NewFolder::keep() {
   path_.clear();
 }
 
+int unless_stopped(const std::function<int()>& verb) {
+  try {
+    return verb();
+  } catch (const Error& e) {
+    if (e.code() != Code::stopped || !interrupted()) throw;
+    std::fprintf(stderr, "graft: %s\n", e.what());
+    return 128 + interrupt_signal();
+  }
+}
+
 AuditProgress progress_line(bool quiet, const std::string& what) {
   using Clock = std::chrono::steady_clock;
   const bool terminal = isatty(2);
@@ -116,9 +126,9 @@ int data_check(const Common& c, std::int64_t examples) {
   if (examples < 0) throw Error(Code::usage, "--examples " + std::to_string(examples) + ": must be 0 (all) or more");
   const Session session(c);
   const Asked asked = asked_data(c);
+  watch_signals();
   NewFolder out(c.out);
   const RawParts parts = raw_parts(asked, true);
-  watch_signals();
   AuditReport report;
   if (parts.table) {
     report = audit_tables(parts.tables, asked.config.get<std::string>("data.target"));
@@ -158,7 +168,7 @@ void add_data(CLI::App& app, Action& run) {
     add_common(*sub, *c);
     sub->get_option("--out")->description("new folder for report.json and report.html");
     sub->add_option("--examples", *examples, "cases shown of each finding; 0: all (default 5)");
-    sub->callback([=, &run] { run = [=] { return data_check(*c, *examples); }; });
+    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_check(*c, *examples); }); }; });
   }
   {
     auto* sub = verb->add_subcommand("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
@@ -171,7 +181,7 @@ void add_data(CLI::App& app, Action& run) {
     sub->add_flag("--group-duplicates", asked->group, "equal and nearly equal ones stay in one part");
     sub->add_flag("--stratify", asked->stratify, "each class has its share in each part");
     sub->add_flag("--copy", asked->copy, "copies in place of hard links");
-    sub->callback([=, &run] { run = [=] { return data_split(*c, *asked); }; });
+    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_split(*c, *asked); }); }; });
   }
   auto* sub = verb->add_subcommand("preview", "a sheet of pictures, a row per class");
   auto c = std::make_shared<Common>();

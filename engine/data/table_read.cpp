@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "kernels/core/error.h"
 
 namespace graft {
@@ -119,9 +120,7 @@ std::optional<double> number_of(const std::string& s) {
   return v;
 }
 std::string shown_value(const std::string& s) {
-  std::string out = "'";
-  for (const char c : s.substr(0, 40)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out + (s.size() > 40 ? "...'" : "'");
+  return "'" + one_line(s.substr(0, 40)) + (s.size() > 40 ? "...'" : "'");
 }
 
 }  // namespace graft

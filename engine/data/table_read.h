@@ -31,6 +31,6 @@ void check_fields(const TableText& table);
 bool is_table(const std::filesystem::path& path);  // ends as one: .csv .tsv .jsonl
 bool missing_value(std::string_view field);         // empty, NA, N/A, null
 std::optional<double> number_of(const std::string& field);  // the whole of it is a number (or nan, inf)
-std::string shown_value(const std::string& field);  // in quotes, printable, at most 40 bytes
+std::string shown_value(const std::string& field);  // in quotes, printable, at most its first 40 bytes
 
 }  // namespace graft

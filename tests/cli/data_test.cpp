@@ -107,6 +107,13 @@ TEST(DataCheck, HardSetsGiveOneClearLineOrJustWork) {
   EXPECT_TRUE(has(o.out, "record 1 has label 77")) << o.out;
   EXPECT_TRUE(has(o.out, "train       200 pictures, 200 readable")) << o.out;
 }
+TEST(DataCheck, AnInterruptEndsItInALine) {
+  TempFolder t;
+  const Outcome o = run(t.path, "--preserve-status -s INT 0.3 '" GRAFT_BINARY "' data check digits-cnn data.train_count=20000 --out r", "timeout");
+  EXPECT_EQ(o.code, 130) << o.out;
+  EXPECT_LE(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;  // none where it came before the program's first line
+  EXPECT_FALSE(fs::exists(t.path / "r") || fs::exists(t.path / "r.new"));
+}
 TEST(DataCheck, AnArchiveWithPartsAndOneWithout) {
   if (const std::string why = why_no_archives(); !why.empty()) GTEST_SKIP() << why;
   TempFolder t;

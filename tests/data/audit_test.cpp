@@ -296,6 +296,15 @@ TEST(AuditTables, ColumnsThatSayNothingOrEverything) {
   EXPECT_EQ(r.find("label_column")->cases[0].text, "'code' has a value for each value of 'label'");
   EXPECT_NE(refused(Code::usage, [&] { table_audit(t.path, {{"train", "a,b\n1,2\n"}}); }).find("is not a column"), std::string::npos);
 }
+TEST(AuditTables, ValuesOfAnyBytesAreShownPrintable) {
+  TempFolder t;
+  std::string text = "a,label\n", value(39, 'x');
+  for (int i = 0; i < 40; ++i) text += std::to_string(i) + "," + (i % 2 ? "p" : "q") + "\n";
+  const AuditReport r = table_audit(t.path, {{"train", text + value + "\xc3\xa4 and more,p\n\xff\t,q\n"}});
+  ASSERT_NE(r.find("not_number"), nullptr) << kinds(r);
+  EXPECT_EQ(r.find("not_number")->cases[0].text, "'a' is '" + value + "\\xc3...'");
+  EXPECT_EQ(r.find("not_number")->cases[1].text, "'a' is '\\xff\\x09'");
+}
 TEST(AuditTables, ClassesOfVeryDifferentSizes) {
   TempFolder t;
   std::string text = "a,label\n";
