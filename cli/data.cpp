@@ -1,4 +1,5 @@
-// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1: something; 3: nothing is readable.
+// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1: something; 3: nothing is
+// readable.
 #include "cli/data.h"
 
 #include <unistd.h>
@@ -61,8 +62,9 @@ AuditProgress progress_line(bool quiet, const std::string& what) {
     if (!terminal && (done == total || done == 0)) return;
     last = now;
     const double seconds = std::chrono::duration<double>(now - begin).count(), rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(), static_cast<long long>(done), static_cast<long long>(total), rate,
-                 rate > 0 ? static_cast<double>(total - done) / rate : 0, terminal ? (done == total ? "\r\x1b[K" : "") : "\n");
+    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(), static_cast<long long>(done),
+                 static_cast<long long>(total), rate, rate > 0 ? static_cast<double>(total - done) / rate : 0,
+                 terminal ? (done == total ? "\r\x1b[K" : "") : "\n");
   };
 }
 
@@ -78,7 +80,8 @@ Json json_of(const AuditReport& r, const RawParts& parts) {
     Json cases = Json::array();
     for (const AuditCase& c : f.cases) {
       Json one{{"text", c.text}, {"places", Json::array()}};
-      for (const AuditPlace& p : c.places) one["places"].push_back({{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
+      for (const AuditPlace& p : c.places)
+        one["places"].push_back({{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
       cases.push_back(std::move(one));
     }
     all["findings"].push_back({{"kind", f.kind}, {"title", f.title}, {"advice", f.advice}, {"count", f.cases.size()}, {"cases", cases}});
@@ -91,7 +94,8 @@ namespace {
 
 void print_report(const AuditReport& r, const RawParts& parts, std::int64_t examples) {
   for (const auto& p : r.parts)
-    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items), parts.table ? "rows" : "pictures", static_cast<long long>(p.readable),
+    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items), parts.table ? "rows" : "pictures",
+                static_cast<long long>(p.readable),
                 static_cast<std::size_t>(std::count_if(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; })));
   for (const std::string& n : r.notes) std::printf("note: %s\n", n.c_str());
   if (r.findings.empty()) std::printf("nothing found\n");
@@ -145,7 +149,8 @@ int data_check(const Common& c, std::int64_t examples) {
         why = f->cases[0].text;
         break;
       }
-    throw Error(Code::input, "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) + " can be read; the first reason: " + why);
+    throw Error(Code::input,
+                "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) + " can be read; the first reason: " + why);
   }
   if (!c.out.empty()) {
     const std::string title = "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0]));
@@ -162,7 +167,9 @@ void add_data(CLI::App& app, Action& run) {
   auto* verb = app.add_subcommand("data", "look at a data set, audit it, split it");
   verb->require_subcommand(1);
   {
-    auto* sub = verb->add_subcommand("check", "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too small (exit 1 where something is)");
+    auto* sub = verb->add_subcommand("check",
+                                     "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
+                                     "small (exit 1 where something is)");
     auto c = std::make_shared<Common>();
     auto examples = std::make_shared<std::int64_t>(5);
     add_common(*sub, *c);

@@ -24,7 +24,8 @@ void write_png(const fs::path& p, const Image& image) { write_file(p, text_of(en
 // `count` drawn shapes as ROOT/CLASS/NUMBER.png.
 void write_shapes(const fs::path& root, std::int64_t count, std::uint64_t seed) {
   const Drawn d = draw_shapes(count, seed);
-  for (std::int64_t i = 0; i < count; ++i) write_png(root / d.class_names[static_cast<std::size_t>(d.labels[static_cast<std::size_t>(i)])] / (std::to_string(i) + ".png"), shape(d, i));
+  for (std::int64_t i = 0; i < count; ++i)
+    write_png(root / d.class_names[static_cast<std::size_t>(d.labels[static_cast<std::size_t>(i)])] / (std::to_string(i) + ".png"), shape(d, i));
 }
 std::vector<std::string> files_below(const fs::path& root) {
   std::vector<std::string> all;
@@ -120,7 +121,11 @@ TEST(DataCheck, AnArchiveWithPartsAndOneWithout) {
   write_shapes(t.path / "a/train", 80, 1);
   write_shapes(t.path / "a/test", 40, 2);
   fs::create_directories(t.path / "a/train/empty");
-  ASSERT_EQ(std::system(("cd '" + t.path.string() + "' && tar cf parts.tar -C a train test && tar cf one.tar -C a/train . && mkdir b && tar czf b/train.tar.gz -C a/train . && tar cf b/test.tar -C a/test .").c_str()), 0);
+  ASSERT_EQ(std::system(("cd '" + t.path.string() +
+                         "' && tar cf parts.tar -C a train test && tar cf one.tar -C a/train . && mkdir b && tar czf b/train.tar.gz -C a/train . && tar cf "
+                         "b/test.tar -C a/test .")
+                            .c_str()),
+            0);
   for (const char* data : {"parts.tar", "b"}) {
     const Outcome o = run(t.path, std::string("data check ") + data);
     EXPECT_EQ(o.code, 1) << o.err << o.out;
@@ -151,8 +156,8 @@ TEST(DataSplit, PicturesOnceEachByLinkTheSameForASeed) {
   write_shapes(t.path / "set", 160, 4);
   const std::string odd = "\xfe name, \"quoted\".png";
   const Image first = shape(draw_shapes(160, 4), 0);
-  write_png(t.path / "set/circle" / odd, first);       // equal to picture 0
-  write_png(t.path / "set/star/0copy.png", first);     // too
+  write_png(t.path / "set/circle" / odd, first);    // equal to picture 0
+  write_png(t.path / "set/star/0copy.png", first);  // too
   write_file(t.path / "set/heart/broken.png", "no picture");
   Outcome o = run(t.path, "data split set --out s/one --group-duplicates --stratify");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -215,9 +220,12 @@ TEST(DataSplit, NothingHalfIsLeft) {
 }
 TEST(DataSplit, TablesKeepTheirBytes) {
   TempFolder t;
-  const std::string head = "\xef\xbb\xbf" "a,\"b, c\",label\r\n";
+  const std::string head =
+      "\xef\xbb\xbf"
+      "a,\"b, c\",label\r\n";
   std::vector<std::string> rows;
-  for (int i = 0; i < 50; ++i) rows.push_back(std::to_string(i % 20) + ",\"line\n" + std::to_string(i % 20) + "\"," + (i % 20 % 4 ? "x" : "y") + (i % 2 ? "\r\n" : "\n"));
+  for (int i = 0; i < 50; ++i)
+    rows.push_back(std::to_string(i % 20) + ",\"line\n" + std::to_string(i % 20) + "\"," + (i % 20 % 4 ? "x" : "y") + (i % 2 ? "\r\n" : "\n"));
   rows.back() = "99,last,x";  // without an end of line
   std::string text = head;
   for (const auto& r : rows) text += r;
@@ -254,7 +262,8 @@ TEST(DataPreview, SheetsOfEveryKind) {
   for (std::int64_t y = 0; y < 96; ++y)
     for (std::int64_t x = 0; x < 96; ++x)
       for (std::int64_t k = 0; k < 3; ++k) {
-        ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 108 + x) * 3 + k], circle.data<std::uint8_t>()[((y / 3) * 32 + x / 3) * 3 + k]) << y << " " << x;
+        ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 108 + x) * 3 + k], circle.data<std::uint8_t>()[((y / 3) * 32 + x / 3) * 3 + k])
+            << y << " " << x;
         ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 4 + x) * 3 + k], 128);
       }
   EXPECT_EQ(run(t.path, "data preview set --out sheet.png").code, 2) << "never over what is there";
@@ -269,7 +278,9 @@ TEST(DataPreview, SheetsOfEveryKind) {
 }
 TEST(DataPreview, ShowsWhatTrainingMakesOfAPicture) {
   TempFolder t;
-  const Outcome o = run(t.path, "data preview digits-cnn data.train_count=20 data.test_count=10 augment.shift=0 augment.rotate=0 augment.scale=0 augment.flip=1 data.normalize=[0.2,0.4] --count 1 --augment --out s.png");
+  const Outcome o = run(t.path,
+                        "data preview digits-cnn data.train_count=20 data.test_count=10 augment.shift=0 augment.rotate=0 augment.scale=0 augment.flip=1 "
+                        "data.normalize=[0.2,0.4] --count 1 --augment --out s.png");
   ASSERT_EQ(o.code, 0) << o.err;
   const std::string png = read_file(t.path / "s.png");
   const Image s = decode_image(bytes_of(png), "s");

@@ -100,8 +100,8 @@ struct Broken {
     const auto at = [&](const std::string& part, std::int64_t i, const std::string& name) {  // beside picture i's class, in another part
       return t.path / part / base.class_names[static_cast<std::size_t>(base.labels.data<std::int64_t>()[i])] / name;
     };
-    write_png(at("test", 3, "leak.png"), base.image(3));            // the same pixels in two parts
-    write_png(at("train", 5, "twice.png"), base.image(5));          // and twice in one
+    write_png(at("test", 3, "leak.png"), base.image(3));    // the same pixels in two parts
+    write_png(at("train", 5, "twice.png"), base.image(5));  // and twice in one
     write_png(at("validation", 9, "near.png"), noisy(base.image(9), 4, 1));
     write_png(at("test", 12, "light.png"), lighter(base.image(12)));
     write_png(at("train", 17, "again.png"), resize(base.image(17), 64, 64));  // nearly the same, and of another size
@@ -120,7 +120,8 @@ struct Broken {
     write_png(t.path / "train/ring/gray.png", one_band);
     Image deep = Image::make(32, 32, 3, Image::Depth::u16);
     const Image third = shapes(5, 993).image(4);
-    for (std::int64_t i = 0; i < deep.numel(); ++i) deep.data<std::uint16_t>()[i] = static_cast<std::uint16_t>(std::to_integer<int>(third.bytes[static_cast<std::size_t>(i)]) * 257 + 1);
+    for (std::int64_t i = 0; i < deep.numel(); ++i)
+      deep.data<std::uint16_t>()[i] = static_cast<std::uint16_t>(std::to_integer<int>(third.bytes[static_cast<std::size_t>(i)]) * 257 + 1);
     write_png(t.path / "validation/ring/deep.png", deep);
     fs::create_directories(t.path / "train/nothing");
     const Dataset more = shapes(40, 994);
@@ -156,7 +157,8 @@ TEST(Audit, FindsEveryDefectOfABrokenSetAndNoOther) {
     return all;
   };
   EXPECT_EQ(texts("empty_class"), (std::set<std::string>{"nothing: no picture"}));
-  EXPECT_EQ(texts("class_missing"), (std::set<std::string>{"rare: no picture in validation", "rare: no picture in test", "unlearnt: no picture in train", "unlearnt: no picture in validation"}));
+  EXPECT_EQ(texts("class_missing"), (std::set<std::string>{"rare: no picture in validation", "rare: no picture in test", "unlearnt: no picture in train",
+                                                           "unlearnt: no picture in validation"}));
   EXPECT_EQ(texts("few"), (std::set<std::string>{"rare: 2 in train"}));
   EXPECT_EQ(texts("imbalance").size(), 1u);
   EXPECT_EQ(r.findings.size(), 15u) << kinds(r);
@@ -192,7 +194,8 @@ TEST(Audit, NumbersThatAreNotFinite) {
   for (std::int64_t i = 0; i < block.numel(); ++i) block.data<float>()[i] = static_cast<float>(philox(1, 2, static_cast<std::uint64_t>(i))[0] % 1000) / 1000;
   block.data<float>()[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
   block.data<float>()[7 * 64] = std::numeric_limits<float>::infinity();
-  const AuditReport r = audit_pictures({{"train", make_dataset("floats", {images_in_memory("floats", block), std::vector<std::int64_t>(12, 0), {"one"}, {}}), {}, ""}});
+  const AuditReport r =
+      audit_pictures({{"train", make_dataset("floats", {images_in_memory("floats", block), std::vector<std::int64_t>(12, 0), {"one"}, {}}), {}, ""}});
   EXPECT_EQ(kinds(r), "not_finite:2 ");
   EXPECT_EQ(r.find("not_finite")->cases[1].places, (std::vector<AuditPlace>{{0, 7}}));
 }
@@ -271,15 +274,17 @@ AuditReport table_audit(const fs::path& folder, const std::vector<std::pair<std:
 }
 std::string clean_rows(int first, int count) {
   std::string s;
-  for (int i = first; i < first + count; ++i) s += std::to_string(i * 37 % 101) + "." + std::to_string(i) + "," + (i % 3 ? "red" : "blue") + "," + (i % 2 ? "yes" : "no") + "\n";
+  for (int i = first; i < first + count; ++i)
+    s += std::to_string(i * 37 % 101) + "." + std::to_string(i) + "," + (i % 3 ? "red" : "blue") + "," + (i % 2 ? "yes" : "no") + "\n";
   return s;
 }
 TEST(AuditTables, CleanOnesHaveNothingAndBrokenOnesAllOfIt) {
   TempFolder t;
   const std::string head = "size,colour,label\n";
   EXPECT_EQ(kinds(table_audit(t.path, {{"train", head + clean_rows(0, 60)}, {"test", head + clean_rows(60, 20)}})), "");
-  const AuditReport r = table_audit(t.path, {{"train", head + clean_rows(0, 60) + "1.5,red,yes\n1.50,red,yes\n2.5,blue,yes\n2.5,blue,no\n,red,no\nnan,red,no\nlong,red,no\n1,2\n"},
-                                             {"test", head + clean_rows(60, 20) + clean_rows(4, 1)}});
+  const AuditReport r = table_audit(
+      t.path, {{"train", head + clean_rows(0, 60) + "1.5,red,yes\n1.50,red,yes\n2.5,blue,yes\n2.5,blue,no\n,red,no\nnan,red,no\nlong,red,no\n1,2\n"},
+               {"test", head + clean_rows(60, 20) + clean_rows(4, 1)}});
   EXPECT_EQ(kinds(r), "fields:1 missing:1 not_finite:1 not_number:1 duplicate_across:1 duplicate_within:2 conflict:1 ");
   EXPECT_EQ(r.find("duplicate_across")->cases[0].places, (std::vector<AuditPlace>{{0, 4}, {1, 20}}));
   EXPECT_EQ(r.find("duplicate_within")->cases[0].places, (std::vector<AuditPlace>{{0, 60}, {0, 61}}));
@@ -338,7 +343,8 @@ TEST(Split, GroupsStayTogether) {
   EXPECT_NEAR(std::count(of.begin(), of.end(), 0u), 150, 4);  // a group has 3 or 4
 }
 TEST(Split, SharesThatCannotBe) {
-  for (const char* text : {"", "train", "train=0.5", "train=0.5,test=0.6", "train=1,train=0", "a=0.5,a=0.5", "../x=0.5,b=0.5", ".a=0.5,b=0.5", "=0.5,b=0.5", "a=x,b=1", "a=nan,b=1", "a=-1,b=2", "a=0.5,b=0.5,"})
+  for (const char* text : {"", "train", "train=0.5", "train=0.5,test=0.6", "train=1,train=0", "a=0.5,a=0.5", "../x=0.5,b=0.5", ".a=0.5,b=0.5", "=0.5,b=0.5",
+                           "a=x,b=1", "a=nan,b=1", "a=-1,b=2", "a=0.5,b=0.5,"})
     EXPECT_NE(refused(Code::usage, [&] { parse_shares(text); }).find("--parts"), std::string::npos) << text;
 }
 
