@@ -86,7 +86,7 @@ const Misuse kCorpus[] = {
     {"train digits-cnn train.steps=10ep", 2, "train.steps"}, {"train digits-cnn train.graph=maybe", 2, "auto, true or false"}, {"train digits-cnn train.dtype=f8", 2, "train.dtype"}, {"train digits-cnn train.ema=1", 2, "train.ema"},
     {"train digits-cnn train.label_smoothing=1.5", 2, "label_smoothing"}, {"train digits-cnn train.clip_norm=-1", 2, "clip_norm"},
     {"train digits-cnn train.log_every=0", 2, "log_every"}, {"train digits-cnn train.checkpoint_every=-5", 2, "checkpoint_every"},
-    {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=0", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
+    {"train digits-cnn model.name=resnet", 2, "model.name"}, {"train digits-cnn model.classes=-1", 2, "model.classes"}, {"train digits-cnn model.classes=5", 2, "classes"},
     {"train digits-cnn model.dropout1=1", 2, "dropout1"}, {"train digits-cnn model.dropout2=-0.1", 2, "dropout2"}, {"train digits-cnn model.channels_last=maybe", 2, "channels_last"},
     {"train digits-cnn model.hidden=64", 2, "model.hidden"}, {"train digits-cnn optim.name=adamm", 2, "optim.name"}, {"train digits-cnn optim.momentum=0.9", 2, "momentum"},
     {"train digits-cnn optim.name=sgd optim.beta1=0.9", 2, "beta1"}, {"train digits-cnn optim.name=sgd optim.nesterov=true", 2, "nesterov"},
@@ -96,7 +96,7 @@ const Misuse kCorpus[] = {
     {"train digits-cnn data.classes=[0,10]", 2, "data.classes"}, {"train digits-cnn data.classes=0,1", 2, "data.classes"}, {"train digits-cnn data.normalize=[0.5]", 2, "normalize"},
     {"train digits-cnn data.normalize=[0.5,0]", 2, "normalize"}, {"train digits-cnn data.train_count=0", 2, "train_count"}, {"train digits-cnn data.per_class=-1", 2, "per_class"},
     {"train digits-cnn data.train_count=20 data.test_count=10 data.per_class=50", 2, "class"}, {"train digits-cnn data.validation=99999", 2, "validation"},
-    {"train digits-cnn init.head=old", 2, "init.head"}, {"train digits-cnn init.freeze=[conv1.*]", 2, "init.freeze"}, {"train digits-cnn augment.shift=99", 2, "shift"},
+    {"train digits-cnn init.head=old", 2, "init.head"}, {"train digits-cnn init.freeze=[conv1.*]", 2, "init.freeze"}, {"train digits-cnn augment.shift=9999", 2, "shift"},
     {"train digits-cnn augment.scale=2", 2, "scale"}, {"train digits-cnn eval.every=0", 2, "eval.every"}, {"train digits-cnn train.epochs=1 train.epochs=2", 2, "train.epochs"},
     {"train digits-cnn train.epochs=2 train.steps=5", 2, "train.epochs"},
     // files
