@@ -1,4 +1,5 @@
-// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1: something; 3: nothing is readable.
+// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1: something; 3: nothing is
+// readable.
 #include "cli/data.h"
 
 #include <unistd.h>
@@ -40,6 +41,16 @@ void NewFolder::keep() {
   path_.clear();
 }
 
+int unless_stopped(const std::function<int()>& verb) {
+  try {
+    return verb();
+  } catch (const Error& e) {
+    if (e.code() != Code::stopped || !interrupted()) throw;
+    std::fprintf(stderr, "graft: %s\n", e.what());
+    return 128 + interrupt_signal();
+  }
+}
+
 AuditProgress progress_line(bool quiet, const std::string& what) {
   using Clock = std::chrono::steady_clock;
   const bool terminal = isatty(2);
@@ -51,8 +62,9 @@ AuditProgress progress_line(bool quiet, const std::string& what) {
     if (!terminal && (done == total || done == 0)) return;
     last = now;
     const double seconds = std::chrono::duration<double>(now - begin).count(), rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(), static_cast<long long>(done), static_cast<long long>(total), rate,
-                 rate > 0 ? static_cast<double>(total - done) / rate : 0, terminal ? (done == total ? "\r\x1b[K" : "") : "\n");
+    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(), static_cast<long long>(done),
+                 static_cast<long long>(total), rate, rate > 0 ? static_cast<double>(total - done) / rate : 0,
+                 terminal ? (done == total ? "\r\x1b[K" : "") : "\n");
   };
 }
 
@@ -68,7 +80,8 @@ Json json_of(const AuditReport& r, const RawParts& parts) {
     Json cases = Json::array();
     for (const AuditCase& c : f.cases) {
       Json one{{"text", c.text}, {"places", Json::array()}};
-      for (const AuditPlace& p : c.places) one["places"].push_back({{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
+      for (const AuditPlace& p : c.places)
+        one["places"].push_back({{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
       cases.push_back(std::move(one));
     }
     all["findings"].push_back({{"kind", f.kind}, {"title", f.title}, {"advice", f.advice}, {"count", f.cases.size()}, {"cases", cases}});
@@ -81,7 +94,8 @@ namespace {
 
 void print_report(const AuditReport& r, const RawParts& parts, std::int64_t examples) {
   for (const auto& p : r.parts)
-    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items), parts.table ? "rows" : "pictures", static_cast<long long>(p.readable),
+    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items), parts.table ? "rows" : "pictures",
+                static_cast<long long>(p.readable),
                 static_cast<std::size_t>(std::count_if(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; })));
   for (const std::string& n : r.notes) std::printf("note: %s\n", n.c_str());
   if (r.findings.empty()) std::printf("nothing found\n");
@@ -116,9 +130,9 @@ int data_check(const Common& c, std::int64_t examples) {
   if (examples < 0) throw Error(Code::usage, "--examples " + std::to_string(examples) + ": must be 0 (all) or more");
   const Session session(c);
   const Asked asked = asked_data(c);
+  watch_signals();
   NewFolder out(c.out);
   const RawParts parts = raw_parts(asked, true);
-  watch_signals();
   AuditReport report;
   if (parts.table) {
     report = audit_tables(parts.tables, asked.config.get<std::string>("data.target"));
@@ -129,13 +143,14 @@ int data_check(const Common& c, std::int64_t examples) {
     report = audit_pictures(parts.pictures, options, progress_line(c.quiet, "reading pictures"));
   }
   if (report.readable() == 0) {
-    std::string why = "there is none";
+    std::string why = parts.table ? "there is no row" : "there is no picture";
     for (const char* kind : {"part", "unreadable", "fields"})
       if (const Finding* f = report.find(kind)) {
         why = f->cases[0].text;
         break;
       }
-    throw Error(Code::input, "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) + " can be read; the first reason: " + why);
+    throw Error(Code::input,
+                "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) + " can be read; the first reason: " + why);
   }
   if (!c.out.empty()) {
     const std::string title = "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0]));
@@ -152,13 +167,15 @@ void add_data(CLI::App& app, Action& run) {
   auto* verb = app.add_subcommand("data", "look at a data set, audit it, split it");
   verb->require_subcommand(1);
   {
-    auto* sub = verb->add_subcommand("check", "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too small (exit 1 where something is)");
+    auto* sub = verb->add_subcommand("check",
+                                     "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
+                                     "small (exit 1 where something is)");
     auto c = std::make_shared<Common>();
     auto examples = std::make_shared<std::int64_t>(5);
     add_common(*sub, *c);
     sub->get_option("--out")->description("new folder for report.json and report.html");
     sub->add_option("--examples", *examples, "cases shown of each finding; 0: all (default 5)");
-    sub->callback([=, &run] { run = [=] { return data_check(*c, *examples); }; });
+    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_check(*c, *examples); }); }; });
   }
   {
     auto* sub = verb->add_subcommand("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
@@ -171,7 +188,7 @@ void add_data(CLI::App& app, Action& run) {
     sub->add_flag("--group-duplicates", asked->group, "equal and nearly equal ones stay in one part");
     sub->add_flag("--stratify", asked->stratify, "each class has its share in each part");
     sub->add_flag("--copy", asked->copy, "copies in place of hard links");
-    sub->callback([=, &run] { run = [=] { return data_split(*c, *asked); }; });
+    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_split(*c, *asked); }); }; });
   }
   auto* sub = verb->add_subcommand("preview", "a sheet of pictures, a row per class");
   auto c = std::make_shared<Common>();

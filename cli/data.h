@@ -12,8 +12,8 @@ struct SplitAsked {
   std::string parts = "train=0.8,validation=0.1,test=0.1";
   bool group = false, copy = false, stratify = false;
 };
-// A folder that is there as a whole or not at all: made as FOLDER.new, renamed by keep(), removed where that is not reached. Error(usage) where FOLDER is there;
-// Error(input) where it cannot be made. An empty name makes nothing.
+// A folder that is there as a whole or not at all: made as FOLDER.new, renamed by keep(), removed where that is not reached. Error(usage) where FOLDER is
+// there; Error(input) where it cannot be made. An empty name makes nothing.
 class NewFolder {
  public:
   explicit NewFolder(const std::string& wanted);
@@ -31,6 +31,8 @@ int data_check(const Common& c, std::int64_t examples);
 int data_split(const Common& c, const SplitAsked& asked);
 int data_preview(const Common& c, std::int64_t count, bool augmented);
 
+// What `verb` returns, or 128 + the signal where it stopped for one.
+int unless_stopped(const std::function<int()>& verb);
 // A line on a terminal that shows how many pictures were read; throws Error(stopped) after INT.
 AuditProgress progress_line(bool quiet, const std::string& what);
 Json json_of(const AuditReport& report, const RawParts& parts);

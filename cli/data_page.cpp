@@ -16,15 +16,17 @@ std::string figure(const AuditReport& r, const RawParts& parts, AuditPlace place
     s += thumbnail(part.data.image(place.index));
   } catch (const Error&) {  // its message is in the text
   }
-  return s + "<figcaption>" + escaped(r.parts[static_cast<std::size_t>(place.part)].name) + ", " + escaped(one_line(part.data.class_names[static_cast<std::size_t>(label)])) + "<br><span class=\"quiet\">" +
-         escaped(place_text(parts, place)) + "</span></figcaption></figure>";
+  return s + "<figcaption>" + escaped(r.parts[static_cast<std::size_t>(place.part)].name) + ", " +
+         escaped(one_line(part.data.class_names[static_cast<std::size_t>(label)])) + "<br><span class=\"quiet\">" + escaped(place_text(parts, place)) +
+         "</span></figcaption></figure>";
 }
 
 }  // namespace
 
 std::string audit_page(const AuditReport& r, const RawParts& parts, const std::string& title) {
-  std::string s = page_head(title) + "<p class=\"quiet\"><code>" + escaped(one_line(command_line())) + "</code></p><div class=\"scroll\"><table><tr><th class=\"t\">part</th><th>" +
-                  (parts.table ? "rows" : "pictures") + "</th><th>readable</th></tr>";
+  std::string s = page_head(title) + "<p class=\"quiet\"><code>" + escaped(one_line(command_line())) +
+                  "</code></p><div class=\"scroll\"><table><tr><th class=\"t\">part</th><th>" + (parts.table ? "rows" : "pictures") +
+                  "</th><th>readable</th></tr>";
   for (const auto& p : r.parts)
     s += "<tr><td class=\"t\">" + escaped(p.name) + "</td><td>" + std::to_string(p.items) + "</td><td>" + std::to_string(p.readable) + "</td></tr>";
   s += "</table></div>";

@@ -30,7 +30,8 @@ std::string kind_of(const fs::path& folder) {
     std::error_code no_matter;
     const bool is_folder = it->is_directory(no_matter);
     mnist = mnist || name.starts_with("train-images") || name.starts_with("t10k-images");
-    cifar = cifar || (is_folder ? name == "cifar-10-batches-bin" || name == "cifar-100-binary" : name == "data_batch_1.bin" || name == "test_batch.bin" || name == "train.bin" || name == "test.bin");
+    cifar = cifar || (is_folder ? name == "cifar-10-batches-bin" || name == "cifar-100-binary"
+                                : name == "data_batch_1.bin" || name == "test_batch.bin" || name == "train.bin" || name == "test.bin");
     if (is_part(p)) tables = tables || (!is_folder && is_table(p)), parts = parts || is_folder || is_archive(p);
     folders = folders || (is_folder && !name.starts_with('.'));
   }
@@ -40,7 +41,9 @@ std::string kind_of(const fs::path& folder) {
   if (parts) return "folder";
   if (tables) return "table";
   if (folders) return "";
-  throw Error(Code::input, one_line(folder.native()) + ": holds no data set that is known; a folder per class, train and test as folders, archives or tables, MNIST's or CIFAR's files are");
+  throw Error(Code::input,
+              one_line(folder.native()) +
+                  ": holds no data set that is known; a folder per class, train and test as folders, archives or tables, MNIST's or CIFAR's files are");
 }
 
 }  // namespace
@@ -57,11 +60,13 @@ Asked asked_data(const Common& c) {
   std::error_code ec;
   const bool recipe = std::any_of(recipes().begin(), recipes().end(), [&](const Recipe& r) { return r.name == words[0]; });
   const bool there = fs::exists(path, ec);
-  if (recipe || path.extension() == ".toml" || (!there && words[0].find('/') == std::string::npos && !is_table(path) && !is_archive(path))) return {make_config(c, words, true), {}};
+  if (recipe || path.extension() == ".toml" || (!there && words[0].find('/') == std::string::npos && !is_table(path) && !is_archive(path)))
+    return {make_config(c, words, true), {}};
   const std::string shown = one_line(path.native());
   if (!there) throw Error(Code::input, shown + ": there is no such file or folder; check the path");
   const bool folder = fs::is_directory(path, ec);
-  if (!folder && !is_table(path) && !is_archive(path)) throw Error(Code::input, shown + ": is no folder, archive (.tar .tar.gz .zip) or table (.csv .tsv .jsonl); name one of these");
+  if (!folder && !is_table(path) && !is_archive(path))
+    throw Error(Code::input, shown + ": is no folder, archive (.tar .tar.gz .zip) or table (.csv .tsv .jsonl); name one of these");
   const std::string kind = folder ? kind_of(path) : "";
   // The keys that only count for files do not apply to what is drawn, so the kind is set first.
   const bool alone = kind.empty();

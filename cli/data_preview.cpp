@@ -1,4 +1,5 @@
-// graft data preview: a sheet of pictures, a row per class, of the training part. With --augment each stands beside what training makes of it in its first epoch.
+// graft data preview: a sheet of pictures, a row per class, of the training part. With --augment each stands beside what training makes of it in its first
+// epoch.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -39,12 +40,14 @@ Image denormalised(const Batch& b, const InputFormat& f) {
 // The picture in a square of `side`, grey around it; small ones are enlarged by whole numbers.
 void put(Image& sheet, const Image& given, std::int64_t top, std::int64_t left, std::int64_t side) {
   Image image = shown_picture(given, side);
-  if (const std::int64_t times = side / std::max(image.height, image.width); times > 1) image = resize(image, image.height * times, image.width * times, Filter::nearest);
+  if (const std::int64_t times = side / std::max(image.height, image.width); times > 1)
+    image = resize(image, image.height * times, image.width * times, Filter::nearest);
   const std::int64_t y0 = top + (side - image.height) / 2, x0 = left + (side - image.width) / 2;
   for (std::int64_t y = 0; y < image.height; ++y)
     for (std::int64_t x = 0; x < image.width; ++x)
       for (std::int64_t b = 0; b < 3; ++b)
-        sheet.data<std::uint8_t>()[((y0 + y) * sheet.width + x0 + x) * 3 + b] = image.data<std::uint8_t>()[(y * image.width + x) * image.bands + (image.bands == 3 ? b : 0)];
+        sheet.data<std::uint8_t>()[((y0 + y) * sheet.width + x0 + x) * 3 + b] =
+            image.data<std::uint8_t>()[(y * image.width + x) * image.bands + (image.bands == 3 ? b : 0)];
 }
 std::vector<std::byte> png_of(const std::vector<std::vector<Tile>>& rows, std::int64_t columns, bool augmented) {
   constexpr std::int64_t kSide = 96, kGap = 4;
@@ -115,7 +118,8 @@ int data_preview(const Common& c, std::int64_t count, bool augmented) {
   if (png) write_atomically(out, png_of(rows, columns, augmented));
   else write_atomically(out, std::string_view(html_of(rows, names, "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0])))));
   if (c.json) {
-    std::printf("%s\n", Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}}.dump(2).c_str());
+    std::printf("%s\n",
+                Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}}.dump(2).c_str());
     return 0;
   }
   std::printf("%s: %zu rows, from the top:\n", one_line(c.out).c_str(), names.size());

@@ -1,4 +1,5 @@
-// graft data split: a folder of classes becomes PART/CLASS/FILE (hard links, or copies), a table PART.csv with the bytes of its rows. The new folder appears whole or not at all.
+// graft data split: a folder of classes becomes PART/CLASS/FILE (hard links, or copies), a table PART.csv with the bytes of its rows. The new folder appears
+// whole or not at all.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -54,7 +55,8 @@ Plan split_folder(const fs::path& root, NewFolder& out, const SplitAsked& asked,
   Plan plan{set.class_names, set.labels, {}, 0, set.notes};
   std::vector<std::int64_t> groups;
   if (asked.group) groups = duplicate_groups(make_dataset(root.native(), open_image_folder(root, true)), progress_line(quiet, "reading pictures"));
-  if (asked.group && groups.size() != set.files.size()) throw Error(Code::input, one_line(root.native()) + ": its files change while it is read; run it again when they are still");
+  if (asked.group && groups.size() != set.files.size())
+    throw Error(Code::input, one_line(root.native()) + ": its files change while it is read; run it again when they are still");
   assign(plan, groups, shares, seed, asked.stratify);
   std::string manifest = "file,class,part\n";
   for (std::size_t i = 0; i < set.files.size(); ++i) {
@@ -71,17 +73,21 @@ Plan split_folder(const fs::path& root, NewFolder& out, const SplitAsked& asked,
   return plan;
 }
 
-Plan split_table(const fs::path& path, NewFolder& out, const SplitAsked& asked, const std::vector<Share>& shares, std::uint64_t seed, const std::string& target) {
+Plan split_table(const fs::path& path, NewFolder& out, const SplitAsked& asked, const std::vector<Share>& shares, std::uint64_t seed,
+                 const std::string& target) {
   const TableText t = read_table_text(path);
   check_fields(t);
   Plan plan;
   const auto column = std::find(t.names.begin(), t.names.end(), target);
   if (column == t.names.end() && asked.stratify)
-    throw Error(Code::usage, "--stratify: " + one_line(path.native()) + " has no column " + shown_value(target) + "; name the one to predict: data.target=COLUMN");
+    throw Error(Code::usage,
+                "--stratify: " + one_line(path.native()) + " has no column " + shown_value(target) + "; name the one to predict: data.target=COLUMN");
   std::map<std::string, std::int64_t> class_of;
   if (column != t.names.end())
     for (const TableRow& r : t.rows) class_of.emplace(r.fields[static_cast<std::size_t>(column - t.names.begin())], 0);
-  if (class_of.size() > 10000 && asked.stratify) throw Error(Code::usage, "--stratify: column " + shown_value(target) + " has " + std::to_string(class_of.size()) + " different values; a class is wanted in it");
+  if (class_of.size() > 10000 && asked.stratify)
+    throw Error(Code::usage,
+                "--stratify: column " + shown_value(target) + " has " + std::to_string(class_of.size()) + " different values; a class is wanted in it");
   for (auto& [name, number] : class_of) number = static_cast<std::int64_t>(plan.classes.size()), plan.classes.push_back(name);
   for (const TableRow& r : t.rows) plan.labels.push_back(class_of.empty() ? 0 : class_of.at(r.fields[static_cast<std::size_t>(column - t.names.begin())]));
   if (class_of.empty()) plan.classes = {"all"};
@@ -112,17 +118,21 @@ int data_split(const Common& c, const SplitAsked& asked) {
   const auto seed = static_cast<std::uint64_t>(c.seed.value_or(1));
   const Asked data = asked_data(c);
   const fs::path& path = data.alone;
-  if (path.empty()) throw Error(Code::usage, one_line(c.words.empty() ? "the configuration" : c.words[0]) + ": has its parts already, or is no path; a folder with a folder per class or a table is split");
+  if (path.empty())
+    throw Error(Code::usage, one_line(c.words.empty() ? "the configuration" : c.words[0]) +
+                                 ": has its parts already, or is no path; a folder with a folder per class or a table is split");
   if (is_archive(path)) throw Error(Code::usage, one_line(path.native()) + ": is an archive; unpack it, and split the folder");
   std::error_code ec;
   const std::string inside = fs::weakly_canonical(c.out, ec).native() + "/", whole = fs::weakly_canonical(path, ec).native() + "/";
-  if (inside.starts_with(whole)) throw Error(Code::usage, "--out " + one_line(c.out) + ": lies in the folder that is split, where it would be a class; name one outside");
+  if (inside.starts_with(whole))
+    throw Error(Code::usage, "--out " + one_line(c.out) + ": lies in the folder that is split, where it would be a class; name one outside");
   const bool table = is_table(path);
   for (const Share& s : shares)
     if (table && s.name == "manifest") throw Error(Code::usage, "--parts " + asked.parts + ": manifest.csv is the list of rows; name the part otherwise");
   watch_signals();
   NewFolder out(c.out);
-  const Plan plan = table ? split_table(path, out, asked, shares, seed, data.config.get<std::string>("data.target")) : split_folder(path, out, asked, shares, seed, c.quiet);
+  const Plan plan =
+      table ? split_table(path, out, asked, shares, seed, data.config.get<std::string>("data.target")) : split_folder(path, out, asked, shares, seed, c.quiet);
   out.keep();
 
   Json all{{"verb", "data split"}, {"out", one_line(c.out)}, {"seed", seed}, {"items", plan.labels.size()}, {"kept_together", plan.kept_together}};
@@ -134,8 +144,8 @@ int data_split(const Common& c, const SplitAsked& asked) {
     const auto none = std::count(counts.begin(), counts.end(), 0);
     all["parts"].push_back({{"name", shares[p].name}, {"items", total}, {"classes_missing", none}});
     if (!c.json)
-      std::printf("%-11s %lld %s of %zu classes%s\n", shares[p].name.c_str(), static_cast<long long>(total), table ? "rows" : "pictures", counts.size() - static_cast<std::size_t>(none),
-                  none ? (", " + std::to_string(none) + " missing").c_str() : "");
+      std::printf("%-11s %lld %s of %zu classes%s\n", shares[p].name.c_str(), static_cast<long long>(total), table ? "rows" : "pictures",
+                  counts.size() - static_cast<std::size_t>(none), none ? (", " + std::to_string(none) + " missing").c_str() : "");
   }
   all["notes"] = plan.notes;
   if (c.json) {

@@ -18,7 +18,7 @@ constexpr const char* kStyle = R"(
 :root { --ground: #14171b; --ink: #e2e6ea; --quiet: #95a0ab; --line: #363d45; --a0: #95a0ab; --a1: #e8a04c; --a2: #5b9be0; --a3: #4fbf86; --a4: #b48be0; --a5: #e07ba6; --good: #4fbf86; --bad: #f2857c;
   --heat: 91, 155, 224; } }
 body { background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1rem; margin: 1.8rem 0 .3rem; } .quiet { color: var(--quiet); } code { word-break: break-all; }
+a { color: var(--a2); } h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1rem; margin: 1.8rem 0 .3rem; } .quiet { color: var(--quiet); } code { word-break: break-all; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td, th { border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align: right; } td.t, th.t { text-align: left; }
 .better { color: var(--good); font-weight: 600; } .worse { color: var(--bad); font-weight: 600; } pre { overflow-x: auto; color: var(--quiet); }

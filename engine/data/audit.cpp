@@ -168,11 +168,14 @@ void find_doubles(AuditReport& r, Read& all) {
     if (const std::string labels = labels_text(all, members, r.classes); !labels.empty()) conflicts.push_back(case_of(all, members, labels));
   }
   std::sort(conflicts.begin(), conflicts.end(), [](const AuditCase& a, const AuditCase& b) { return a.places < b.places; });
-  add(r, "duplicate_across", "the same picture in two parts", "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", std::move(exact_across));
+  add(r, "duplicate_across", "the same picture in two parts",
+      "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", std::move(exact_across));
   add(r, "duplicate_within", "the same picture more than once in a part", "it counts as often as it is there; keep one", std::move(exact_within));
-  add(r, "near_across", "nearly the same picture in two parts", "what is judged on was nearly learnt: look at them, and split anew with graft data split --group-duplicates", std::move(near_across));
+  add(r, "near_across", "nearly the same picture in two parts",
+      "what is judged on was nearly learnt: look at them, and split anew with graft data split --group-duplicates", std::move(near_across));
   add(r, "near_within", "nearly the same picture more than once in a part", "look at them and keep one", std::move(near_within));
-  add(r, "conflict", "the same or nearly the same picture with different labels", "no model can learn both: correct the labels or remove the pictures", std::move(conflicts));
+  add(r, "conflict", "the same or nearly the same picture with different labels", "no model can learn both: correct the labels or remove the pictures",
+      std::move(conflicts));
 }
 
 // Pictures whose value of a property is not the one that most have. Where there is no value that half of them have, the finding is the variety.
@@ -183,7 +186,9 @@ std::vector<AuditCase> odd_ones(const Read& all, Value value, Text text) {
   if (counts.size() < 2) return {};
   const auto usual = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (usual->second * 2 < static_cast<std::int64_t>(all.facts.size()))
-    return {{std::to_string(counts.size()) + " kinds, from " + text(counts.begin()->first) + " to " + text(counts.rbegin()->first) + "; " + text(usual->first) + " is the most frequent", {}}};
+    return {{std::to_string(counts.size()) + " kinds, from " + text(counts.begin()->first) + " to " + text(counts.rbegin()->first) + "; " + text(usual->first) +
+                 " is the most frequent",
+             {}}};
   std::vector<AuditCase> odd;
   for (const Facts& f : all.facts)
     if (value(f) != usual->first) odd.push_back({text(value(f)) + ", most have " + text(usual->first), {f.place}});
@@ -196,7 +201,8 @@ void find_odd(AuditReport& r, const Read& all, const AuditOptions& o) {
   const bool dots = std::all_of(all.facts.begin(), all.facts.end(), dot);  // numbers and no pictures
   for (const Facts& f : all.facts) {
     if (f.constant) constant.push_back({"every pixel is the same", {f.place}});
-    if (f.strange) strange.push_back({std::to_string(f.strange) + " of " + std::to_string(f.height * f.width * f.bands) + " values are NaN or infinite", {f.place}});
+    if (f.strange)
+      strange.push_back({std::to_string(f.strange) + " of " + std::to_string(f.height * f.width * f.bands) + " values are NaN or infinite", {f.place}});
     if (dot(f) && !dots) one.push_back({"1 x 1", {f.place}});
   }
   add(r, "constant", "pictures of one colour", "nothing can be learnt of them but their label: remove them", std::move(constant));
@@ -204,17 +210,22 @@ void find_odd(AuditReport& r, const Read& all, const AuditOptions& o) {
   add(r, "one_pixel", "pictures of a single pixel", "probably placeholders: remove them", std::move(one));
   if (!o.any_size)
     add(r, "size", "pictures of other sizes", "set data.size to bring them to one, or remove them",
-        odd_ones(all, [](const Facts& f) { return std::pair(f.height, f.width); }, [](const auto& v) { return std::to_string(v.first) + " x " + std::to_string(v.second); }));
-  auto bands = odd_ones(all, [](const Facts& f) { return f.bands; }, [](std::int64_t v) { return std::to_string(v) + (v == 1 ? " band" : " bands"); });
+        odd_ones(
+            all, [](const Facts& f) { return std::pair(f.height, f.width); },
+            [](const auto& v) { return std::to_string(v.first) + " x " + std::to_string(v.second); }));
+  auto bands = odd_ones(
+      all, [](const Facts& f) { return f.bands; }, [](std::int64_t v) { return std::to_string(v) + (v == 1 ? " band" : " bands"); });
   if (o.bands != 0) {
     bands.clear();
     for (const Facts& f : all.facts)
       if (f.bands > 4) bands.push_back({std::to_string(f.bands) + " bands, which cannot become data.bands=" + std::to_string(o.bands), {f.place}});
   }
-  add(r, "bands", "pictures with other bands", o.bands ? "remove them, or leave data.bands at 0" : "set data.bands to bring them to one, or remove them", std::move(bands));
+  add(r, "bands", "pictures with other bands", o.bands ? "remove them, or leave data.bands at 0" : "set data.bands to bring them to one, or remove them",
+      std::move(bands));
   constexpr const char* kDepths[] = {"8 bits", "16 bits", "float"};
   add(r, "depth", "pictures of other depth", "white is 1 for each depth, so that they can be mixed; look whether they were meant to",
-      odd_ones(all, [](const Facts& f) { return static_cast<int>(f.depth); }, [&](int v) { return std::string(kDepths[v]); }));
+      odd_ones(
+          all, [](const Facts& f) { return static_cast<int>(f.depth); }, [&](int v) { return std::string(kDepths[v]); }));
 }
 
 }  // namespace
@@ -255,7 +266,8 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
       continue;
     }
     for (const auto& p : r.parts)
-      if (p.items > 0 && !in(p)) missing.push_back({name + ": no " + item + " in " + p.name, {}});
+      if (!in(p) && std::any_of(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; }))
+        missing.push_back({name + ": no " + item + " in " + p.name, {}});
     if (const std::int64_t n = r.parts[0].per_class[c]; n > 0 && n < o.few) few.push_back({name + ": " + std::to_string(n) + " in " + r.parts[0].name, {}});
   }
   if (!r.parts.empty()) {
@@ -268,13 +280,17 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
     if (!n.empty() && n[least] > 0 && static_cast<double>(n[most]) >= o.imbalance * static_cast<double>(n[least])) {
       char ratio[32];
       std::snprintf(ratio, sizeof ratio, "%.1f", static_cast<double>(n[most]) / static_cast<double>(n[least]));
-      imbalance.push_back({one_line(r.classes[most]) + " has " + std::to_string(n[most]) + ", " + one_line(r.classes[least]) + " has " + std::to_string(n[least]) + ": " + ratio + " times as many", {}});
+      imbalance.push_back({one_line(r.classes[most]) + " has " + std::to_string(n[most]) + ", " + one_line(r.classes[least]) + " has " +
+                               std::to_string(n[least]) + ": " + ratio + " times as many",
+                           {}});
     }
   }
   add(r, "empty_class", "classes without a " + item, "put some there or remove the class", std::move(empty));
-  add(r, "class_missing", "classes that a part lacks", "what is not in train cannot be learnt, what is not in the others is not judged: split anew with graft data split --stratify", std::move(missing));
+  add(r, "class_missing", "classes that a part lacks",
+      "what is not in train cannot be learnt, what is not in the others is not judged: split anew with graft data split --stratify", std::move(missing));
   add(r, "few", "classes with few " + item + "s to learn from", "collect more, or join classes", std::move(few));
-  add(r, "imbalance", "classes of very different sizes", "accuracy will mostly be that of the large ones: look at it by class, or take data.per_class", std::move(imbalance));
+  add(r, "imbalance", "classes of very different sizes", "accuracy will mostly be that of the large ones: look at it by class, or take data.per_class",
+      std::move(imbalance));
 }
 
 std::vector<std::int64_t> duplicate_groups(const Dataset& d, const AuditProgress& progress) {

@@ -45,9 +45,9 @@ struct AuditReport {
 struct AuditOptions {
   // A class with fewer training pictures than this: of one fifth, the usual share to hold out, not one whole picture is left to judge it by.
   std::int64_t few = 5;
-  double imbalance = 10;  // largest over smallest class from here on
-  bool any_size = false;  // pictures are brought to one size, so that theirs may differ
-  std::int64_t bands = 0; // that they are brought to; 0: none
+  double imbalance = 10;   // largest over smallest class from here on
+  bool any_size = false;   // pictures are brought to one size, so that theirs may differ
+  std::int64_t bands = 0;  // that they are brought to; 0: none
 };
 // Called from the auditing thread, every few hundred pictures; may throw to stop.
 using AuditProgress = std::function<void(std::int64_t done, std::int64_t total)>;
@@ -59,7 +59,8 @@ using AuditProgress = std::function<void(std::int64_t done, std::int64_t total)>
 //   conflict                              the same or nearly the same, with different labels
 //   empty_class, class_missing, few, imbalance     classes without pictures, absent from a part, with few training pictures, of very different sizes
 //   constant, not_finite, one_pixel, size, bands, depth     one colour all over; NaN or infinity in it; 1 x 1; not like most
-// On the pool of current_queue(); the same report for any number of threads. Memory: some 600 bytes per picture, and as many pictures at once as there are threads.
+// On the pool of current_queue(); the same report for any number of threads. Memory: some 600 bytes per picture, and as many pictures at once as there are
+// threads.
 AuditReport audit_pictures(const std::vector<AuditPart>& parts, const AuditOptions& options = {}, const AuditProgress& progress = {});
 
 // Which pictures are equal or nearly so: of each the smallest index of its group (its own, where it is alone or cannot be read).

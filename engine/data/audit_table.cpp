@@ -51,7 +51,8 @@ std::vector<Column> columns_of(const TableText& t, const std::string& target, Ca
     Column column{t.names[c], numbers == values, false, t.names[c] == target};
     column.mixed = !column.target && !column.numbers && numbers * 10 >= values * 9;
     column.numbers = column.numbers || column.mixed;
-    if (!column.target && !column.numbers && words.size() > kMostLevels) cases.text.push_back({shown_value(column.name) + ": more than " + std::to_string(kMostLevels) + " different words", {}});
+    if (!column.target && !column.numbers && words.size() > kMostLevels)
+      cases.text.push_back({shown_value(column.name) + ": more than " + std::to_string(kMostLevels) + " different words", {}});
     columns.push_back(column);
   }
   return columns;
@@ -153,7 +154,8 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
       if (it == t.names.end()) {
         std::string names;
         for (const std::string& n : t.names) names += (names.empty() ? "" : ", ") + one_line(n);
-        throw Error(Code::usage, "data.target = " + shown_value(target) + " is not a column of " + one_line(t.path.native()) + "; there are " + names.substr(0, 300));
+        throw Error(Code::usage,
+                    "data.target = " + shown_value(target) + " is not a column of " + one_line(t.path.native()) + "; there are " + names.substr(0, 300));
       }
       columns = columns_of(t, target, cases);
       find_telling(t, columns, static_cast<std::size_t>(it - t.names.begin()), cases);
@@ -166,7 +168,9 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
       at.push_back(static_cast<std::size_t>(it - t.names.begin()));
     }
     if (!lacks.empty() || t.names.size() != columns.size()) {
-      cases.columns.push_back({name + (lacks.empty() ? " has " + std::to_string(t.names.size()) + " columns, " + parts[0].name + " has " + std::to_string(columns.size()) : lacks), {}});
+      cases.columns.push_back(
+          {name + (lacks.empty() ? " has " + std::to_string(t.names.size()) + " columns, " + parts[0].name + " has " + std::to_string(columns.size()) : lacks),
+           {}});
       continue;
     }
     for (std::size_t k = 0; k < t.rows.size(); ++k) {
@@ -194,7 +198,8 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
   if (std::all_of(names.begin(), names.end(), [](const auto& n) { return number_of(n.first).has_value(); }))
     std::stable_sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return *number_of(a.first) < *number_of(b.first); });
   std::vector<std::int64_t> place_of(names.size());
-  for (std::size_t k = 0; k < names.size(); ++k) r.classes.push_back(names[k].first), place_of[static_cast<std::size_t>(names[k].second)] = static_cast<std::int64_t>(k);
+  for (std::size_t k = 0; k < names.size(); ++k)
+    r.classes.push_back(names[k].first), place_of[static_cast<std::size_t>(names[k].second)] = static_cast<std::int64_t>(k);
   for (auto& part : r.parts) part.per_class.resize(names.size());
   for (Cleared& row : rows) {
     row.label = place_of[static_cast<std::size_t>(row.label)];
@@ -212,9 +217,11 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
   add("not_finite", "NaN or infinity", "training refuses the table: fill them in or remove the rows", cases.strange);
   add("not_number", "words among numbers", "one word makes the whole column categories: correct or remove it", cases.words);
   add("free_text", "columns of free text", "numbers and categories are read: leave them out", cases.text);
-  add("duplicate_across", "the same row in two parts", "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", cases.across);
+  add("duplicate_across", "the same row in two parts",
+      "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", cases.across);
   add("duplicate_within", "the same row more than once in a part", "it counts as often as it is there; keep one", cases.within);
-  add("conflict", "the same values with different targets", "no model can learn both: correct or remove them, or add the column that tells them apart", cases.conflict);
+  add("conflict", "the same values with different targets", "no model can learn both: correct or remove them, or add the column that tells them apart",
+      cases.conflict);
   add("constant_column", "columns with one value", "nothing can be learnt of them: leave them out", cases.constant);
   add("label_column", "columns that give the target away", "they will not be known where the model is used: leave them out", cases.label);
   audit_classes(r, options, "row");

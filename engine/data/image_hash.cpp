@@ -51,10 +51,12 @@ Grid grid_of(const Image& image) {
         for (std::int64_t b = 0; b < lights; ++b) light += at[b];
         light /= static_cast<double>(lights);
       }
-      for (const Share& s : across[static_cast<std::size_t>(x)]) line[0][s.cell] += s.weight * light, line[1][s.cell] += s.weight * blue, line[2][s.cell] += s.weight * red;
+      for (const Share& s : across[static_cast<std::size_t>(x)])
+        line[0][s.cell] += s.weight * light, line[1][s.cell] += s.weight * blue, line[2][s.cell] += s.weight * red;
     }
     for (const Share& s : down[static_cast<std::size_t>(y)])
-      for (int c = 0; c < kLuma; ++c) g.luma[s.cell][c] += s.weight * line[0][c], g.blue[s.cell][c] += s.weight * line[1][c], g.red[s.cell][c] += s.weight * line[2][c];
+      for (int c = 0; c < kLuma; ++c)
+        g.luma[s.cell][c] += s.weight * line[0][c], g.blue[s.cell][c] += s.weight * line[1][c], g.red[s.cell][c] += s.weight * line[2][c];
   }
   return g;
 }

@@ -20,7 +20,9 @@ struct Cut {
   float at = 0;
 };
 std::array<Cut, kBits> cuts_of(std::span<const Look> looks, const std::vector<std::int64_t>& who) {
-  const auto value = [&](std::int64_t i, std::size_t k) { return static_cast<float>(looks[static_cast<std::size_t>(i)].values[k]) * looks[static_cast<std::size_t>(i)].scale; };
+  const auto value = [&](std::int64_t i, std::size_t k) {
+    return static_cast<float>(looks[static_cast<std::size_t>(i)].values[k]) * looks[static_cast<std::size_t>(i)].scale;
+  };
   std::array<double, Look::kValues> sum{}, squares{};
   for (const std::int64_t i : who)
     for (std::size_t k = 0; k < Look::kValues; ++k) {

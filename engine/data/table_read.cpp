@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "kernels/core/error.h"
 
 namespace graft {
@@ -14,7 +15,9 @@ namespace {
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{8} << 30;
 
-[[noreturn]] void fail(const fs::path& path, std::int64_t line, const std::string& what) { throw Error(Code::input, path.string() + ":" + std::to_string(line) + ": " + what); }
+[[noreturn]] void fail(const fs::path& path, std::int64_t line, const std::string& what) {
+  throw Error(Code::input, path.string() + ":" + std::to_string(line) + ": " + what);
+}
 
 // Records of separated values. `quotes`: RFC 4180's.
 std::vector<TableRow> separated(const fs::path& path, const std::string& text, char separator, bool quotes) {
@@ -34,7 +37,8 @@ std::vector<TableRow> separated(const fs::path& path, const std::string& text, c
           field += text[i];
         }
         ++i;
-        if (i < text.size() && text[i] != separator && text[i] != '\n' && text[i] != '\r') fail(path, line, "text follows a quoted field; separate fields, and double quotes within one");
+        if (i < text.size() && text[i] != separator && text[i] != '\n' && text[i] != '\r')
+          fail(path, line, "text follows a quoted field; separate fields, and double quotes within one");
       } else {
         while (i < text.size() && text[i] != separator && text[i] != '\n') field += text[i++];
         if (!field.empty() && field.back() == '\r' && (i >= text.size() || text[i] == '\n')) field.pop_back();
@@ -98,12 +102,15 @@ TableText read_table_text(const fs::path& path) {
   if (t.rows.empty()) throw Error(Code::input, path.string() + ": has no rows; the first line names the columns, the others are the data");
   std::set<std::string> seen;
   for (const std::string& n : t.names)
-    if (n.empty() || !seen.insert(n).second) throw Error(Code::input, path.string() + ": " + (n.empty() ? "a column has no name" : "two columns are called " + shown_value(n)) + "; the first line names the columns");
+    if (n.empty() || !seen.insert(n).second)
+      throw Error(Code::input, path.string() + ": " + (n.empty() ? "a column has no name" : "two columns are called " + shown_value(n)) +
+                                   "; the first line names the columns");
   return t;
 }
 void check_fields(const TableText& t) {
   for (const TableRow& r : t.rows)
-    if (r.fields.size() != t.names.size()) fail(t.path, r.line, "has " + std::to_string(r.fields.size()) + " fields, the first line names " + std::to_string(t.names.size()));
+    if (r.fields.size() != t.names.size())
+      fail(t.path, r.line, "has " + std::to_string(r.fields.size()) + " fields, the first line names " + std::to_string(t.names.size()));
 }
 
 bool is_table(const fs::path& path) {
@@ -118,10 +125,6 @@ std::optional<double> number_of(const std::string& s) {
   if (s.empty() || end != s.data() + s.size() || ec != std::errc{}) return std::nullopt;
   return v;
 }
-std::string shown_value(const std::string& s) {
-  std::string out = "'";
-  for (const char c : s.substr(0, 40)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out + (s.size() > 40 ? "...'" : "'");
-}
+std::string shown_value(const std::string& s) { return "'" + one_line(s.substr(0, 40)) + (s.size() > 40 ? "...'" : "'"); }
 
 }  // namespace graft

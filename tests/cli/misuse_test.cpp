@@ -68,6 +68,15 @@ const Misuse kCorpus[] = {
     {"kernels try", 2, "required"}, {"kernels try missing.cpp", 3, "--new"}, {"kernels try bad.toml", 2, ".cu"}, {"kernels try empty.cpp --device emu", 2, ".cpp runs on the CPU"},
     {"kernels try empty.cpp --device tpu", 2, "tpu"}, {"kernels try empty.cpp --new", 2, "there already"}, {"kernels try empty.txt --new", 2, ".cu"},
     {"kernels try empty.cpp", 2, "has no row"}, {"kernels try empty.cu --device cpu", 2, "emu and cuda"}, {"doctor --peaks --device emu", 2, "mean nothing"},
+    // data
+    {"data", 2, "subcommand"}, {"data chek", 2, "did you mean check"}, {"data check", 2, "name the data first"}, {"data check digits-cn", 2, "digits-cnn"}, {"data check nowhere/at/all", 3, "no such file or folder"},
+    {"data check rows.json", 3, "is no folder, archive"}, {"data check .", 3, "can be read"}, {"data check taken", 3, "holds no data set"}, {"data check digits-cnn --examples -1", 2, "--examples"}, {"data check missing.csv", 3, "missing.csv"},
+    {"data check digits-cnn --out taken", 2, "taken"}, {"data check digits-cnn --out /proc/nothing/here", 3, "/proc/nothing"}, {"data check digits-cnn data.kindd=folder", 2, "data.kind"},
+    {"data check table/train.csv", 2, "data.target"}, {"data check short", 3, "promises"}, {"data split table/train.csv", 2, "--out"}, {"data split digits-cnn --out new", 2, "has its parts already"},
+    {"data split --out new", 2, "name the data first"}, {"data split table/train.csv --out taken", 2, "is there already"}, {"data split table/train.csv --out new --parts train=0.5", 2, "sum to"}, {"data split table/train.csv --out new --stratify", 2, "data.target"},
+    {"data split table/train.csv --out new --seed -1", 2, "--seed"}, {"data split table --out new", 2, "has its parts already"}, {"data split table/train.csv --out /proc/nothing/here", 3, "/proc/nothing"},
+    {"data preview digits-cnn", 2, "--out"}, {"data preview digits-cnn --out sheet.pdf", 2, ".html or .png"}, {"data preview digits-cnn --out taken.png --count 0", 2, "--count"}, {"data preview table --out sheet.png data.target=b", 2, "has no pictures"},
+    {"data preview digits-cnn --out /proc/nothing.png", 3, "/proc/nothing.png"}, {"data preview digits-cnn --out sheet.png --augment augment.policy=randaugmnt", 2, "augment.policy"},
     // keys
     {"train digits-cnn lr=1", 2, "lr"}, {"train digits-cnn optim.lrr=1", 2, "optim.lr"}, {"train digits-cnn optm.lr=1", 2, "optim"}, {"train digits-cnn optim.lr", 2, "optim.lr"},
     {"train digits-cnn optim.lr=", 2, "optim.lr"}, {"train digits-cnn optim.lr=fast", 2, "optim.lr"}, {"train digits-cnn optim.lr=-1", 2, "optim.lr"},
@@ -125,6 +134,7 @@ TEST(Misuse, OneLineTheRightCodeAndNothingWritten) {
   put("rows.json", R"({"rows": [{"family": "softmax"}]})");
   put("norows.json", R"({"row": []})");
   put("times.json", R"({"rows": [{"family": "a", "variant": "b", "shape": "c", "dtype": "f32", "threads": 1, "median_s": -1, "spread": 0}]})");
+  put("table/train.csv", "a,b\n1,2\n3,4\n");
   put("empty.cpp", "// nothing\n");
   put("empty.cu", "// nothing\n");
   put("empty.safetensors", "");
