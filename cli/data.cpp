@@ -76,7 +76,7 @@ Json json_of(const AuditReport& r, const RawParts& parts) {
     all["parts"].push_back({{"name", p.name}, {"items", p.items}, {"readable", p.readable}, {"classes", classes}});
   }
   all["findings"] = Json::array();
-  for (const Finding& f : r.findings) {
+  for (const AuditFinding& f : r.findings) {
     Json cases = Json::array();
     for (const AuditCase& c : f.cases) {
       Json one{{"text", c.text}, {"places", Json::array()}};
@@ -99,7 +99,7 @@ void print_report(const AuditReport& r, const RawParts& parts, std::int64_t exam
                 static_cast<std::size_t>(std::count_if(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; })));
   for (const std::string& n : r.notes) std::printf("note: %s\n", n.c_str());
   if (r.findings.empty()) std::printf("nothing found\n");
-  for (const Finding& f : r.findings) {
+  for (const AuditFinding& f : r.findings) {
     std::printf("\n%s: %zu (%s)\n  %s\n", f.title.c_str(), f.cases.size(), f.kind.c_str(), f.advice.c_str());
     for (std::size_t k = 0; k < f.cases.size(); ++k) {
       if (examples > 0 && static_cast<std::int64_t>(k) >= examples) {
@@ -145,7 +145,7 @@ int data_check(const Common& c, std::int64_t examples) {
   if (report.readable() == 0) {
     std::string why = parts.table ? "there is no row" : "there is no picture";
     for (const char* kind : {"part", "unreadable", "fields"})
-      if (const Finding* f = report.find(kind)) {
+      if (const AuditFinding* f = report.find(kind)) {
         why = f->cases[0].text;
         break;
       }

@@ -31,10 +31,10 @@ std::string audit_page(const AuditReport& r, const RawParts& parts, const std::s
     s += "<tr><td class=\"t\">" + escaped(p.name) + "</td><td>" + std::to_string(p.items) + "</td><td>" + std::to_string(p.readable) + "</td></tr>";
   s += "</table></div>";
   s += r.findings.empty() ? "<p class=\"better\">Nothing found.</p>" : "<h2>Found</h2><ul>";
-  for (const Finding& f : r.findings) s += "<li><a href=\"#" + f.kind + "\">" + escaped(f.title) + "</a>: " + std::to_string(f.cases.size()) + "</li>";
+  for (const AuditFinding& f : r.findings) s += "<li><a href=\"#" + f.kind + "\">" + escaped(f.title) + "</a>: " + std::to_string(f.cases.size()) + "</li>";
   if (!r.findings.empty()) s += "</ul>";
   for (const std::string& n : r.notes) s += "<p class=\"quiet\">" + escaped(n) + "</p>";
-  for (const Finding& f : r.findings) {
+  for (const AuditFinding& f : r.findings) {
     s += "<h2 id=\"" + f.kind + "\">" + escaped(f.title) + ": " + std::to_string(f.cases.size()) + "</h2><p class=\"quiet\">" + escaped(f.advice) + "</p>";
     for (std::size_t k = 0; k < f.cases.size() && k < kCases; ++k) {
       const AuditCase& c = f.cases[k];

@@ -235,8 +235,8 @@ std::int64_t AuditReport::readable() const {
   for (const Part& p : parts) n += p.readable;
   return n;
 }
-const Finding* AuditReport::find(const std::string& kind) const {
-  for (const Finding& f : findings)
+const AuditFinding* AuditReport::find(const std::string& kind) const {
+  for (const AuditFinding& f : findings)
     if (f.kind == kind) return &f;
   return nullptr;
 }

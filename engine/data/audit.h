@@ -24,7 +24,7 @@ struct AuditCase {
   std::string text;                // one line; for pictures that belong together: what they share
   std::vector<AuditPlace> places;  // the pictures it is about, in order; empty where it is about a class, a column or a part
 };
-struct Finding {
+struct AuditFinding {
   std::string kind;  // "duplicate_across"; each once
   std::string title, advice;
   std::vector<AuditCase> cases;
@@ -37,10 +37,10 @@ struct AuditReport {
   };
   std::vector<std::string> classes;  // of all parts, those of the first one first
   std::vector<Part> parts;
-  std::vector<Finding> findings;  // none: clean
+  std::vector<AuditFinding> findings;  // none: clean
   std::vector<std::string> notes;
   std::int64_t readable() const;
-  const Finding* find(const std::string& kind) const;
+  const AuditFinding* find(const std::string& kind) const;
 };
 struct AuditOptions {
   // A class with fewer training pictures than this: of one fifth, the usual share to hold out, not one whole picture is left to judge it by.

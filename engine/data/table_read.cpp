@@ -37,13 +37,13 @@ std::vector<TableRow> separated(const fs::path& path, const std::string& text, c
           field += text[i];
         }
         ++i;
-        if (i < text.size() && text[i] != separator && text[i] != '\n' && text[i] != '\r')
+        if (i < text.size() && text[i] != separator && text[i] != '\n' && (text[i] != '\r' || (i + 1 < text.size() && text[i + 1] != '\n')))
           fail(path, line, "text follows a quoted field; separate fields, and double quotes within one");
       } else {
         while (i < text.size() && text[i] != separator && text[i] != '\n') field += text[i++];
         if (!field.empty() && field.back() == '\r' && (i >= text.size() || text[i] == '\n')) field.pop_back();
       }
-      if (i < text.size() && text[i] == '\r') ++i;
+      if (i < text.size() && text[i] == '\r' && (i + 1 == text.size() || text[i + 1] == '\n')) ++i;
       row.fields.push_back(std::move(field));
       ends = i >= text.size() || text[i] == '\n';
       ++i;

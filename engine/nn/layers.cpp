@@ -3,6 +3,8 @@
 #include <cmath>
 #include <map>
 
+#include "engine/autograd/tape.h"
+
 namespace graft {
 
 Tensor Module::features(const Tensor&, Run&) const { throw Error(Code::usage, "this model has no features before a last layer; the linear probe wants a classifier"); }

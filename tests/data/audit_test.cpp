@@ -53,14 +53,14 @@ Image filled(std::int64_t side, std::int64_t bands, int value) {
 }
 std::string kinds(const AuditReport& r) {
   std::string s;
-  for (const Finding& f : r.findings) s += f.kind + ":" + std::to_string(f.cases.size()) + " ";
+  for (const AuditFinding& f : r.findings) s += f.kind + ":" + std::to_string(f.cases.size()) + " ";
   return s;
 }
 // Of a finding: each case as the sorted names of its pictures' files.
 using Places = std::set<std::vector<std::string>>;
 Places places_of(const AuditReport& r, const std::vector<AuditPart>& parts, const std::string& kind) {
   Places all;
-  const Finding* f = r.find(kind);
+  const AuditFinding* f = r.find(kind);
   if (!f) return all;
   for (const AuditCase& c : f->cases) {
     std::vector<std::string> names;
@@ -152,7 +152,7 @@ TEST(Audit, FindsEveryDefectOfABrokenSetAndNoOther) {
   EXPECT_EQ(found("depth"), (Places{{"validation/deep.png"}}));
   const auto texts = [&](const char* kind) {
     std::set<std::string> all;
-    if (const Finding* f = r.find(kind))
+    if (const AuditFinding* f = r.find(kind))
       for (const AuditCase& c : f->cases) all.insert(c.text);
     return all;
   };
@@ -172,7 +172,7 @@ TEST(Audit, SaysTheSameForAnyNumberOfThreads) {
     Queue q(threads, Device{});
     UseQueue use(q);
     std::string s;
-    for (const Finding& f : audit_pictures(b.parts).findings)
+    for (const AuditFinding& f : audit_pictures(b.parts).findings)
       for (const AuditCase& c : f.cases) {
         s += f.kind + c.text;
         for (const AuditPlace& p : c.places) s += " " + std::to_string(p.part) + "," + std::to_string(p.index);
@@ -227,8 +227,8 @@ TEST(Audit, Cifar) {
   const Dataset test = make_dataset("test", open_image_archive(data / "cifar10/test.tar.gz"));
   const AuditReport r = audit_pictures({{"test", test, {}, ""}});
   EXPECT_EQ(r.readable(), test.size());
-  for (const Finding& f : r.findings) EXPECT_EQ(f.kind, "near_within");
-  const Finding* near = r.find("near_within");
+  for (const AuditFinding& f : r.findings) EXPECT_EQ(f.kind, "near_within");
+  const AuditFinding* near = r.find("near_within");
   EXPECT_LE(near ? near->cases.size() : 0, 5u);  // one in a thousand
   // Copies that a mail program or a web page makes: smaller, lighter, noisier.
   const Dataset some = subset(test, {0, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500});
