@@ -33,7 +33,7 @@ def base(name, *words):
 
 mnist = ["mnist-cnn", f"data.path={pathlib.Path(a.mnist).resolve()}", "data.validation=0", "eval.test=true", "model.classes=0"]
 drawn = ["data.validation=0", "model.classes=0"]
-few = ["train.batch=32", "train.steps=200", "schedule.warmup=20"]
+few = ["train.batch=32", "train.steps=150", "schedule.warmup=15"]
 digits = base("digits", "digits-cnn", "train.epochs=2", *drawn)
 letters = base("letters", "letters-cnn", "train.epochs=2", *drawn)
 low = base("low", *mnist, "data.classes=[0,1,2,3,4]", "train.epochs=1")
@@ -47,7 +47,7 @@ tasks = [
     ("MNIST 5-9, 10000, from 0-4", low, [*mnist, "data.classes=[5,6,7,8,9]", "data.train_count=10000", *few]),
 ]
 if a.cifar:
-    cifar = ["shapes-resnet", "data.kind=cifar", f"data.path={pathlib.Path(a.cifar).resolve()}", "data.validation=0", "data.test_count=0", "train.batch=32", "train.steps=200"]
+    cifar = ["shapes-resnet", "data.kind=cifar", f"data.path={pathlib.Path(a.cifar).resolve()}", "data.validation=0", "data.test_count=0", "train.batch=32", "train.steps=150"]
     shapes = base("shapes", "shapes-resnet", "data.validation=0")
     tasks.append(("CIFAR 5 classes, 2000, from shapes", shapes, [*cifar, "data.classes=[0,1,2,3,4]", "data.train_count=2000"]))
 

@@ -242,6 +242,9 @@ weight_decay = 1e-3
 
 [schedule]
 name = "cosine"
+
+[eval]
+test = true  # the recipe asks for one look at the end
 )"},
       {"cifar-resnet20", "CIFAR by the residual network with 20 layers", cifar20},
       {"cifar-resnet32", "the same with 32 layers", cifar32},

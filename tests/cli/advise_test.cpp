@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "process.h"
@@ -15,8 +16,8 @@ TEST(Advise, SaysWhatEachRouteWouldReachAndWhy) {
   TempFolder t;
   const std::string net = "model.name=mlp model.hidden=32 data.test_count=50 data.validation=0 train.batch=16 schedule.warmup=0 ";
   ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=2000 train.steps=200 -q -o base " + net).code, 0);
-  const std::string call = "advise digits-cnn data.train_count=400 data.seed=5 train.steps=60 --from base/checkpoints/best --threads 1 " + net;
-  const Outcome o = run(t.path, call + "--json -q -o a");
+  const std::string call = "advise digits-cnn data.train_count=400 data.seed=5 train.steps=60 --from base/checkpoints/best " + net;
+  const Outcome o = run(t.path, call + "--json -q -o a --threads 1");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   EXPECT_EQ(j["verb"], "advise");
@@ -28,7 +29,7 @@ TEST(Advise, SaysWhatEachRouteWouldReachAndWhy) {
     EXPECT_EQ(r["runs"].size(), 6u) << "three sizes, two seeds";
     EXPECT_LT(r["low"], r["predicted"]);
     EXPECT_GT(r["high"], r["predicted"]);
-    for (const Json& one : r["runs"]) EXPECT_TRUE(one["images"] == 80 || one["images"] == 160 || one["images"] == 320) << one;
+    for (const Json& one : r["runs"]) EXPECT_TRUE(std::abs(one["images"].get<double>() - 80) <= 5 || std::abs(one["images"].get<double>() - 160) <= 5 || one["images"] == 320) << one << ": quarters of each class are rounded";
   }
   // the very task that the checkpoint was trained for, with few images: no doubt
   EXPECT_NE(j["recommended"], "scratch") << o.out;

@@ -106,7 +106,7 @@ TEST(Resume, EveryOptimizerGoesOnFromItsState) {
 
 TEST(Resume, AfterASignalOrATimeLimitTheLineThatWasPrintedWorks) {
   TempFolder t;
-  const std::string settings = kConv + "train.steps=60 ";
+  const std::string settings = kConv + "train.steps=200 ";  // long enough to be met while it trains, on a fast machine too
   const Outcome whole = run(t.path, "train " + settings + "--json -q -o whole");
   ASSERT_EQ(whole.code, 0) << whole.err;
   for (const char* how : {"-s TERM 0.4", "-s INT 0.4", ""}) {

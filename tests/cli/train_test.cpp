@@ -165,7 +165,8 @@ TEST(Finetune, OtherClassesGetANewHead) {
   const auto head = [&](const std::string& classes) {
     const Outcome o = run(t.path, "finetune digits-cnn model.classes=0 'data.classes=" + classes + "' --from a/checkpoints/best --json " + small);
     EXPECT_EQ(o.code, 0) << o.err;
-    for (const Json& l : Json::parse(o.out)["import"])
+    const Json j = Json::parse(o.out);
+    for (const Json& l : j["import"])
       if (l["tensor"] == "fc2.weight") return l["how"].get<std::string>();
     return std::string();
   };
