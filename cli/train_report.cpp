@@ -91,8 +91,9 @@ std::string training_html(const std::string& log, const Judged& judged, const Js
   }
   for (auto& [name, points] : curves) points = thinned(points);
   const auto drawn = [&](const std::string& title, const std::vector<PlotSeries>& series) {
+    if (std::all_of(series.begin(), series.end(), [](const PlotSeries& one) { return one.points.size() < 2; })) return std::string();  // a point is no course
     const std::string svg = plot(series, {"step"});
-    return svg.empty() ? "" : "<h2>" + title + "</h2>" + svg;
+    return svg.empty() ? std::string() : "<h2>" + title + "</h2>" + svg;
   };
   const bool clipped = std::any_of(curves["grad_norm"].begin(), curves["grad_norm"].end(), [](const PlotPoint& p) { return p.y != 0; });
   const std::string verb = report.value("verb", "train");
@@ -100,8 +101,8 @@ std::string training_html(const std::string& log, const Judged& judged, const Js
                   number("%.1f s", report.value("seconds", 0.0)) + ", " + number("%.0f images/s", report.value("samples_per_second", 0.0)) +
                   (judged.by.images > 0 ? "; " + judged.name + " accuracy " + number("%.4f", judged.by.accuracy) + " with the best weights" : std::string()) + "; weights " +
                   escaped(report.value("weights_hash", "")) + "</p>";
-  s += drawn("Loss", {{"training, as it goes", curves["train.loss"], 2}, {"held-out images", curves["validation.loss"], 1}, {"training images as they are", curves["known.loss"], 0}});
-  s += drawn("Accuracy", {{"held-out images", curves["validation.accuracy"], 3}, {"training images as they are", curves["known.accuracy"], 0}});
+  s += drawn("Loss", {{"while training", curves["train.loss"], 2}, {"held out", curves["validation.loss"], 1}, {"training images", curves["known.loss"], 0}});
+  s += drawn("Accuracy", {{"held out", curves["validation.accuracy"], 3}, {"training images", curves["known.accuracy"], 0}});
   s += drawn("Learning rate", {{"", curves["lr"], 2}});
   if (clipped) s += drawn("Norm of the gradient before clipping", {{"", curves["grad_norm"], 1}});
   s += drawn("Images per second", {{"", curves["rate"], 0}});

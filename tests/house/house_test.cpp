@@ -135,6 +135,25 @@ std::string kernels_page() {
   }
   return s.str();
 }
+// Two types of one name in one namespace link without a word and break at run time: it happened to two kinds of findings.
+TEST(House, ATypeHasItsNameForItself) {
+  std::map<std::string, std::string> where;
+  for (const auto& file : sources({"engine", "models", "weights", "cli", "kernels"}, {".h"})) {
+    std::istringstream in(read(kRoot / file));
+    std::string space;
+    for (std::string line; std::getline(in, line);) {
+      std::smatch m;
+      if (std::regex_match(line, m, std::regex(R"(namespace (\S+) \{.*)"))) space += (space.empty() ? "" : "::") + m[1].str();
+      else if (starts(line, "}  // namespace")) space = space.substr(0, space.rfind("::") == std::string::npos ? 0 : space.rfind("::"));
+      else if (std::regex_match(line, m, std::regex(R"((?:struct|class|enum class) (\w+)(?: final)?(?: : [^;]*)? \{.*)"))) {
+        const auto [it, fresh] = where.emplace(space + "::" + m[1].str(), file.string());
+        EXPECT_TRUE(fresh || it->second == file.string()) << it->first << " is defined in " << it->second << " and in " << file;
+      }
+    }
+  }
+  EXPECT_GT(where.size(), 100u) << "it sees the headers' types";
+}
+
 TEST(House, KernelsPageIsTheTables) {
   if (!why_not({DeviceKind::emu, 0}).empty()) GTEST_SKIP() << "built without the emulator: its rows are missing here";
   if (std::getenv("GRAFT_WRITE_DOCS")) std::ofstream(kRoot / "docs/kernels.md") << kernels_page();
