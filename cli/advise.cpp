@@ -1,5 +1,5 @@
-// graft advise RECIPE --from CHECKPOINT... --time 20m: which way to begin will be best with all the data? Each route is trained on parts of the training images and
-// judged on others of them; curves give what all images would reach, with an interval. The test images stay locked.
+// graft advise RECIPE --from CHECKPOINT... --time 20m: which way to begin will be best with all the data? Each route is trained on parts of the training images
+// and judged on others of them; curves give what all images would reach, with an interval. The test images stay locked.
 #include "cli/advise.h"
 
 #include <unistd.h>
@@ -39,7 +39,8 @@ std::string data_factor(const Dataset& d) {
   std::vector<std::int64_t> of(static_cast<std::size_t>(d.classes), 0);
   for (std::int64_t i = 0; i < d.size(); ++i) ++of[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
   const auto [least, most] = std::minmax_element(of.begin(), of.end());
-  std::string s = std::to_string(d.size()) + " training images of " + std::to_string(d.classes) + " classes, " + std::to_string(*least) + " to " + std::to_string(*most) + " of each";
+  std::string s = std::to_string(d.size()) + " training images of " + std::to_string(d.classes) + " classes, " + std::to_string(*least) + " to " +
+                  std::to_string(*most) + " of each";
   if (*most > 4 * std::max<std::int64_t>(1, *least)) s += "; they are far from balanced, so accuracy hides the small classes";
   return s + "; graft data check looks for duplicates, leaks and wrong labels";
 }
@@ -60,18 +61,22 @@ void argue(Advice& a, const Dataset& data) {
   }
   if (probe && full)
     a.factors.emplace_back("expertise", surely_better(full->points, probe->points, a.images) > 0.9
-                                            ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) + " against " + percent(probe->full->accuracy) +
-                                                  "): its learning rate and schedule deserve graft tune"
-                                            : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) + " against " + percent(full->full->accuracy) +
-                                                  "), with hardly a setting to get wrong");
+                                            ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) +
+                                                  " against " + percent(probe->full->accuracy) + "): its learning rate and schedule deserve graft tune"
+                                            : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) +
+                                                  " against " + percent(full->full->accuracy) + "), with hardly a setting to get wrong");
   if (probe)
-    a.factors.emplace_back("task", "the checkpoint's features alone reach " + percent(probe->full->accuracy) + ", chance is " + percent(1 / a.classes) + ", scratch " + percent(scratch.full->accuracy) +
-                                       (probe->full->accuracy > scratch.full->accuracy ? ": the task is near the one that it was trained for" : ": the task is not the one that it was trained for"));
+    a.factors.emplace_back("task", "the checkpoint's features alone reach " + percent(probe->full->accuracy) + ", chance is " + percent(1 / a.classes) +
+                                       ", scratch " + percent(scratch.full->accuracy) +
+                                       (probe->full->accuracy > scratch.full->accuracy ? ": the task is near the one that it was trained for"
+                                                                                       : ": the task is not the one that it was trained for"));
 }
 
 int advise_verb(const Common& c, const Options& o) {
-  if (o.from.empty()) throw Error(Code::usage, "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
-  if (o.seeds < 2 || o.seeds > 20) throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 2 to 20; the spread between seeds is part of the answer");
+  if (o.from.empty())
+    throw Error(Code::usage, "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
+  if (o.seeds < 2 || o.seeds > 20)
+    throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 2 to 20; the spread between seeds is part of the answer");
   const double time = parse_duration(o.time, "--time");
   if (!(time > 0)) throw Error(Code::usage, "--time " + o.time + ": must be above 0");
   Config config = make_config(c, c.words, true);
@@ -96,7 +101,8 @@ int advise_verb(const Common& c, const Options& o) {
   // A fifth of the images judges, at most 2,000; quarters of the rest are learned from.
   const Dataset mixed = fraction_of(all, 1, static_cast<std::uint64_t>(config.get<std::int64_t>("data.seed")));
   const std::int64_t held = std::min<std::int64_t>(2000, mixed.size() / 5);
-  if (held < 20) throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) + " training images are too few to judge by a fifth of them; at least 100 are wanted");
+  if (held < 20)
+    throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) + " training images are too few to judge by a fifth of them; at least 100 are wanted");
   std::vector<std::int64_t> learn, judge;
   for (std::int64_t i = 0; i < mixed.size(); ++i) (i < held ? judge : learn).push_back(i);
   const Dataset pool = subset(mixed, learn), judged = subset(mixed, judge);
@@ -121,7 +127,8 @@ int advise_verb(const Common& c, const Options& o) {
   const std::int64_t few = std::min<std::int64_t>(10, a.wanted_steps);
   run(a.routes[0], pool, few, 1);
   const double each = (now() - at) / static_cast<double>(few);
-  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>((time - (now() - begun)) / (1.15 * tuned_runs * each)), 1, a.wanted_steps);  // features and judging take the rest
+  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>((time - (now() - begun)) / (1.15 * tuned_runs * each)), 1,
+                                     a.wanted_steps);  // features and judging take the rest
   const std::size_t runs = a.routes.size() * parts.size() * static_cast<std::size_t>(o.seeds);
   std::size_t done = 0;
   const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
@@ -144,7 +151,8 @@ int advise_verb(const Common& c, const Options& o) {
     curves.emplace_back(r.points);
     r.full = curves.back().at(a.images, a.judged);
     r.slope = curves.back().slope();
-    r.full_seconds = r.seconds.back() * (r.arm == "probe" ? a.images / static_cast<double>(pool.size()) : static_cast<double>(a.wanted_steps) / static_cast<double>(a.steps));
+    r.full_seconds = r.seconds.back() *
+                     (r.arm == "probe" ? a.images / static_cast<double>(pool.size()) : static_cast<double>(a.wanted_steps) / static_cast<double>(a.steps));
   }
   std::vector<std::size_t> order(a.routes.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -156,8 +164,8 @@ int advise_verb(const Common& c, const Options& o) {
   const Route &best = a.routes[order[0]], &other = a.routes[rival];
   if (a.confidence >= 0.9) {
     a.chosen = order[0];
-    a.verdict = best.name + ": " + percent(best.full->accuracy) + " is to be expected with all images (80 %: " + percent(best.full->low) + " to " + percent(best.full->high) + "), " + other.name + " " +
-                percent(other.full->accuracy);
+    a.verdict = best.name + ": " + percent(best.full->accuracy) + " is to be expected with all images (80 %: " + percent(best.full->low) + " to " +
+                percent(best.full->high) + "), " + other.name + " " + percent(other.full->accuracy);
   } else {
     a.verdict = "not enough evidence: " + best.name + " " + percent(best.full->accuracy) + " and " + other.name + " " + percent(other.full->accuracy) +
                 " are too near to each other to tell; more time or more seeds may tell them apart, and the cheaper one may do";
@@ -176,15 +184,18 @@ int advise_verb(const Common& c, const Options& o) {
   const Json report = advice_json(a);
   write_atomically(folder / "report.json", report.dump(2) + "\n");
   write_atomically(folder / "report.html", advice_html(a));
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
-  else std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
+  if (c.json)
+    std::printf("%s\n", report.dump(2).c_str());
+  else
+    std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
   return 0;
 }
 
 }  // namespace
 
 void add_advise(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("advise", "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
+  auto* sub = app.add_subcommand(
+      "advise", "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
   add_common(*sub, *c);

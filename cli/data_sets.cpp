@@ -92,14 +92,18 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>* notes = 
   std::error_code ec;
   if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is not a folder; data.path names the one with the files of data.kind=" + kind);
   if (kind == "mnist") return part == Part::validation ? Dataset{} : load_mnist(path, part == Part::train);
-  if (kind == "cifar" && cifar_files_in(path)) return part == Part::validation ? Dataset{} : set_of(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
+  if (kind == "cifar" && cifar_files_in(path))
+    return part == Part::validation ? Dataset{} : set_of(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
   const bool table = kind == "table";
   const fs::path at = part_in(path, part, table ? kTables : kArchives, !table);
   if (at.empty()) {
     if (part != Part::train) return {};
-    throw Error(Code::input, path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl" : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
+    throw Error(Code::input, path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl"
+                                                    : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
   }
-  if (!table) return set_of(at.string(), fs::is_directory(at, ec) ? open_image_folder(at, notes != nullptr) : open_image_archive(at, "", kArchiveLimit, notes != nullptr));
+  if (!table)
+    return set_of(at.string(),
+                  fs::is_directory(at, ec) ? open_image_folder(at, notes != nullptr) : open_image_archive(at, "", kArchiveLimit, notes != nullptr));
   const fs::path train = part == Part::train ? at : part_in(path, Part::train, kTables, false);
   if (train.empty()) throw Error(Code::input, path.string() + ": has no train table, whose columns and classes rule the others");
   const TableFormat format = table_format(train, c.get<std::string>("data.target"));
@@ -108,8 +112,10 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>* notes = 
 
 // The set without, and with only, the pictures that data.validation holds out.
 std::pair<Dataset, Dataset> hold_out(const Dataset& d, double held_out, const Config& c) {
-  const std::int64_t n = d.size(), held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
-  if (held_out >= 1 && held_out != std::floor(held_out)) throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
+  const std::int64_t n = d.size(),
+                     held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
+  if (held_out >= 1 && held_out != std::floor(held_out))
+    throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
   if (held >= n) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
   const auto order = permutation(n, static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed")), 0x76616c6964ull);
   return {subset(d, {order.begin() + held, order.end()}), subset(d, {order.begin(), order.begin() + held})};
@@ -130,7 +136,8 @@ Data load_data(const Config& c, const Wanted& wanted) {
     if (!set.source) return set;
     if (!names.empty() && set.class_names != names && classes.empty()) set = by_classes(std::move(set), names, whose);
     if (!classes.empty()) set = only_classes(set, classes);
-    if (!drawn && count > set.size()) throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
+    if (!drawn && count > set.size())
+      throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
     if (!drawn && count > 0 && count < set.size()) {
       auto order = permutation(set.size(), seed, 0x636f756e74ull);
       order.resize(static_cast<std::size_t>(count));
@@ -212,8 +219,10 @@ RawParts raw_parts(const Asked& asked, bool test) {
     const std::string name = name_of(part);
     if (all.table) {
       const fs::path path = c.get<std::string>("data.path"), at = part_in(path, part, kTables, false);
-      if (!at.empty()) add_table(name, at);
-      else if (part == Part::train) read_part(c, part);  // says what is missing
+      if (!at.empty())
+        add_table(name, at);
+      else if (part == Part::train)
+        read_part(c, part);  // says what is missing
     } else {
       add_pictures(name, [&](auto& notes) {
         Dataset d = read_part(c, part, &notes);
@@ -222,7 +231,8 @@ RawParts raw_parts(const Asked& asked, bool test) {
       });
     }
   }
-  if (const auto held_out = c.get<double>("data.validation"); held_out > 0 && !all.pictures.empty() && all.pictures[0].name == "train" && all.pictures[0].problem.empty()) {
+  if (const auto held_out = c.get<double>("data.validation");
+      held_out > 0 && !all.pictures.empty() && all.pictures[0].name == "train" && all.pictures[0].problem.empty()) {
     if (all.pictures.size() > 1 && all.pictures[1].name == "validation") all.pictures.erase(all.pictures.begin() + 1);  // not looked at in training either
     auto [rest, held] = hold_out(all.pictures[0].data, held_out, c);
     all.pictures[0].data = std::move(rest);

@@ -1,5 +1,6 @@
-// graft demo: no file, no network, under three minutes on two cores. A CNN learns drawn digits; letters are then learned from 10 images of each, from scratch and
-// from the digits' checkpoint, with several seeds and an interval; the kernels that did it are held against this machine's roofline. One page shows all of it.
+// graft demo: no file, no network, under three minutes on two cores. A CNN learns drawn digits; letters are then learned from 10 images of each, from scratch
+// and from the digits' checkpoint, with several seeds and an interval; the kernels that did it are held against this machine's roofline. One page shows all of
+// it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -55,7 +56,9 @@ Digits learn_digits(const std::string& seed, const fs::path& checkpoint, const C
   d.images_per_second = static_cast<double>(r.samples) / r.seconds;
   d.hash = weights_hash(named_tensors(built.params));
   d.seen = take_first(data.train, 20);
-  if (!c.quiet) std::fprintf(stderr, "%sdigits, from scratch: test accuracy %.4f after %lld steps, %.1f s\n", isatty(2) ? "\r\033[K" : "", d.accuracy, static_cast<long long>(d.steps), d.seconds);
+  if (!c.quiet)
+    std::fprintf(stderr, "%sdigits, from scratch: test accuracy %.4f after %lld steps, %.1f s\n", isatty(2) ? "\r\033[K" : "", d.accuracy,
+                 static_cast<long long>(d.steps), d.seconds);
   return d;
 }
 
@@ -83,7 +86,12 @@ Comparison learn_letters(const std::string& seed, const fs::path& checkpoint, co
       a.right.push_back(right_of(one.predictions, data.test));
       a.accuracy.push_back(share(a.right.back()));
       a.seconds += one.seconds / static_cast<double>(all.seeds), a.flops += one.flops / static_cast<double>(all.seeds), a.steps = one.steps;
-      if (!c.quiet) std::fprintf(stderr, "letters, 10 of each, %s, seed %lld: test accuracy %.4f\n", a.arm == "scratch" ? "from scratch" : a.arm == "probe" ? "a last layer on the digits' features" : "all of the digits' network", static_cast<long long>(s + 1), a.accuracy.back());
+      if (!c.quiet)
+        std::fprintf(stderr, "letters, 10 of each, %s, seed %lld: test accuracy %.4f\n",
+                     a.arm == "scratch" ? "from scratch"
+                     : a.arm == "probe" ? "a last layer on the digits' features"
+                                        : "all of the digits' network",
+                     static_cast<long long>(s + 1), a.accuracy.back());
     }
   }
   for (ArmResult& a : size.arms)
@@ -93,16 +101,18 @@ Comparison learn_letters(const std::string& seed, const fs::path& checkpoint, co
 }
 
 std::string roofline_html(const lab::Document& d) {
-  std::string s = "<h2>The kernels behind it, on this machine: " + escaped(d.machine.device) + ", " + std::to_string(d.threads) + " threads, " + number("%.0f GFLOP/s", d.flops_f32 * 1e-9) +
-                  " f32</h2><div class=\"scroll\"><table><tr><th class=\"t\">kernel</th><th class=\"t\">shape</th><th>time</th><th>GFLOP/s</th><th>GB/s</th><th>of the roofline</th></tr>";
+  std::string s = "<h2>The kernels behind it, on this machine: " + escaped(d.machine.device) + ", " + std::to_string(d.threads) + " threads, " +
+                  number("%.0f GFLOP/s", d.flops_f32 * 1e-9) +
+                  " f32</h2><div class=\"scroll\"><table><tr><th class=\"t\">kernel</th><th "
+                  "class=\"t\">shape</th><th>time</th><th>GFLOP/s</th><th>GB/s</th><th>of the roofline</th></tr>";
   for (const lab::Result& r : d.rows) {
     s += "<tr><td class=\"t\">" + escaped(r.family + "/" + r.variant) + "</td><td class=\"t\">" + escaped(r.shape) + "</td>";
     if (!r.caught.empty()) {
       s += "<td class=\"t\" colspan=\"4\">" + escaped(r.caught) + "</td></tr>";
       continue;
     }
-    s += "<td>" + number("%.3g ms", r.median * 1e3) + "</td><td>" + number("%.1f", r.flops_rate * 1e-9) + "</td><td>" + number("%.1f", r.bytes_rate * 1e-9) + "</td><td>" +
-         (r.of_roofline ? number("%.0f %%", 100 * *r.of_roofline) : std::string()) + "</td></tr>";
+    s += "<td>" + number("%.3g ms", r.median * 1e3) + "</td><td>" + number("%.1f", r.flops_rate * 1e-9) + "</td><td>" + number("%.1f", r.bytes_rate * 1e-9) +
+         "</td><td>" + (r.of_roofline ? number("%.0f %%", 100 * *r.of_roofline) : std::string()) + "</td></tr>";
   }
   return s + "</table></div>";
 }
@@ -125,37 +135,52 @@ int demo_verb(const Common& c) {
   const lab::Document kernels = quick_bench({"matmul", "conv", "pool", "softmax", "bias_act", "optim"}, 0.1);
   const double seconds = now() - begun;
 
-  std::string page = page_head("graft demo") + "<p class=\"quiet\">computed here in " + number("%.0f s", seconds) + ", without a file and without a network</p><h2>Drawn digits, from scratch: " +
-                     number("%.1f %%", 100 * digits.accuracy) + " of " + std::to_string(digits.judged) + " new images after " + number("%.1f s", digits.seconds) + "</h2>" + sheet(digits.seen) +
-                     plot({{"training loss", digits.losses, 2}}, {"step"}) + "<h2>Drawn letters, 10 images of each: from scratch, or from the digits?</h2>" + sheet(letters_seen) +
-                     "<div class=\"scroll\"><table><tr><th class=\"t\">route</th><th>accuracy</th><th>gained over scratch (95 %)</th><th class=\"t\">verdict</th><th>seconds</th></tr>";
+  std::string page = page_head("graft demo") + "<p class=\"quiet\">computed here in " + number("%.0f s", seconds) +
+                     ", without a file and without a network</p><h2>Drawn digits, from scratch: " + number("%.1f %%", 100 * digits.accuracy) + " of " +
+                     std::to_string(digits.judged) + " new images after " + number("%.1f s", digits.seconds) + "</h2>" + sheet(digits.seen) +
+                     plot({{"training loss", digits.losses, 2}}, {"step"}) + "<h2>Drawn letters, 10 images of each: from scratch, or from the digits?</h2>" +
+                     sheet(letters_seen) +
+                     "<div class=\"scroll\"><table><tr><th class=\"t\">route</th><th>accuracy</th><th>gained over scratch (95 %)</th><th "
+                     "class=\"t\">verdict</th><th>seconds</th></tr>";
   for (const ArmResult& a : letters.sizes[0].arms) {
     const std::string verdict = a.gain ? a.gain->verdict() : "";
     page += "<tr><td class=\"t\">" + escaped(a.arm) + "</td><td>" + number("%.1f %%", 100 * a.mean()) + "</td><td>" +
-            (a.gain ? number("%+.1f", 100 * a.gain->mean) + " [" + number("%+.1f", 100 * a.gain->low) + ", " + number("%+.1f", 100 * a.gain->high) + "]" : std::string()) + "</td><td class=\"t " + verdict +
-            "\">" + verdict + "</td><td>" + number("%.1f", a.seconds) + "</td></tr>";
+            (a.gain ? number("%+.1f", 100 * a.gain->mean) + " [" + number("%+.1f", 100 * a.gain->low) + ", " + number("%+.1f", 100 * a.gain->high) + "]"
+                    : std::string()) +
+            "</td><td class=\"t " + verdict + "\">" + verdict + "</td><td>" + number("%.1f", a.seconds) + "</td></tr>";
   }
   page += "</table></div>" + roofline_html(kernels) + "<p class=\"quiet\"><code>" + escaped(command_line()) + "</code></p></html>\n";
   write_atomically(folder / "report.html", page);
   const Json arms = comparison_json(letters)["rows"];
-  const Json report{{"verb", "demo"}, {"run", folder.string()}, {"seconds", seconds},
-                    {"digits", {{"accuracy", digits.accuracy}, {"seconds", digits.seconds}, {"steps", digits.steps}, {"samples_per_second", digits.images_per_second}, {"weights_hash", digits.hash}}},
-                    {"letters", arms}, {"kernels", lab::json_of(kernels)}};
+  const Json report{{"verb", "demo"},
+                    {"run", folder.string()},
+                    {"seconds", seconds},
+                    {"digits",
+                     {{"accuracy", digits.accuracy},
+                      {"seconds", digits.seconds},
+                      {"steps", digits.steps},
+                      {"samples_per_second", digits.images_per_second},
+                      {"weights_hash", digits.hash}}},
+                    {"letters", arms},
+                    {"kernels", lab::json_of(kernels)}};
   write_atomically(folder / "report.json", report.dump(2) + "\n");
   if (c.json) {
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
   }
-  std::printf("\ndigits, %lld images, from scratch: %.1f %%, %.0f images/s\n", static_cast<long long>(digits.images), 100 * digits.accuracy, digits.images_per_second);
+  std::printf("\ndigits, %lld images, from scratch: %.1f %%, %.0f images/s\n", static_cast<long long>(digits.images), 100 * digits.accuracy,
+              digits.images_per_second);
   std::printf("letters, 10 of each:\n");
   for (const ArmResult& a : letters.sizes[0].arms) {
     std::printf("  %-8s %5.1f %%", a.arm.c_str(), 100 * a.mean());
-    if (a.gain) std::printf("   %+5.1f points [%+.1f, %+.1f] over scratch: %s", 100 * a.gain->mean, 100 * a.gain->low, 100 * a.gain->high, a.gain->verdict().c_str());
+    if (a.gain)
+      std::printf("   %+5.1f points [%+.1f, %+.1f] over scratch: %s", 100 * a.gain->mean, 100 * a.gain->low, 100 * a.gain->high, a.gain->verdict().c_str());
     std::printf("\n");
   }
   std::printf("kernels, f32, share of this machine's roofline:\n");
   for (const lab::Result& r : kernels.rows)
-    if (r.caught.empty() && r.of_roofline) std::printf("  %-34s %8.3g ms  %3.0f %%\n", (r.family + "/" + r.variant).c_str(), r.median * 1e3, 100 * *r.of_roofline);
+    if (r.caught.empty() && r.of_roofline)
+      std::printf("  %-34s %8.3g ms  %3.0f %%\n", (r.family + "/" + r.variant).c_str(), r.median * 1e3, 100 * *r.of_roofline);
   std::printf("%.0f s; all of it in %s\n", seconds, (folder / "report.html").c_str());
   return 0;
 }

@@ -52,7 +52,8 @@ Trained Experiment::run(const std::string& arm, const Dataset& data, const Datas
   return arm == "knn" ? knn(c, data, test) : arm == "probe" ? probe(c, data, test) : trained(c, arm, data, test);
 }
 
-double Experiment::tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried, const std::function<void()>& progress) const {
+double Experiment::tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried,
+                         const std::function<void()>& progress) const {
   // Every arm may choose among the same learning rates, by images that are held out of its own. The test images have no say.
   const std::int64_t held = data.size() / 5;
   if (count <= 1 || held < 2 || !learns(arm)) return lr();
@@ -146,12 +147,14 @@ Trained Experiment::knn(const Config& c, const Dataset& data, const Dataset& tes
   const double at = now(), flops_at = counted_flops();
   const Tensor features = features_of(*built.model.module, data, c);
   Trained out{{}, now() - at, counted_flops() - flops_at, 0};
-  out.predictions = knn_predict(features, data.labels.host<std::int64_t>(), data.classes, features_of(*built.model.module, test, c), std::min<std::int64_t>(20, std::max<std::int64_t>(1, data.size() / data.classes)));
+  out.predictions = knn_predict(features, data.labels.host<std::int64_t>(), data.classes, features_of(*built.model.module, test, c),
+                                std::min<std::int64_t>(20, std::max<std::int64_t>(1, data.size() / data.classes)));
   return out;
 }
 
 void only_the_end(Config& config, const std::string& verb) {
-  for (const char* off : {"eval.every=1000000", "train.checkpoint_every=1000000000", "eval.train_count=0", "eval.every_steps=0", "train.patience=0", "train.preflight=false"})
+  for (const char* off :
+       {"eval.every=1000000", "train.checkpoint_every=1000000000", "eval.train_count=0", "eval.every_steps=0", "train.patience=0", "train.preflight=false"})
     config.set(off, Origin::flag(verb));
   config.set("data.validation=0", Origin::flag(verb));  // it holds out its own
 }

@@ -37,9 +37,10 @@ class Experiment {
   Trained run(const std::string& arm, const Dataset& data, const Dataset& test, double lr, std::uint64_t seed) const;
   // Does the arm have a learning rate to choose?
   static bool learns(const std::string& arm) { return arm != "knn"; }
-  // A learning rate among `count` (a third of the recipe's, it, 3, 10, ... times it), by a fifth of `data` that is held out; the recipe's where the data are too few
-  // or count is 1. `tried` gets each rate with its accuracy; `progress` is called after each.
-  double tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried, const std::function<void()>& progress) const;
+  // A learning rate among `count` (a third of the recipe's, it, 3, 10, ... times it), by a fifth of `data` that is held out; the recipe's where the data are
+  // too few or count is 1. `tried` gets each rate with its accuracy; `progress` is called after each.
+  double tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried,
+               const std::function<void()>& progress) const;
 
  private:
   Config with_steps(Config c, std::int64_t steps) const;

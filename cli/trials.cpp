@@ -30,7 +30,8 @@ Error failure(sqlite3* db, const fs::path& file, const std::string& action) {
   const int rc = sqlite3_errcode(db) & 0xff;
   const std::string what = file.string() + ": cannot " + action + ": " + sqlite3_errmsg(db);
   if (rc == SQLITE_FULL) return Error(Code::stopped, what + "; what is finished is kept: make room and resume");
-  if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT || rc == SQLITE_ERROR) return Error(Code::input, what + "; it is damaged or no study of graft: begin a new one");
+  if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT || rc == SQLITE_ERROR)
+    return Error(Code::input, what + "; it is damaged or no study of graft: begin a new one");
   if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) return Error(Code::input, what + "; another program holds it");
   return Error(Code::input, what);
 }
@@ -119,11 +120,14 @@ struct Trials::Database {
   }
 
   std::vector<Trial> trials(bool with_right) {
-    Statement s(*this, with_right ? "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,detail,correct FROM trials ORDER BY id"
-                                  : "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,'','' FROM trials ORDER BY id");
+    Statement s(*this,
+                with_right
+                    ? "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,detail,correct FROM trials ORDER BY id"
+                    : "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,'','' FROM trials ORDER BY id");
     std::vector<Trial> all;
     while (s.row()) {
-      Trial t{s.integer(0), s.text(1), s.integer(2), s.integer(3), s.integer(4), s.integer(5), {}, s.text(7), s.real(8), s.real(9), s.real(10), s.text(11), s.text(12), s.text(14), s.text(13)};
+      Trial t{s.integer(0), s.text(1), s.integer(2), s.integer(3), s.integer(4), s.integer(5), {},        s.text(7),
+              s.real(8),    s.real(9), s.real(10),   s.text(11),   s.text(12),   s.text(14),   s.text(13)};
       const auto j = nlohmann::json::parse(s.text(6), nullptr, false);
       if (!j.is_array()) throw Error(Code::input, file.string() + ": trial " + std::to_string(t.id) + " has no values; the study is damaged: begin a new one");
       for (const auto& v : j) t.values.push_back(v.is_number() ? v.get<double>() : std::nan(""));
@@ -135,7 +139,8 @@ struct Trials::Database {
 
 Trials::Trials(const fs::path& file, const std::map<std::string, std::string>& create) {
   std::error_code ec;
-  if (create.empty() && !fs::exists(file, ec)) throw Error(Code::input, file.string() + ": is not there; name the folder of a study, such as runs/tune-mnist-cnn-1");
+  if (create.empty() && !fs::exists(file, ec))
+    throw Error(Code::input, file.string() + ": is not there; name the folder of a study, such as runs/tune-mnist-cnn-1");
   db_ = std::make_unique<Database>(file, !create.empty());
   worker_ = db_->transaction([&] {
     if (!create.empty() && db_->pragma("SELECT count(*) FROM sqlite_master") == 0) {
@@ -147,7 +152,8 @@ Trials::Trials(const fs::path& file, const std::map<std::string, std::string>& c
       throw Error(Code::input, file.string() + ": is empty: graft was stopped before the study was made; give the whole command again, with --out");
     if (db_->pragma("PRAGMA application_id") != kApplication) throw Error(Code::input, file.string() + ": is no study of graft; name the folder of one");
     if (const auto v = db_->pragma("PRAGMA user_version"); v != kVersion)
-      throw Error(Code::input, file.string() + ": is a study of version " + std::to_string(v) + " but this graft knows " + std::to_string(kVersion) + "; use the graft that made it");
+      throw Error(Code::input, file.string() + ": is a study of version " + std::to_string(v) + " but this graft knows " + std::to_string(kVersion) +
+                                   "; use the graft that made it");
     Database::Statement s(*db_, "SELECT name,value FROM study");
     while (s.row()) study_[s.text(0)] = s.text(1);
     Database::Statement(*db_, "INSERT INTO workers(pid) VALUES(?)").bind(std::int64_t{::getpid()}).row();
@@ -186,7 +192,14 @@ NextTrial Trials::claim(const std::function<NextTrial(const std::vector<Trial>&)
     if (n.kind != NextTrial::Kind::work) return n;
     Trial& t = n.trial;
     Database::Statement(*db_, "INSERT INTO trials(kind,configuration,rung,steps,seed,vals,state,worker) VALUES(?,?,?,?,?,?,'running',?)")
-        .bind(t.kind).bind(t.configuration).bind(t.rung).bind(t.steps).bind(t.seed).bind(json_of(t.values).dump()).bind(worker_).row();
+        .bind(t.kind)
+        .bind(t.configuration)
+        .bind(t.rung)
+        .bind(t.steps)
+        .bind(t.seed)
+        .bind(json_of(t.values).dump())
+        .bind(worker_)
+        .row();
     t.id = sqlite3_last_insert_rowid(db_->handle);
     t.state = "running";
     return n;
@@ -195,12 +208,25 @@ NextTrial Trials::claim(const std::function<NextTrial(const std::vector<Trial>&)
 
 void Trials::finish(const Trial& t) {
   db_->transaction([&] {
-    return Database::Statement(*db_, "UPDATE trials SET state=?,vals=?,score=?,loss=?,seconds=?,weights_hash=?,note=?,correct=?,detail=? WHERE id=? AND worker=?")
-        .bind(t.state).bind(json_of(t.values).dump()).bind(t.score).bind(t.loss).bind(t.seconds).bind(t.weights_hash).bind(t.note).bind(t.right).bind(t.detail).bind(t.id).bind(worker_).row();
+    return Database::Statement(*db_,
+                               "UPDATE trials SET state=?,vals=?,score=?,loss=?,seconds=?,weights_hash=?,note=?,correct=?,detail=? WHERE id=? AND worker=?")
+        .bind(t.state)
+        .bind(json_of(t.values).dump())
+        .bind(t.score)
+        .bind(t.loss)
+        .bind(t.seconds)
+        .bind(t.weights_hash)
+        .bind(t.note)
+        .bind(t.right)
+        .bind(t.detail)
+        .bind(t.id)
+        .bind(worker_)
+        .row();
   });
 }
 void Trials::give_back(std::int64_t id) {
-  db_->transaction([&] { return Database::Statement(*db_, "UPDATE trials SET state='open' WHERE id=? AND worker=? AND state='running'").bind(id).bind(worker_).row(); });
+  db_->transaction(
+      [&] { return Database::Statement(*db_, "UPDATE trials SET state='open' WHERE id=? AND worker=? AND state='running'").bind(id).bind(worker_).row(); });
 }
 void Trials::prune(const std::vector<std::int64_t>& ids) {
   db_->transaction([&] {

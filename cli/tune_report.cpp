@@ -10,7 +10,9 @@ namespace graft::cli {
 namespace {
 
 double points(double share) { return 100 * share; }
-std::string gain_text(const Interval& g) { return number("%+.2f", points(g.mean)) + " [" + number("%+.2f", points(g.low)) + ", " + number("%+.2f", points(g.high)) + "]"; }
+std::string gain_text(const Interval& g) {
+  return number("%+.2f", points(g.mean)) + " [" + number("%+.2f", points(g.low)) + ", " + number("%+.2f", points(g.high)) + "]";
+}
 double mean(const std::vector<double>& v) {
   double sum = 0;
   for (const double x : v) sum += x;
@@ -39,9 +41,10 @@ std::vector<const Trial*> ranked(const TuneReport& r) {
 std::string score_text(const Trial& t) { return t.state == "failed" ? "failed" : std::isnan(t.score) ? "" : number("%.2f", points(t.score)); }
 
 std::string verdict_line(const TuneReport& r) {
-  const std::string noise = "; the seed alone moves the default by " + number("%.2f", points(deviation(r.defaults))) + " and the winner by " + number("%.2f", points(deviation(r.winners))) +
-                            " (standard deviations over " + std::to_string(r.seeds) + " seeds)";
-  const std::string gain = "the winner gains " + gain_text(r.gain) + " points over the default, " + number("%.2f", points(mean(r.defaults))) + " to " + number("%.2f", points(mean(r.winners))) + " %";
+  const std::string noise = "; the seed alone moves the default by " + number("%.2f", points(deviation(r.defaults))) + " and the winner by " +
+                            number("%.2f", points(deviation(r.winners))) + " (standard deviations over " + std::to_string(r.seeds) + " seeds)";
+  const std::string gain = "the winner gains " + gain_text(r.gain) + " points over the default, " + number("%.2f", points(mean(r.defaults))) + " to " +
+                           number("%.2f", points(mean(r.winners))) + " %";
   if (r.verdict() == "better") return "better: " + gain + noise;
   if (r.verdict() == "worse") return "worse: " + gain + "; keep the default" + noise;
   return "within noise: " + gain + "; there is no evidence that it is better" + noise;
@@ -50,25 +53,30 @@ std::string verdict_line(const TuneReport& r) {
 Json curve_of(const TuneReport& r) {
   if (r.method != "lr") return {};
   Json j = Json::parse(r.best->detail, nullptr, false);
-  const auto numbers = [&](const char* name) { return j.contains(name) && j[name].is_array() && std::all_of(j[name].begin(), j[name].end(), [](const Json& v) { return v.is_number(); }); };
+  const auto numbers = [&](const char* name) {
+    return j.contains(name) && j[name].is_array() && std::all_of(j[name].begin(), j[name].end(), [](const Json& v) { return v.is_number(); });
+  };
   const auto is_number = [&](const char* name) { return j.contains(name) && j[name].is_number(); };
   return j.is_object() && numbers("lr") && numbers("loss") && numbers("smoothed") && is_number("low") && is_number("high") ? j : Json();
 }
 // What the interval cannot know.
 constexpr const char* kCaution =
-    "Seeds are other ones than the search's, but the images are those by which the winner was chosen, which flatters it somewhat; --test asks images that it was not chosen by.";
+    "Seeds are other ones than the search's, but the images are those by which the winner was chosen, which flatters it somewhat; --test asks images that it "
+    "was not chosen by.";
 
 }  // namespace
 
 std::string tune_table(const TuneReport& r) {
-  std::string s = "validation accuracy in percent on " + std::to_string(r.validation_images) + " held-out images, budget " + std::to_string(r.budget) + " steps\n\n";
+  std::string s =
+      "validation accuracy in percent on " + std::to_string(r.validation_images) + " held-out images, budget " + std::to_string(r.budget) + " steps\n\n";
   char line[128];
   std::snprintf(line, sizeof line, "%6s %9s %7s %8s  %s\n", "trial", "accuracy", "steps", "seconds", "values");
   s += line;
   const auto all = ranked(r);
   constexpr std::size_t kMost = 10;
   for (std::size_t i = 0; i < std::min(kMost, all.size()); ++i) {
-    std::snprintf(line, sizeof line, "%6lld %9s %7lld %8.2f  ", static_cast<long long>(all[i]->configuration + 1), score_text(*all[i]).c_str(), static_cast<long long>(all[i]->steps), all[i]->seconds);
+    std::snprintf(line, sizeof line, "%6lld %9s %7lld %8.2f  ", static_cast<long long>(all[i]->configuration + 1), score_text(*all[i]).c_str(),
+                  static_cast<long long>(all[i]->steps), all[i]->seconds);
     s += line + assignments(r.keys, all[i]->values) + "\n";
   }
   if (all.size() > kMost) s += "       and " + std::to_string(all.size() - kMost) + " more\n";
@@ -88,8 +96,18 @@ Json tune_json(const TuneReport& r) {
     for (std::size_t i = 0; i < r.keys.size(); ++i)
       if (const std::string text = r.keys[i].text(t.values[i]); !text.empty())
         values[r.keys[i].key] = r.keys[i].dimension.kind == Dimension::Kind::choice ? Json(text) : Json(t.values[i]);
-    Json one{{"id", t.id}, {"kind", t.kind}, {"trial", t.configuration + 1}, {"rung", t.rung}, {"steps", t.steps}, {"seed", t.seed}, {"values", values}, {"state", t.state},
-             {"validation.accuracy", value(t.score)}, {"loss", value(t.loss)}, {"seconds", t.seconds}, {"weights_hash", t.weights_hash}};
+    Json one{{"id", t.id},
+             {"kind", t.kind},
+             {"trial", t.configuration + 1},
+             {"rung", t.rung},
+             {"steps", t.steps},
+             {"seed", t.seed},
+             {"values", values},
+             {"state", t.state},
+             {"validation.accuracy", value(t.score)},
+             {"loss", value(t.loss)},
+             {"seconds", t.seconds},
+             {"weights_hash", t.weights_hash}};
     if (t.kind == "default") one.erase("trial");
     if (t.kind == "test") one["test.accuracy"] = one["validation.accuracy"], one.erase("validation.accuracy");
     if (!t.note.empty()) one["note"] = t.note;
@@ -98,14 +116,30 @@ Json tune_json(const TuneReport& r) {
   Json search = Json::object();
   for (const SearchKey& k : r.keys) {
     const Dimension& d = k.dimension;
-    search[k.key] = d.kind == Dimension::Kind::choice ? Json{{"choice", k.choices}} : Json{{"kind", d.kind == Dimension::Kind::whole ? "int" : "real"}, {"low", d.lo}, {"high", d.hi}, {"log", d.log}};
+    search[k.key] = d.kind == Dimension::Kind::choice
+                        ? Json{{"choice", k.choices}}
+                        : Json{{"kind", d.kind == Dimension::Kind::whole ? "int" : "real"}, {"low", d.lo}, {"high", d.hi}, {"log", d.log}};
   }
-  Json j{{"verb", "tune"}, {"command", r.command}, {"run", r.folder}, {"recipe", r.recipe}, {"method", r.method}, {"objective", "validation accuracy"}, {"budget", r.budget},
-         {"training_images", r.training_images}, {"validation_images", r.validation_images}, {"search", search},
-         {"winner", {{"trial", r.best->configuration + 1}, {"assignments", assignments(r.keys, r.best->values)}, {"search.accuracy", value(r.best->score)}, {"accuracy", r.winners},
-                     {"mean", mean(r.winners)}, {"deviation", deviation(r.winners)}}},
+  Json j{{"verb", "tune"},
+         {"command", r.command},
+         {"run", r.folder},
+         {"recipe", r.recipe},
+         {"method", r.method},
+         {"objective", "validation accuracy"},
+         {"budget", r.budget},
+         {"training_images", r.training_images},
+         {"validation_images", r.validation_images},
+         {"search", search},
+         {"winner",
+          {{"trial", r.best->configuration + 1},
+           {"assignments", assignments(r.keys, r.best->values)},
+           {"search.accuracy", value(r.best->score)},
+           {"accuracy", r.winners},
+           {"mean", mean(r.winners)},
+           {"deviation", deviation(r.winners)}}},
          {"default", {{"accuracy", r.defaults}, {"mean", mean(r.defaults)}, {"deviation", deviation(r.defaults)}}},
-         {"gain", {{"mean", r.gain.mean}, {"low", r.gain.low}, {"high", r.gain.high}}}, {"verdict", r.verdict()}};
+         {"gain", {{"mean", r.gain.mean}, {"low", r.gain.low}, {"high", r.gain.high}}},
+         {"verdict", r.verdict()}};
   if (Json curve = curve_of(r); curve.is_object()) j["curve"] = std::move(curve);
   if (r.test_accuracy) j["test.accuracy"] = *r.test_accuracy;
   j["trials"] = std::move(trials);
@@ -114,9 +148,10 @@ Json tune_json(const TuneReport& r) {
 
 std::string tune_html(const TuneReport& r) {
   const std::string verdict = r.verdict();
-  std::string s = page_head("Tuning " + r.recipe) + "<p class=\"quiet\">" + escaped(r.method) + ", budget " + std::to_string(r.budget) + " steps, validation accuracy on " +
-                  std::to_string(r.validation_images) + " images held out of " + std::to_string(r.validation_images + r.training_images) + "</p><p><span class=\"" + verdict + "\">" +
-                  escaped(verdict_line(r)) + "</span></p><p><code>" + escaped(assignments(r.keys, r.best->values)) + "</code></p>";
+  std::string s = page_head("Tuning " + r.recipe) + "<p class=\"quiet\">" + escaped(r.method) + ", budget " + std::to_string(r.budget) +
+                  " steps, validation accuracy on " + std::to_string(r.validation_images) + " images held out of " +
+                  std::to_string(r.validation_images + r.training_images) + "</p><p><span class=\"" + verdict + "\">" + escaped(verdict_line(r)) +
+                  "</span></p><p><code>" + escaped(assignments(r.keys, r.best->values)) + "</code></p>";
   if (r.test_accuracy) s += "<p>Test accuracy of the winner: " + number("%.2f %%", points(*r.test_accuracy)) + "</p>";
   const Json curve = curve_of(r);
   const auto all = ranked(r);
@@ -129,8 +164,9 @@ std::string tune_html(const TuneReport& r) {
       if (loss[i] < 2 * start) raw.points.push_back({lr[i], loss[i]});  // the explosion would leave nothing of the rest to see
       if (smoothed[i] < 2 * start) smooth.points.push_back({lr[i], smoothed[i]});
     }
-    s += "<h2>Loss while the learning rate grows</h2>" + plot({raw, smooth}, {"learning rate", true}) + "<p>Steepest fall at " + number("%.2g", r.best->values[0]) + "; usable from " +
-         number("%.2g", curve.value("low", 0.0)) + " to " + number("%.2g", curve.value("high", 0.0)) + "</p>";
+    s += "<h2>Loss while the learning rate grows</h2>" + plot({raw, smooth}, {"learning rate", true}) + "<p>Steepest fall at " +
+         number("%.2g", r.best->values[0]) + "; usable from " + number("%.2g", curve.value("low", 0.0)) + " to " + number("%.2g", curve.value("high", 0.0)) +
+         "</p>";
   } else {
     PlotSeries each{"trial", {}, 2, true}, best{"best so far", {}, 1};
     double top = -1;
@@ -142,7 +178,8 @@ std::string tune_html(const TuneReport& r) {
       each.points.push_back({x, points(t->score)});
       best.points.push_back({x, points(top = std::max(top, t->score))});
     }
-    s += "<h2>Validation accuracy by trial, percent" + std::string(r.method == "asha" ? " (on the last rung that it came to)" : "") + "</h2>" + plot({each, best}, {"trial"});
+    s += "<h2>Validation accuracy by trial, percent" + std::string(r.method == "asha" ? " (on the last rung that it came to)" : "") + "</h2>" +
+         plot({each, best}, {"trial"});
     for (std::size_t i = 0; i < r.keys.size(); ++i) {
       const SearchKey& k = r.keys[i];
       if (k.dimension.kind == Dimension::Kind::choice) {
@@ -155,7 +192,8 @@ std::string tune_html(const TuneReport& r) {
               ++tried;
               if (t->state != "failed" && !std::isnan(t->score)) scores.push_back(t->score);
             }
-          s += "<tr><td class=\"t\">" + escaped(k.choices[v]) + "</td><td>" + std::to_string(tried) + "</td><td>" + (scores.empty() ? "" : number("%.2f", points(mean(scores)))) + "</td><td>" +
+          s += "<tr><td class=\"t\">" + escaped(k.choices[v]) + "</td><td>" + std::to_string(tried) + "</td><td>" +
+               (scores.empty() ? "" : number("%.2f", points(mean(scores)))) + "</td><td>" +
                (scores.empty() ? "" : number("%.2f", points(*std::max_element(scores.begin(), scores.end())))) + "</td></tr>";
         }
         s += "</table></div>";
@@ -171,7 +209,8 @@ std::string tune_html(const TuneReport& r) {
   for (const SearchKey& k : r.keys) s += "<th>" + escaped(k.key) + "</th>";
   s += "<th class=\"t\">state</th></tr>";
   for (const Trial* t : all) {
-    s += "<tr><td>" + std::to_string(t->configuration + 1) + "</td><td>" + score_text(*t) + "</td><td>" + std::to_string(t->steps) + "</td><td>" + number("%.2f", t->seconds) + "</td>";
+    s += "<tr><td>" + std::to_string(t->configuration + 1) + "</td><td>" + score_text(*t) + "</td><td>" + std::to_string(t->steps) + "</td><td>" +
+         number("%.2f", t->seconds) + "</td>";
     for (std::size_t i = 0; i < r.keys.size(); ++i) s += "<td>" + escaped(r.keys[i].text(t->values[i])) + "</td>";
     s += "<td class=\"t\">" + escaped(t->state + (t->note.empty() ? "" : ": " + t->note)) + "</td></tr>";
   }
@@ -180,7 +219,8 @@ std::string tune_html(const TuneReport& r) {
   for (const Trial& t : r.trials)
     if (t.kind == "default") seeds.push_back(t.seed);
   for (std::size_t i = 0; i < seeds.size() && i < r.winners.size(); ++i)
-    s += "<tr><td>" + std::to_string(seeds[i]) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) + "</td></tr>";
+    s += "<tr><td>" + std::to_string(seeds[i]) + "</td><td>" + number("%.2f", points(r.defaults[i])) + "</td><td>" + number("%.2f", points(r.winners[i])) +
+         "</td></tr>";
   return s + "</table></div><p class=\"quiet\">" + kCaution + "</p><p class=\"quiet\"><code>" + escaped(r.command) + "</code></p></html>\n";
 }
 

@@ -45,7 +45,8 @@ std::int64_t steps_in(const std::string& text) {
   return std::stoll(digits);
 }
 void bound(const char* option, std::int64_t v, std::int64_t lo, std::int64_t hi) {
-  if (v < lo || v > hi) throw Error(Code::usage, std::string(option) + " " + std::to_string(v) + ": must be " + std::to_string(lo) + " to " + std::to_string(hi));
+  if (v < lo || v > hi)
+    throw Error(Code::usage, std::string(option) + " " + std::to_string(v) + ": must be " + std::to_string(lo) + " to " + std::to_string(hi));
 }
 
 void complete(Plan& p) {
@@ -63,12 +64,14 @@ void complete(Plan& p) {
     p.keys = parse_search({"optim.lr=log(" + std::to_string(LrFinderOptions().low) + "," + std::to_string(LrFinderOptions().high) + ")"}, p.base);
     p.trials = 1;
   } else {
-    if (p.search.empty()) throw Error(Code::usage, "tune: nothing is searched; give keys and their ranges, such as --search 'optim.lr=log(1e-4,1e-1)', or use --method lr");
+    if (p.search.empty())
+      throw Error(Code::usage, "tune: nothing is searched; give keys and their ranges, such as --search 'optim.lr=log(1e-4,1e-1)', or use --method lr");
     p.keys = parse_search(p.search, p.base);
   }
   if (p.least != 0 && p.method != "asha") throw Error(Code::usage, "--least " + std::to_string(p.least) + ": is of --method asha; leave it out");
   if (p.method == "asha") {
-    if (p.least < 0 || p.least > p.budget) throw Error(Code::usage, "--least " + std::to_string(p.least) + ": must be 1 to the budget, " + std::to_string(p.budget));
+    if (p.least < 0 || p.least > p.budget)
+      throw Error(Code::usage, "--least " + std::to_string(p.least) + ": must be 1 to the budget, " + std::to_string(p.budget));
     p.rungs = asha_rungs(p.least ? p.least : std::max<std::int64_t>(1, p.budget / p.eta / p.eta), p.budget, p.eta);
   } else {
     p.rungs = {p.budget};
@@ -97,14 +100,16 @@ std::string text_of(const Plan& p) {
   for (const Key& k : schema())
     if (const Origin& o = p.base.origin(k.name); o.layer != Layer::standard)
       settings.push_back({std::string(k.name) + "=" + p.base.value_text(k.name), static_cast<int>(o.layer), o.where});
-  return Json{{"method", p.method}, {"recipe", p.recipe}, {"search", p.search}, {"trials", p.trials}, {"budget", p.budget}, {"seeds", p.seeds}, {"eta", p.eta}, {"least", p.least},
-              {"test", p.test}, {"settings", settings}}.dump(1);
+  return Json{{"method", p.method}, {"recipe", p.recipe}, {"search", p.search}, {"trials", p.trials}, {"budget", p.budget},
+              {"seeds", p.seeds},   {"eta", p.eta},       {"least", p.least},   {"test", p.test},     {"settings", settings}}
+      .dump(1);
 }
 Plan plan_from(const std::string& text, const std::string& where) {
   Plan p;
   try {
     const Json j = Json::parse(text);
-    p.method = j.at("method"), p.recipe = j.at("recipe"), p.search = j.at("search").get<std::vector<std::string>>(), p.trials = j.at("trials"), p.budget = j.at("budget");
+    p.method = j.at("method"), p.recipe = j.at("recipe"), p.search = j.at("search").get<std::vector<std::string>>(), p.trials = j.at("trials"),
+    p.budget = j.at("budget");
     p.seeds = j.at("seeds"), p.eta = j.at("eta"), p.least = j.at("least"), p.test = j.at("test");
     for (const Json& s : j.at("settings")) {
       const int layer = s.at(1);
@@ -112,9 +117,7 @@ Plan plan_from(const std::string& text, const std::string& where) {
       p.base.set(s.at(0).get<std::string>(), {static_cast<Layer>(layer), 0, s.at(2).get<std::string>()});
     }
     complete(p);
-  } catch (const std::exception& e) {
-    throw Error(Code::input, where + ": its settings cannot be read (" + e.what() + "); begin a new study");
-  }
+  } catch (const std::exception& e) { throw Error(Code::input, where + ": its settings cannot be read (" + e.what() + "); begin a new study"); }
   return p;
 }
 
@@ -160,13 +163,19 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
   std::vector<Trial> search;
   bool searching = false, others = false;
   for (const Trial& t : all) {
-    if (t.values.size() != p.keys.size()) throw Error(Code::input, "trial " + std::to_string(t.id) + " has another number of values than keys are searched; the study is damaged: begin a new one");
+    if (t.values.size() != p.keys.size())
+      throw Error(Code::input, "trial " + std::to_string(t.id) + " has another number of values than keys are searched; the study is damaged: begin a new one");
     for (std::size_t i = 0; i < p.keys.size(); ++i)
-      if (const Dimension& d = p.keys[i].dimension; d.kind == Dimension::Kind::choice && !std::isnan(t.values[i]) && !(t.values[i] >= 0 && t.values[i] < static_cast<double>(d.choices)))
-        throw Error(Code::input, "trial " + std::to_string(t.id) + " has a value that " + d.name + " is not searched for; the study is damaged: begin a new one");
-    if (t.rung < 0 || t.rung >= static_cast<std::int64_t>(p.rungs.size())) throw Error(Code::input, "trial " + std::to_string(t.id) + " is of no rung; the study is damaged: begin a new one");
-    if (t.kind == "search") search.push_back(t), searching |= busy(t);
-    else others |= busy(t);
+      if (const Dimension& d = p.keys[i].dimension;
+          d.kind == Dimension::Kind::choice && !std::isnan(t.values[i]) && !(t.values[i] >= 0 && t.values[i] < static_cast<double>(d.choices)))
+        throw Error(Code::input,
+                    "trial " + std::to_string(t.id) + " has a value that " + d.name + " is not searched for; the study is damaged: begin a new one");
+    if (t.rung < 0 || t.rung >= static_cast<std::int64_t>(p.rungs.size()))
+      throw Error(Code::input, "trial " + std::to_string(t.id) + " is of no rung; the study is damaged: begin a new one");
+    if (t.kind == "search")
+      search.push_back(t), searching |= busy(t);
+    else
+      others |= busy(t);
   }
   std::int64_t begun = 0;
   std::vector<RungScore> scores;
@@ -185,7 +194,9 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
   const std::optional<Trial> best = best_of(search);
   if (!best) return {};
 
-  const auto there = [&](const std::string& kind, std::int64_t seed) { return std::any_of(all.begin(), all.end(), [&](const Trial& t) { return t.kind == kind && t.seed == seed; }); };
+  const auto there = [&](const std::string& kind, std::int64_t seed) {
+    return std::any_of(all.begin(), all.end(), [&](const Trial& t) { return t.kind == kind && t.seed == seed; });
+  };
   const auto last = [&](const std::string& kind, std::int64_t seed) {
     Trial t = search_trial(p, best->configuration, static_cast<std::int64_t>(p.rungs.size()) - 1, best->values);
     t.kind = kind, t.seed = seed, t.steps = p.budget;
@@ -209,7 +220,8 @@ Data images_of(const Config& base) {
   if (d.validation.size() > 0) return d;
   const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(base.get<std::int64_t>("data.seed")));
   const std::int64_t held = all.size() / 5;
-  if (held < 1) throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
+  if (held < 1)
+    throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
   std::vector<std::int64_t> learn, judge;
   for (std::int64_t i = 0; i < all.size(); ++i) (i < held ? judge : learn).push_back(i);
   d.train = subset(all, learn);
@@ -243,10 +255,12 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
     bool stopped = false;
     const LrCurve curve = find_lr(*built.model.module, built.params, c, data.train, {}, [&] { return stopped = stop(); });
     if (stopped) throw Abandoned();
-    if (!curve.suggestion) throw Error(Code::diverged, "the loss falls at no rate from " + p.keys[0].text(p.keys[0].dimension.lo) + " to " + p.keys[0].text(p.keys[0].dimension.hi));
+    if (!curve.suggestion)
+      throw Error(Code::diverged, "the loss falls at no rate from " + p.keys[0].text(p.keys[0].dimension.lo) + " to " + p.keys[0].text(p.keys[0].dimension.hi));
     t.values = {p.keys[0].rounded(curve.suggestion->lr)};
     t.loss = *std::min_element(curve.smoothed.begin(), curve.smoothed.end());
-    t.detail = Json{{"lr", curve.lr}, {"loss", curve.loss}, {"smoothed", curve.smoothed}, {"low", curve.suggestion->low}, {"high", curve.suggestion->high}}.dump();
+    t.detail =
+        Json{{"lr", curve.lr}, {"loss", curve.loss}, {"smoothed", curve.smoothed}, {"low", curve.suggestion->low}, {"high", curve.suggestion->high}}.dump();
   } else {
     const Dataset judge = t.kind == "test" ? load_data(p.base, {false, true, data.train.class_names}).test : data.validation;
     std::vector<std::int64_t> predictions;
@@ -267,7 +281,21 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
 // ---- the report --------------------------------------------------------------------------------------------------------------------------
 
 TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& study, std::vector<Trial> all, const Data& data, const std::string& folder) {
-  TuneReport r{study.at("command"), folder, p.recipe, p.method, p.budget, data.validation.size(), data.train.size(), p.seeds, p.keys, std::move(all), {}, {}, {}, {}, {}};
+  TuneReport r{study.at("command"),
+               folder,
+               p.recipe,
+               p.method,
+               p.budget,
+               data.validation.size(),
+               data.train.size(),
+               p.seeds,
+               p.keys,
+               std::move(all),
+               {},
+               {},
+               {},
+               {},
+               {}};
   r.best = best_of(r.trials);
   const auto n = static_cast<std::size_t>(data.validation.size());
   std::vector<std::vector<std::int8_t>> difference(static_cast<std::size_t>(p.seeds), std::vector<std::int8_t>(n, 0));
@@ -276,9 +304,13 @@ TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& st
     if (t.kind != "default" && t.kind != "winner") continue;
     const bool winner = t.kind == "winner";
     const std::int64_t s = t.seed - p.seed() - 1;
-    if (s < 0 || s >= p.seeds || (t.state == "done" && t.right.size() != n)) throw Error(Code::input, folder + ": training " + std::to_string(t.id) + " does not fit the study; it is damaged, or the images are others: begin a new one");
+    if (s < 0 || s >= p.seeds || (t.state == "done" && t.right.size() != n))
+      throw Error(Code::input,
+                  folder + ": training " + std::to_string(t.id) + " does not fit the study; it is damaged, or the images are others: begin a new one");
     (winner ? r.winners : r.defaults).push_back(t.state == "done" ? t.score : 0);  // what diverged was never right
-    for (std::size_t i = 0; i < t.right.size(); ++i) difference[static_cast<std::size_t>(s)][i] = static_cast<std::int8_t>(difference[static_cast<std::size_t>(s)][i] + (winner ? 1 : -1) * (t.right[i] == '1'));
+    for (std::size_t i = 0; i < t.right.size(); ++i)
+      difference[static_cast<std::size_t>(s)][i] =
+          static_cast<std::int8_t>(difference[static_cast<std::size_t>(s)][i] + (winner ? 1 : -1) * (t.right[i] == '1'));
   }
   r.gain = paired_bootstrap(difference);
   return r;
@@ -293,9 +325,9 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
     return timed_out || interrupted();
   };
   if (!c.quiet)
-    std::fprintf(stderr, "%s: %s, %lld configurations of %zu keys, %lld steps, judged by %lld images that are held out of %lld\n", folder.c_str(), p.method.c_str(),
-                 static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget), static_cast<long long>(data.validation.size()),
-                 static_cast<long long>(data.validation.size() + data.train.size()));
+    std::fprintf(stderr, "%s: %s, %lld configurations of %zu keys, %lld steps, judged by %lld images that are held out of %lld\n", folder.c_str(),
+                 p.method.c_str(), static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget),
+                 static_cast<long long>(data.validation.size()), static_cast<long long>(data.validation.size() + data.train.size()));
   double best = kFailed;
   for (bool done = false; !done;) {
     NextTrial n = stop() ? NextTrial{NextTrial::Kind::wait, {}} : trials.claim([&](const std::vector<Trial>& all) { return next_of(p, all); });
@@ -306,9 +338,7 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
       t.score = t.loss = std::nan("");
       try {
         train_one(p, data, t, stop);
-      } catch (const Abandoned&) {
-        abandoned = true;
-      } catch (const Error& e) {  // a configuration that does not train is an answer: it is not chosen
+      } catch (const Abandoned&) { abandoned = true; } catch (const Error& e) {  // a configuration that does not train is an answer: it is not chosen
         if (e.code() != Code::diverged && e.code() != Code::usage && e.code() != Code::memory) throw;
         t.state = "failed", t.note = e.what(), t.score = t.loss = std::nan(""), t.right.clear();
       }
@@ -316,13 +346,18 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
         trials.finish(t);
         if (t.kind == "search") best = std::max(best, score_of(t));
         if (!c.quiet) {
-          const std::string what = t.kind == "search" ? "trial " + std::to_string(t.configuration + 1) + "/" + std::to_string(p.trials) : t.kind + ", seed " + std::to_string(t.seed);
+          const std::string what = t.kind == "search" ? "trial " + std::to_string(t.configuration + 1) + "/" + std::to_string(p.trials)
+                                                      : t.kind + ", seed " + std::to_string(t.seed);
           const std::string values = assignments(p.keys, t.values);
           char came[96];
-          if (t.state == "failed") std::snprintf(came, sizeof came, "failed");
-          else if (std::isnan(t.score)) std::snprintf(came, sizeof came, "found");
-          else std::snprintf(came, sizeof came, "accuracy %.4f%s", t.score, t.kind == "search" && t.score >= best ? " (best)" : "");
-          std::fprintf(stderr, "%s  %lld steps  %s  %s  %.1f s%s%s\n", what.c_str(), static_cast<long long>(t.steps), values.c_str(), came, t.seconds, t.note.empty() ? "" : ": ", t.note.c_str());
+          if (t.state == "failed")
+            std::snprintf(came, sizeof came, "failed");
+          else if (std::isnan(t.score))
+            std::snprintf(came, sizeof came, "found");
+          else
+            std::snprintf(came, sizeof came, "accuracy %.4f%s", t.score, t.kind == "search" && t.score >= best ? " (best)" : "");
+          std::fprintf(stderr, "%s  %lld steps  %s  %s  %.1f s%s%s\n", what.c_str(), static_cast<long long>(t.steps), values.c_str(), came, t.seconds,
+                       t.note.empty() ? "" : ": ", t.note.c_str());
         }
       }
     }
@@ -341,7 +376,8 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   } else {  // of successive halving, those that did not go on
     std::vector<std::int64_t> lost;
     for (const Trial& t : all)
-      if (t.kind == "search" && t.state == "done" && t.rung < won->rung && std::none_of(all.begin(), all.end(), [&](const Trial& u) { return u.kind == "search" && u.configuration == t.configuration && u.rung > t.rung; }))
+      if (t.kind == "search" && t.state == "done" && t.rung < won->rung &&
+          std::none_of(all.begin(), all.end(), [&](const Trial& u) { return u.kind == "search" && u.configuration == t.configuration && u.rung > t.rung; }))
         lost.push_back(t.id);
     if (!lost.empty()) trials.prune(lost), all = trials.all();
   }
@@ -351,21 +387,25 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   const Json report = tune_json(r);
   write_atomically(folder / "report.html", tune_html(r));
   write_atomically(folder / "report.json", report.dump(2) + "\n");
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
-  else std::printf("%s%s\n", tune_table(r).c_str(), (folder.lexically_proximate(fs::current_path()) / "report.html").c_str());
+  if (c.json)
+    std::printf("%s\n", report.dump(2).c_str());
+  else
+    std::printf("%s%s\n", tune_table(r).c_str(), (folder.lexically_proximate(fs::current_path()) / "report.html").c_str());
   return 0;
 }
 
 int go_on(const Common& c, const TuneOptions& o) {
   const TuneOptions standard;
-  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty() || !o.budget.empty() || o.method != standard.method || o.trials != standard.trials ||
-      o.seeds != standard.seeds || o.eta != standard.eta || o.least != standard.least || o.test)
-    throw Error(Code::usage, "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and the options of the search out");
+  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty() || !o.budget.empty() || o.method != standard.method ||
+      o.trials != standard.trials || o.seeds != standard.seeds || o.eta != standard.eta || o.least != standard.least || o.test)
+    throw Error(Code::usage,
+                "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and the options of the search out");
   const fs::path folder = fs::absolute(o.resume).lexically_normal();
   Trials trials(folder / "study.db");
   const auto& study = trials.study();
   for (const char* name : {"plan", "command", "folder"})
-    if (!study.contains(name)) throw Error(Code::input, (folder / "study.db").string() + ": says nothing of its " + name + "; it is damaged: begin a new study");
+    if (!study.contains(name))
+      throw Error(Code::input, (folder / "study.db").string() + ": says nothing of its " + name + "; it is damaged: begin a new study");
   const Plan p = plan_from(study.at("plan"), (folder / "study.db").string());
   std::error_code ec;
   if (fs::is_directory(study.at("folder"), ec)) fs::current_path(study.at("folder"), ec);  // where data.path begins
@@ -391,10 +431,16 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   const fs::path folder = fs::absolute(joins ? fs::path(c.out) : new_run_folder(c.out, "tune-" + p.recipe)).lexically_normal();
   Json space = Json::array();
   for (const std::string& s : p.search) space.push_back(s);
-  Trials trials(folder / "study.db", {{"space", space.dump()}, {"objective", "validation accuracy"}, {"seed", std::to_string(p.seed())}, {"command", command_line()},
-                                      {"config", p.base.text()}, {"plan", text}, {"folder", fs::current_path(ec).string()}});
+  Trials trials(folder / "study.db", {{"space", space.dump()},
+                                      {"objective", "validation accuracy"},
+                                      {"seed", std::to_string(p.seed())},
+                                      {"command", command_line()},
+                                      {"config", p.base.text()},
+                                      {"plan", text},
+                                      {"folder", fs::current_path(ec).string()}});
   if (!trials.study().contains("plan") || trials.study().at("plan") != text)
-    throw Error(Code::usage, "--out " + c.out + ": holds the study of another command (" + (trials.study().contains("command") ? trials.study().at("command") : "unknown") + "); choose another folder");
+    throw Error(Code::usage, "--out " + c.out + ": holds the study of another command (" +
+                                 (trials.study().contains("command") ? trials.study().at("command") : "unknown") + "); choose another folder");
   return work(c, o, p, trials, data, folder);
 }
 

@@ -14,13 +14,16 @@ namespace {
 // Pillow's convert("L") of 8-bit RGB, rounding included; the same weights for the other depths.
 template <class T>
 T luma(T r, T g, T b) {
-  if constexpr (std::is_floating_point_v<T>) return static_cast<T>(0.299 * r + 0.587 * g + 0.114 * b);
-  else return static_cast<T>((std::uint64_t{r} * 19595 + std::uint64_t{g} * 38470 + std::uint64_t{b} * 7471 + 0x8000) >> 16);
+  if constexpr (std::is_floating_point_v<T>)
+    return static_cast<T>(0.299 * r + 0.587 * g + 0.114 * b);
+  else
+    return static_cast<T>((std::uint64_t{r} * 19595 + std::uint64_t{g} * 38470 + std::uint64_t{b} * 7471 + 0x8000) >> 16);
 }
 
 Image to_bands(const Image& in, std::int64_t bands, const std::string& where) {
   if (in.bands > 4 || (bands != 1 && bands != 3))
-    throw Error(Code::input, where + ": has " + std::to_string(in.bands) + " bands, which cannot become data.bands=" + std::to_string(bands) + "; leave data.bands at 0 to take pictures as they are");
+    throw Error(Code::input, where + ": has " + std::to_string(in.bands) + " bands, which cannot become data.bands=" + std::to_string(bands) +
+                                 "; leave data.bands at 0 to take pictures as they are");
   Image out = Image::make(in.height, in.width, bands, in.depth);
   with_depth(in.depth, [&](auto zero) {
     using T = decltype(zero);
@@ -28,7 +31,8 @@ Image to_bands(const Image& in, std::int64_t bands, const std::string& where) {
     T* to = out.data<T>();
     const bool gray = in.bands < 3;  // one band, or one and alpha
     for (std::int64_t p = 0; p < in.height * in.width; ++p, from += in.bands, to += bands) {
-      if (bands == 1) to[0] = gray ? from[0] : luma(from[0], from[1], from[2]);
+      if (bands == 1)
+        to[0] = gray ? from[0] : luma(from[0], from[1], from[2]);
       else
         for (int b = 0; b < 3; ++b) to[b] = gray ? from[0] : from[b];
     }
@@ -43,8 +47,8 @@ Image centred(const Image& in, std::int64_t height, std::int64_t width) {
   const std::int64_t h = std::min(height, in.height), w = std::min(width, in.width), size = in.bands * Image::size_of(in.depth);
   const auto from = [&](std::int64_t own, std::int64_t part) { return (own - part) / 2; };
   for (std::int64_t y = 0; y < h; ++y)
-    std::memcpy(out.bytes.data() + ((from(height, h) + y) * width + from(width, w)) * size, in.bytes.data() + ((from(in.height, h) + y) * in.width + from(in.width, w)) * size,
-                static_cast<std::size_t>(w * size));
+    std::memcpy(out.bytes.data() + ((from(height, h) + y) * width + from(width, w)) * size,
+                in.bytes.data() + ((from(in.height, h) + y) * in.width + from(in.width, w)) * size, static_cast<std::size_t>(w * size));
   return out;
 }
 
@@ -87,8 +91,9 @@ void normalize(const Image& image, const InputFormat& f, float* out) {
 void check_normalize(const InputFormat& f, std::int64_t bands, const std::string& where) {
   const auto fits = [&](const std::vector<double>& v) { return v.size() == 1 || static_cast<std::int64_t>(v.size()) == bands; };
   if (fits(f.mean) && fits(f.deviation)) return;
-  throw Error(Code::usage, "data.normalize holds " + std::to_string(f.mean.size()) + " means and " + std::to_string(f.deviation.size()) + " deviations but " + where + " has " +
-                               std::to_string(bands) + " bands; give one of each for all bands, or one of each per band: means, then deviations");
+  throw Error(Code::usage, "data.normalize holds " + std::to_string(f.mean.size()) + " means and " + std::to_string(f.deviation.size()) + " deviations but " +
+                               where + " has " + std::to_string(bands) +
+                               " bands; give one of each for all bands, or one of each per band: means, then deviations");
 }
 
 }  // namespace graft

@@ -23,7 +23,8 @@ Loader::Loader(const Dataset& data, const LoaderOptions& options) : data_(data),
   const Image first = formatted(data.image(0), f, data.where(0));
   shape_ = Shape{first.bands, first.height, first.width};
   check_normalize(f, first.bands, data.where(0));
-  if (const Tensor block = data.source->block(); block.defined() && !o_.augment.any() && block.size(1) == first.bands && block.size(2) == first.height && block.size(3) == first.width)
+  if (const Tensor block = data.source->block();
+      block.defined() && !o_.augment.any() && block.size(1) == first.bands && block.size(2) == first.height && block.size(3) == first.width)
     block_ = block;
   for (std::int64_t b = 0; b < first.bands; ++b)
     for (int v = 0; v < 256; ++v) table_.push_back(static_cast<float>((v / 255.0 - f.mean_of(b)) / f.deviation_of(b)));
@@ -73,8 +74,9 @@ void Loader::one(std::int64_t row, std::int64_t epoch, float* out) const {
   }
   const Image image = formatted(std::move(sample.image), o_.format, data_.where(row));
   if (image.bands != bands || image.height != shape_[1] || image.width != shape_[2])
-    throw Error(Code::input, data_.where(row) + ": has " + size_text(image) + " but " + data_.where(0) + " has " + std::to_string(shape_[1]) + " x " + std::to_string(shape_[2]) + " x " +
-                                 std::to_string(bands) + "; set data.size" + (image.bands == bands ? "" : " and data.bands") + " to bring them to one");
+    throw Error(Code::input, data_.where(row) + ": has " + size_text(image) + " but " + data_.where(0) + " has " + std::to_string(shape_[1]) + " x " +
+                                 std::to_string(shape_[2]) + " x " + std::to_string(bands) + "; set data.size" +
+                                 (image.bands == bands ? "" : " and data.bands") + " to bring them to one");
   normalize(image, o_.format, out);
 }
 
@@ -92,8 +94,10 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const {
       one(row, epoch, images + k * shape_.numel());
     }
   };
-  if (pool) parallel_ranges(*pool, count, block_.defined() ? 8 : 1, range);
-  else range(0, count);
+  if (pool)
+    parallel_ranges(*pool, count, block_.defined() ? 8 : 1, range);
+  else
+    range(0, count);
   if (const auto mix = draw_mix(o_.augment, o_.seed, static_cast<std::uint64_t>(epoch), i, count, shape_[1], shape_[2])) {
     apply_mix(images, shape_[0], shape_[1], shape_[2], *mix);
     b.partners = Tensor::empty({count}, DType::i64, Device{});

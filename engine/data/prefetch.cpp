@@ -34,16 +34,15 @@ struct Prefetch::Impl {
   void work() {
     std::unique_lock lock(mutex);
     for (;;) {
-      changed.wait(lock, [&] { return stopped || (started && next < wanted + ahead && next < std::max(end, wanted + 1)); });  // it is not known before where to begin
+      changed.wait(lock,
+                   [&] { return stopped || (started && next < wanted + ahead && next < std::max(end, wanted + 1)); });  // it is not known before where to begin
       if (stopped) return;
       const std::int64_t place = next++, of = run;
       lock.unlock();
       Made made;
       try {
         made.batch = loader.get(place / loader.batches(), place % loader.batches(), nullptr);
-      } catch (...) {
-        made.error = std::current_exception();
-      }
+      } catch (...) { made.error = std::current_exception(); }
       lock.lock();
       if (of == run) ready.emplace(place, std::move(made));  // else somebody has gone elsewhere meanwhile
       changed.notify_all();

@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::size_t kMostLevels = 64, kMostClasses = 10000;
 
-[[noreturn]] void fail(const fs::path& path, std::int64_t line, const std::string& what) { throw Error(Code::input, path.string() + ":" + std::to_string(line) + ": " + what); }
+[[noreturn]] void fail(const fs::path& path, std::int64_t line, const std::string& what) {
+  throw Error(Code::input, path.string() + ":" + std::to_string(line) + ": " + what);
+}
 TableText read(const fs::path& path) {
   TableText t = read_table_text(path);
   check_fields(t);
@@ -63,7 +65,8 @@ TableFormat table_format(const fs::path& path, const std::string& target) {
       continue;
     }
     if (words.size() > kMostClasses)
-      throw Error(Code::input, path.string() + ": column " + shown_value(target) + " holds more than " + std::to_string(kMostClasses) + " different values; a class is wanted in it");
+      throw Error(Code::input, path.string() + ": column " + shown_value(target) + " holds more than " + std::to_string(kMostClasses) +
+                                   " different values; a class is wanted in it");
     f.classes.assign(words.begin(), words.end());
     if (numbers) std::stable_sort(f.classes.begin(), f.classes.end(), [](const std::string& a, const std::string& b) { return *number_of(a) < *number_of(b); });
   }
@@ -83,7 +86,9 @@ LabelledImages read_table(const fs::path& path, const TableFormat& f) {
   std::vector<std::size_t> at;
   for (const TableColumn& c : f.columns) at.push_back(column_of(path, t, c.name));
   const std::size_t target = column_of(path, t, f.target);
-  if (t.names.size() != f.columns.size() + 1) throw Error(Code::input, path.string() + ": has " + std::to_string(t.names.size()) + " columns, the training table has " + std::to_string(f.columns.size() + 1));
+  if (t.names.size() != f.columns.size() + 1)
+    throw Error(Code::input,
+                path.string() + ": has " + std::to_string(t.names.size()) + " columns, the training table has " + std::to_string(f.columns.size() + 1));
   const auto n = static_cast<std::int64_t>(t.rows.size()), bands = f.bands();
   const Tensor block = Tensor::empty({n, bands, 1, 1}, DType::f32, Device{});
   float* out = block.data<float>();
@@ -98,7 +103,8 @@ LabelledImages read_table(const fs::path& path, const TableFormat& f) {
         continue;
       }
       const std::optional<double> v = number_of(s);
-      if (!v || !std::isfinite(*v) || std::abs(*v) > 3e38) fail(path, r.line, "column " + shown_value(c.name) + " holds " + shown_value(s) + "; a finite number is wanted");
+      if (!v || !std::isfinite(*v) || std::abs(*v) > 3e38)
+        fail(path, r.line, "column " + shown_value(c.name) + " holds " + shown_value(s) + "; a finite number is wanted");
       *out++ = static_cast<float>(*v);
     }
     const auto label = class_of.find(field(path, r, target, f.target));

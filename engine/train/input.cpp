@@ -74,7 +74,8 @@ std::vector<double> measured_normalize(const Dataset& data, const InputFormat& f
     }
     if (m.mean.size() != all.mean.size()) {
       const std::int64_t row = i * data.size() / n;
-      throw Error(Code::input, data.where(row) + ": has " + std::to_string(m.mean.size()) + " bands but " + data.where(0) + " has " + std::to_string(all.mean.size()) + "; set data.bands to bring them to one");
+      throw Error(Code::input, data.where(row) + ": has " + std::to_string(m.mean.size()) + " bands but " + data.where(0) + " has " +
+                                   std::to_string(all.mean.size()) + "; set data.bands to bring them to one");
     }
     for (std::size_t b = 0; b < m.mean.size(); ++b) {  // Chan, Golub and LeVeque 1979
       const double d = m.mean[b] - all.mean[b], total = all.count + m.count;

@@ -10,11 +10,11 @@
 namespace graft {
 namespace {
 
-constexpr double kSlope = -0.35, kSlopeDeviation = 0.25;  // the exponents of image tasks lie between -0.1 and -0.7
-constexpr double kSeedDeviation = 0.1;                    // of log(error), counted as two runs' worth of evidence
+constexpr double kSlope = -0.35, kSlopeDeviation = 0.25;            // the exponents of image tasks lie between -0.1 and -0.7
+constexpr double kSeedDeviation = 0.1;                              // of log(error), counted as two runs' worth of evidence
 constexpr double kPairDeviation = 0.08, kPairSlopeDeviation = 0.2;  // of the difference of two such logarithms, and of its slope
 constexpr double kPerDoubling = 0.1;
-constexpr double kEighty = 1.2815515655446004;            // 80 % of a normal distribution lie within so many deviations
+constexpr double kEighty = 1.2815515655446004;  // 80 % of a normal distribution lie within so many deviations
 
 // No error on n images is not an error of zero: the middle of what such a count is worth.
 double error_of(double accuracy, double judged) { return (std::max(0.0, 1 - accuracy) * judged + 0.5) / (judged + 1); }
@@ -58,7 +58,8 @@ LearningCurve::LearningCurve(const std::vector<CurvePoint>& points) {
   if (points.size() < 2) throw Error(Code::usage, "a learning curve wants at least two runs, not " + std::to_string(points.size()));
   std::vector<double> sizes, x, y, weight;
   for (const CurvePoint& p : points) {
-    if (!(p.images >= 1) || !(p.accuracy >= 0 && p.accuracy <= 1) || !(p.judged >= 1)) throw Error(Code::usage, "a learning curve wants images and judged of at least 1 and accuracies from 0 to 1");
+    if (!(p.images >= 1) || !(p.accuracy >= 0 && p.accuracy <= 1) || !(p.judged >= 1))
+      throw Error(Code::usage, "a learning curve wants images and judged of at least 1 and accuracies from 0 to 1");
     center_ += std::log(p.images) / static_cast<double>(points.size());
     largest_ = std::max(largest_, p.images);
     sizes.push_back(p.images);

@@ -29,7 +29,9 @@ TEST(Advise, SaysWhatEachRouteWouldReachAndWhy) {
     EXPECT_EQ(r["runs"].size(), 6u) << "three sizes, two seeds";
     EXPECT_LT(r["low"], r["predicted"]);
     EXPECT_GT(r["high"], r["predicted"]);
-    for (const Json& one : r["runs"]) EXPECT_TRUE(std::abs(one["images"].get<double>() - 80) <= 5 || std::abs(one["images"].get<double>() - 160) <= 5 || one["images"] == 320) << one << ": quarters of each class are rounded";
+    for (const Json& one : r["runs"])
+      EXPECT_TRUE(std::abs(one["images"].get<double>() - 80) <= 5 || std::abs(one["images"].get<double>() - 160) <= 5 || one["images"] == 320)
+          << one << ": quarters of each class are rounded";
   }
   // the very task that the checkpoint was trained for, with few images: no doubt
   EXPECT_NE(j["recommended"], "scratch") << o.out;
@@ -59,8 +61,10 @@ TEST(Advise, ShortensItsRunsToTheTimeThatIsGiven) {
 
 TEST(Advise, WrongCallsSayWhatIsWanted) {
   TempFolder t;
-  for (const auto& [call, says] : {std::pair{"advise digits-cnn", "--from CHECKPOINT is missing"}, {"advise digits-cnn --from x --seeds 1", "--seeds 1: must be 2 to 20"},
-                                   {"advise digits-cnn --from x --time 0s", "--time 0s"}, {"advise digits-cnn --from nowhere.safetensors data.train_count=200 data.test_count=10", "nowhere.safetensors"},
+  for (const auto& [call, says] : {std::pair{"advise digits-cnn", "--from CHECKPOINT is missing"},
+                                   {"advise digits-cnn --from x --seeds 1", "--seeds 1: must be 2 to 20"},
+                                   {"advise digits-cnn --from x --time 0s", "--time 0s"},
+                                   {"advise digits-cnn --from nowhere.safetensors data.train_count=200 data.test_count=10", "nowhere.safetensors"},
                                    {"advise digits-cnn --from x data.train_count=60 data.test_count=10", "too few to judge"}}) {
     const Outcome o = run(t.path, call);
     EXPECT_NE(o.code, 0) << call;

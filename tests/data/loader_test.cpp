@@ -82,7 +82,8 @@ TEST(Batches, AreTheSameForAnyNumberOfWorkersAndFromAnyPlace) {
     for (const std::int64_t from : {0, 4, 11}) {
       Feed feed(loader, current_queue(), workers, 18);
       for (std::int64_t place = from; place < 18; ++place)
-        expect_equal(feed.get(place / 6, place % 6), want[static_cast<std::size_t>(place)], std::to_string(workers) + " workers, place " + std::to_string(place) + " from " + std::to_string(from));
+        expect_equal(feed.get(place / 6, place % 6), want[static_cast<std::size_t>(place)],
+                     std::to_string(workers) + " workers, place " + std::to_string(place) + " from " + std::to_string(from));
       expect_equal(feed.get(0, 2), want[2], "gone back");  // a run that was rolled back
       expect_equal(feed.get(0, 3), want[3], "and on");
     }

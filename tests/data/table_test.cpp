@@ -1,11 +1,11 @@
 // Tables: what is read is what was written, in all three forms; what cannot be read is named by file and line.
+#include "engine/data/table.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-
-#include "engine/data/table.h"
 
 namespace graft {
 namespace {
@@ -26,10 +26,12 @@ struct Folder {
 
 TEST(Table, TheThreeFormsSayTheSame) {
   Folder f;
-  const fs::path files[] = {f.write("a.csv", "\xef\xbb\xbfsize,\"colour, seen\",label\r\n1.5,red,10\r\n-2e3,\"dark \"\"blue\"\"\nat night\",9\r\n\r\n+7,red,10\r\n"),
-                            f.write("a.tsv", "size\tcolour, seen\tlabel\n1.5\tred\t10\n-2e3\tdark \"blue\"at night\t9\n+7\tred\t10"),
-                            f.write("a.jsonl", "{\"size\":1.5,\"colour, seen\":\"red\",\"label\":10}\n{\"size\":-2000,\"colour, seen\":\"dark \\\"blue\\\"\\nat night\",\"label\":9}\n\n"
-                                               "{\"label\":10,\"size\":7,\"colour, seen\":\"red\"}\n")};
+  const fs::path files[] = {
+      f.write("a.csv", "\xef\xbb\xbfsize,\"colour, seen\",label\r\n1.5,red,10\r\n-2e3,\"dark \"\"blue\"\"\nat night\",9\r\n\r\n+7,red,10\r\n"),
+      f.write("a.tsv", "size\tcolour, seen\tlabel\n1.5\tred\t10\n-2e3\tdark \"blue\"at night\t9\n+7\tred\t10"),
+      f.write("a.jsonl",
+              "{\"size\":1.5,\"colour, seen\":\"red\",\"label\":10}\n{\"size\":-2000,\"colour, seen\":\"dark \\\"blue\\\"\\nat night\",\"label\":9}\n\n"
+              "{\"label\":10,\"size\":7,\"colour, seen\":\"red\"}\n")};
   for (const fs::path& p : files) {
     const TableFormat t = table_format(p, "label");
     ASSERT_EQ(t.columns.size(), 2u) << p;

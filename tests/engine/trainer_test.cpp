@@ -1,4 +1,6 @@
 // The loop's own decisions: which weights are the best, when it has had enough, when it goes back, and when it says that it learns by heart.
+#include "engine/train/trainer.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include "engine/base/context.h"
 #include "engine/ops/ops.h"
 #include "engine/train/learning_curve.h"
-#include "engine/train/trainer.h"
 #include "kernels/core/philox.h"
 #include "models/cifar_resnet.h"
 #include "models/mlp.h"
@@ -19,7 +20,9 @@ namespace {
 
 Config config(const std::vector<std::string>& settings) {
   Config c = Config::recipe("mnist-mlp");
-  for (const char* s : {"data.kind=digits", "data.train_count=64", "data.test_count=64", "data.normalize=[0.13,0.31]", "model.classes=10", "train.batch=16", "schedule.warmup=0", "data.validation=8"}) c.set(s);
+  for (const char* s : {"data.kind=digits", "data.train_count=64", "data.test_count=64", "data.normalize=[0.13,0.31]", "model.classes=10", "train.batch=16",
+                        "schedule.warmup=0", "data.validation=8"})
+    c.set(s);
   for (const auto& s : settings) c.set(s, Origin::flag("test"));
   return c;
 }
@@ -161,11 +164,10 @@ TEST(Trainer, RollsBackToTheCheckpointWithHalfTheRate) {
   Params fresh = Params::init(1);
   const Cliff again(fresh);
   try {
-    train(again, fresh, config({"train.steps=40", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=5", "schedule.name=constant"}), digits(64, 2), {}, watch);
+    train(again, fresh, config({"train.steps=40", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=5", "schedule.name=constant"}), digits(64, 2), {},
+          watch);
     ADD_FAILURE() << "it never fell off";
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("there is no checkpoint yet to go back to"), std::string::npos) << e.what();
-  }
+  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("there is no checkpoint yet to go back to"), std::string::npos) << e.what(); }
 }
 
 // Blocks that are computed again in the backward pass: the same losses, weights and running statistics, in less memory.
