@@ -206,7 +206,9 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     EpochReport r{epoch, state.step, evaluate(model, judge, step_options.images, workers), {}, false};
     if (c.get<std::int64_t>("eval.train_count") > 0) r.train = evaluate(model, judge_known, step_options.images, workers);
     const double gain = by_loss ? state.best_loss - r.held_out.loss : r.held_out.accuracy - state.best_accuracy;
-    r.best = !state.any_evaluation || gain > min_gain;
+    // Of equal accuracies, which few images often give, the one with less loss is the better.
+    const bool equal_with_less_loss = !by_loss && min_gain == 0 && gain == 0 && r.held_out.loss < state.best_loss;
+    r.best = !state.any_evaluation || gain > min_gain || equal_with_less_loss;
     state.accuracy = r.held_out.accuracy;
     state.held_out_loss = r.held_out.loss;
     if (r.best) state.best_accuracy = r.held_out.accuracy, state.best_loss = r.held_out.loss;
