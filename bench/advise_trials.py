@@ -11,6 +11,7 @@ p.add_argument("graft")
 p.add_argument("mnist")
 p.add_argument("cifar", nargs="?")
 p.add_argument("--keep")
+p.add_argument("--time", default="2m", help="for each advice")
 p.add_argument("--seeds", type=int, default=2, help="full runs per route")
 a = p.parse_args()
 graft = str(pathlib.Path(a.graft).resolve())
@@ -33,7 +34,7 @@ def base(name, *words):
 
 mnist = ["mnist-cnn", f"data.path={pathlib.Path(a.mnist).resolve()}", "data.validation=0", "eval.test=true", "model.classes=0"]
 drawn = ["data.validation=0", "model.classes=0"]
-few = ["train.batch=32", "train.steps=150", "schedule.warmup=15"]
+few = ["train.batch=32", "train.steps=100", "schedule.warmup=10"]
 digits = base("digits", "digits-cnn", "train.epochs=2", *drawn)
 letters = base("letters", "letters-cnn", "train.epochs=2", *drawn)
 low = base("low", *mnist, "data.classes=[0,1,2,3,4]", "train.epochs=1")
@@ -47,13 +48,13 @@ tasks = [
     ("MNIST 5-9, 10000, from 0-4", low, [*mnist, "data.classes=[5,6,7,8,9]", "data.train_count=10000", *few]),
 ]
 if a.cifar:
-    cifar = ["shapes-resnet", "data.kind=cifar", f"data.path={pathlib.Path(a.cifar).resolve()}", "data.validation=0", "data.test_count=0", "train.batch=32", "train.steps=150"]
+    cifar = ["shapes-resnet", "data.kind=cifar", f"data.path={pathlib.Path(a.cifar).resolve()}", "data.validation=0", "data.test_count=0", "train.batch=32", "train.steps=100"]
     shapes = base("shapes", "shapes-resnet", "data.validation=0")
     tasks.append(("CIFAR 5 classes, 2000, from shapes", shapes, [*cifar, "data.classes=[0,1,2,3,4]", "data.train_count=2000"]))
 
 right = told = inside = judged = 0
 for name, start, words in tasks:
-    advice = run("advise", *words, "--from", start, "--time", "20m")
+    advice = run("advise", *words, "--from", start, "--time", a.time)
     truth = {}
     for seed in range(1, a.seeds + 1):
         c = run("compare", *words, "--from", start, "--arms", "scratch,probe,full", "--fractions", "1", "--seeds", "1", "--tune", "1", "--budget", f"{advice['recipe_steps']}st", "--seed", str(seed))

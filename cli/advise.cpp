@@ -17,10 +17,12 @@ namespace graft::cli {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::int64_t kFolds = 5;
+
 struct Options {
   std::vector<std::string> from;
   std::string time = "10m";
-  std::int64_t seeds = 2;
+  std::int64_t seeds = 0;
 };
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -75,7 +77,7 @@ void argue(Advice& a, const Dataset& data) {
 int advise_verb(const Common& c, const Options& o) {
   if (o.from.empty())
     throw Error(Code::usage, "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
-  if (o.seeds < 2 || o.seeds > 20)
+  if (o.seeds != 0 && (o.seeds < 2 || o.seeds > 20))
     throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 2 to 20; the spread between seeds is part of the answer");
   const double time = parse_duration(o.time, "--time");
   if (!(time > 0)) throw Error(Code::usage, "--time " + o.time + ": must be above 0");
@@ -93,52 +95,60 @@ int advise_verb(const Common& c, const Options& o) {
   a.command = command_line();
   a.images = static_cast<double>(all.size());
   a.classes = static_cast<double>(all.classes);
-  a.seeds = o.seeds;
   a.time = time;
   a.wanted_steps = config.get<std::int64_t>("train.steps");
   if (a.wanted_steps == 0) a.wanted_steps = config.get<std::int64_t>("train.epochs") * ((all.size() + batch - 1) / batch);
 
-  // A fifth of the images judges, at most 2,000; quarters of the rest are learned from.
+  // Each seed holds out another fifth of the images, at most 2,000, to judge by; quarters of the rest are learned from.
   const Dataset mixed = fraction_of(all, 1, static_cast<std::uint64_t>(config.get<std::int64_t>("data.seed")));
   const std::int64_t held = std::min<std::int64_t>(2000, mixed.size() / 5);
   if (held < 20)
     throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) + " training images are too few to judge by a fifth of them; at least 100 are wanted");
-  std::vector<std::int64_t> learn, judge;
-  for (std::int64_t i = 0; i < mixed.size(); ++i) (i < held ? judge : learn).push_back(i);
-  const Dataset pool = subset(mixed, learn), judged = subset(mixed, judge);
-  a.judged = static_cast<double>(judged.size());
+  struct Fold {
+    Dataset pool, judged;
+  };
+  std::vector<Fold> folds;
+  for (std::int64_t f = 0; f < kFolds; ++f) {
+    std::vector<std::int64_t> learn, judge;
+    for (std::int64_t i = 0; i < mixed.size(); ++i) (i >= f * held && i < (f + 1) * held ? judge : learn).push_back(i);
+    folds.push_back({subset(mixed, learn), subset(mixed, judge)});
+  }
+  a.judged = static_cast<double>(held);
   a.routes.push_back({"scratch", "scratch", "", {}, {}, {}, 0, 0});
   for (const std::string& f : o.from) {
     const std::string of = o.from.size() > 1 ? " from " + f : "";
     for (const char* arm : {"probe", "full"}) a.routes.push_back({arm + of, arm, f, {}, {}, {}, 0, 0});
     Config probe = config;  // a checkpoint that does not fit is refused before anything is trained
     probe.set("init.from=" + f, Origin::flag("--from"));
-    build_model(probe, pool);
+    build_model(probe, folds[0].pool);
   }
 
-  // What a step costs decides how many each run may have.
+  // What a step costs decides how many seeds there are, and where even two are too many, how many steps each run may have.
   const std::vector<double> parts = {0.25, 0.5, 1};
-  const auto tuned_runs = static_cast<double>((1 + o.from.size()) * parts.size() * static_cast<std::size_t>(o.seeds));
-  const auto run = [&](const Route& r, const Dataset& data, std::int64_t steps, std::uint64_t seed) {
+  const auto trained = static_cast<double>((1 + o.from.size()) * parts.size());  // runs of a seed that cost something
+  const auto run = [&](const Route& r, const Fold& fold, const Dataset& data, std::int64_t steps, std::uint64_t seed) {
     const Experiment e(config, r.from, {Budget::Kind::steps, static_cast<double>(steps)});
-    return e.run(r.arm, data, judged, e.lr(), seed);
+    const Trained t = e.run(r.arm, data, fold.judged, e.lr(), seed);
+    return std::pair{share(right_of(t.predictions, fold.judged)), t.seconds};
   };
   const double at = now();
   const std::int64_t few = std::min<std::int64_t>(10, a.wanted_steps);
-  run(a.routes[0], pool, few, 1);
-  const double each = (now() - at) / static_cast<double>(few);
-  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>((time - (now() - begun)) / (1.15 * tuned_runs * each)), 1,
-                                     a.wanted_steps);  // features and judging take the rest
-  const std::size_t runs = a.routes.size() * parts.size() * static_cast<std::size_t>(o.seeds);
+  run(a.routes[0], folds[0], folds[0].pool, few, 1);
+  const double each = (now() - at) / static_cast<double>(few);                   // judging included, so it is rather too much
+  const double affordable = (time - (now() - begun)) / (1.15 * trained * each);  // steps of all seeds together; features take the rest
+  a.seeds = o.seeds > 0 ? o.seeds : std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(a.wanted_steps)), 2, kFolds);
+  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(a.seeds)), 1, a.wanted_steps);
+  const std::size_t runs = a.routes.size() * parts.size() * static_cast<std::size_t>(a.seeds);
   std::size_t done = 0;
   const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
   for (const double part : parts)
-    for (std::int64_t s = 0; s < o.seeds; ++s) {
-      const Dataset data = fraction_of(pool, part, seed + static_cast<std::uint64_t>(s));
+    for (std::int64_t s = 0; s < a.seeds; ++s) {
+      const Fold& fold = folds[static_cast<std::size_t>(s % kFolds)];
+      const Dataset data = fraction_of(fold.pool, part, seed + static_cast<std::uint64_t>(s));
       for (Route& r : a.routes) {
-        const Trained one = run(r, data, a.steps, seed + static_cast<std::uint64_t>(s));
-        r.points.push_back({static_cast<double>(data.size()), share(right_of(one.predictions, judged)), a.judged});
-        r.seconds.push_back(one.seconds);
+        const auto [accuracy, seconds] = run(r, fold, data, a.steps, seed + static_cast<std::uint64_t>(s));
+        r.points.push_back({static_cast<double>(data.size()), accuracy, a.judged});
+        r.seconds.push_back(seconds);
         ++done;
         if (!c.quiet)
           std::fprintf(stderr, "%s%zu/%zu  %lld images, %s: %s%s", isatty(2) ? "\r\033[K" : "", done, runs, static_cast<long long>(data.size()), r.name.c_str(),
@@ -151,8 +161,8 @@ int advise_verb(const Common& c, const Options& o) {
     curves.emplace_back(r.points);
     r.full = curves.back().at(a.images, a.judged);
     r.slope = curves.back().slope();
-    r.full_seconds = r.seconds.back() *
-                     (r.arm == "probe" ? a.images / static_cast<double>(pool.size()) : static_cast<double>(a.wanted_steps) / static_cast<double>(a.steps));
+    r.full_seconds = r.seconds.back() * (r.arm == "probe" ? a.images / static_cast<double>(folds[0].pool.size())
+                                                          : static_cast<double>(a.wanted_steps) / static_cast<double>(a.steps));
   }
   std::vector<std::size_t> order(a.routes.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -201,7 +211,7 @@ void add_advise(CLI::App& app, Action& run) {
   add_common(*sub, *c);
   sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
   sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
-  sub->add_option("--seeds", o->seeds, "runs of each route and size (default 2)");
+  sub->add_option("--seeds", o->seeds, "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
   sub->callback([=, &run] { run = [=] { return advise_verb(*c, *o); }; });
 }
 

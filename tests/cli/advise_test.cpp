@@ -16,7 +16,7 @@ TEST(Advise, SaysWhatEachRouteWouldReachAndWhy) {
   TempFolder t;
   const std::string net = "model.name=mlp model.hidden=32 data.test_count=50 data.validation=0 train.batch=16 schedule.warmup=0 ";
   ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=2000 train.steps=200 -q -o base " + net).code, 0);
-  const std::string call = "advise digits-cnn data.train_count=400 data.seed=5 train.steps=60 --from base/checkpoints/best " + net;
+  const std::string call = "advise digits-cnn data.train_count=400 data.seed=5 train.steps=60 --seeds 2 --from base/checkpoints/best " + net;
   const Outcome o = run(t.path, call + "--json -q -o a --threads 1");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
