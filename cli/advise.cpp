@@ -123,7 +123,7 @@ int advise_verb(const Common& c, const Options& o) {
     build_model(probe, folds[0].pool);
   }
 
-  // What a step costs decides how many seeds there are, and where even two are too many, how many steps each run may have.
+  // What a step costs decides how many steps each run may have; seeds are added while there is time.
   const std::vector<double> parts = {0.25, 0.5, 1};
   const auto trained = static_cast<double>((1 + o.from.size()) * parts.size());  // runs of a seed that cost something
   const auto run = [&](const Route& r, const Fold& fold, const Dataset& data, std::int64_t steps, std::uint64_t seed) {
@@ -136,25 +136,28 @@ int advise_verb(const Common& c, const Options& o) {
   run(a.routes[0], folds[0], folds[0].pool, few, 1);
   const double each = (now() - at) / static_cast<double>(few);                   // judging included, so it is rather too much
   const double affordable = (time - (now() - begun)) / (1.15 * trained * each);  // steps of all seeds together; features take the rest
-  a.seeds = o.seeds > 0 ? o.seeds : std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(a.wanted_steps)), 2, kFolds);
-  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(a.seeds)), 1, a.wanted_steps);
-  const std::size_t runs = a.routes.size() * parts.size() * static_cast<std::size_t>(a.seeds);
-  std::size_t done = 0;
+  const std::int64_t least = o.seeds > 0 ? o.seeds : 2, most = o.seeds > 0 ? o.seeds : kFolds;
+  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(least)), 1, a.wanted_steps);
   const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
-  for (const double part : parts)
-    for (std::int64_t s = 0; s < a.seeds; ++s) {
-      const Fold& fold = folds[static_cast<std::size_t>(s % kFolds)];
-      const Dataset data = fraction_of(fold.pool, part, seed + static_cast<std::uint64_t>(s));
+  const double first = now();
+  for (a.seeds = 0; a.seeds < most; ++a.seeds) {
+    const double spent = now() - first, next = a.seeds > 0 ? spent / static_cast<double>(a.seeds) : 0;
+    if (a.seeds >= least && now() - begun + next > time) break;
+    const auto s = static_cast<std::uint64_t>(a.seeds);
+    const Fold& fold = folds[s % kFolds];
+    for (const double part : parts) {
+      const Dataset data = fraction_of(fold.pool, part, seed + s);
       for (Route& r : a.routes) {
-        const auto [accuracy, seconds] = run(r, fold, data, a.steps, seed + static_cast<std::uint64_t>(s));
+        const auto [accuracy, seconds] = run(r, fold, data, a.steps, seed + s);
         r.points.push_back({static_cast<double>(data.size()), accuracy, a.judged});
         r.seconds.push_back(seconds);
-        ++done;
         if (!c.quiet)
-          std::fprintf(stderr, "%s%zu/%zu  %lld images, %s: %s%s", isatty(2) ? "\r\033[K" : "", done, runs, static_cast<long long>(data.size()), r.name.c_str(),
-                       percent(r.points.back().accuracy).c_str(), isatty(2) && done < runs ? "" : "\n");
+          std::fprintf(stderr, "%sseed %lld, %lld images, %s: %s%s", isatty(2) ? "\r\033[K" : "", static_cast<long long>(a.seeds + 1),
+                       static_cast<long long>(data.size()), r.name.c_str(), percent(accuracy).c_str(), isatty(2) ? "" : "\n");
       }
     }
+  }
+  if (!c.quiet && isatty(2)) std::fprintf(stderr, "\n");
 
   std::vector<LearningCurve> curves;
   for (Route& r : a.routes) {

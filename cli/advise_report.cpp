@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "cli/advise.h"
 #include "cli/page.h"
@@ -67,14 +68,12 @@ std::string advice_html(const Advice& a) {
   for (std::size_t i = 0; i < a.routes.size(); ++i) {
     const Route& r = a.routes[i];
     PlotSeries one{r.name, {}, static_cast<int>(i % 6)};
-    for (std::size_t k = 0; k < r.points.size();) {  // the runs of one size: their mean and range
-      PlotPoint p{r.points[k].images, 0, 100, 0};
-      std::size_t n = 0;
-      for (; k < r.points.size() && r.points[k].images == p.x; ++k, ++n) {
-        const double v = 100 * r.points[k].accuracy;
-        p.y += v, p.low = std::min(p.low, v), p.high = std::max(p.high, v);
-      }
-      p.y /= static_cast<double>(n);
+    std::map<double, std::vector<double>> by_size;
+    for (const CurvePoint& p : r.points) by_size[p.images].push_back(100 * p.accuracy);
+    for (const auto& [images, values] : by_size) {  // the runs of one size: their mean and range
+      const auto [low, high] = std::minmax_element(values.begin(), values.end());
+      PlotPoint p{images, 0, *low, *high};
+      for (const double v : values) p.y += v / static_cast<double>(values.size());
       one.points.push_back(p);
     }
     one.points.push_back({a.images, 100 * r.full->accuracy, 100 * r.full->low, 100 * r.full->high});
