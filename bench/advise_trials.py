@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Does `graft advise` advise well? Each task is advised on from parts of its training images, then every route is really trained on all of them and judged on the test
-images, which advise never saw. Printed per task: the advice, what came true, whether the recommended route was the better kind, and whether the 80 % intervals held.
+images, which advise never saw. An advice whose runs were shortened
+to fit its time holds for runs of so many steps, so the full runs have as many. Printed per task: the advice, what came true, whether the recommended route was the better kind, and whether the 80 % intervals held.
 
 usage: bench/advise_trials.py GRAFT MNIST_FOLDER [CIFAR_FOLDER] [--keep FOLDER]    (no package beyond Python's own)
 """
@@ -57,7 +58,7 @@ for name, start, words in tasks:
     advice = run("advise", *words, "--from", start, "--time", a.time)
     truth = {}
     for seed in range(1, a.seeds + 1):
-        c = run("compare", *words, "--from", start, "--arms", "scratch,probe,full", "--fractions", "1", "--seeds", "1", "--tune", "1", "--budget", f"{advice['recipe_steps']}st", "--seed", str(seed))
+        c = run("compare", *words, "--from", start, "--arms", "scratch,probe,full", "--fractions", "1", "--seeds", "1", "--tune", "1", "--budget", f"{advice['steps']}st", "--seed", str(seed))
         for row in c["rows"]:
             truth.setdefault(row["arm"], []).append(row["mean"])
     best = max(statistics.mean(v) for k, v in truth.items() if k != "scratch")
@@ -67,7 +68,7 @@ for name, start, words in tasks:
     kind = "scratch" if chosen == "scratch" else "none" if chosen.startswith("not") else "checkpoint"
     told += kind != "none"
     right += kind == better
-    print(f"{name}: {chosen} ({advice['confidence']:.3f} sure, {advice['seconds']:.0f} s); truth: " + ", ".join(f"{k} {statistics.mean(v):.4f}" for k, v in truth.items()) +
+    print(f"{name}: {chosen} ({advice['confidence']:.3f} sure, {advice['seconds']:.0f} s, {advice['steps']} steps, {advice['seeds']} seeds); truth: " + ", ".join(f"{k} {statistics.mean(v):.4f}" for k, v in truth.items()) +
           f": {'right' if kind == better else 'no answer' if kind == 'none' else 'WRONG'}", flush=True)
     for r in advice["routes"]:
         t = statistics.mean(truth[r["arm"]])

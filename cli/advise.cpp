@@ -131,13 +131,14 @@ int advise_verb(const Common& c, const Options& o) {
     const Trained t = e.run(r.arm, data, fold.judged, e.lr(), seed);
     return std::pair{share(right_of(t.predictions, fold.judged)), t.seconds};
   };
+  const std::int64_t least = o.seeds > 0 ? o.seeds : 2, most = o.seeds > 0 ? o.seeds : kFolds;
   const double at = now();
   const std::int64_t few = std::min<std::int64_t>(10, a.wanted_steps);
-  run(a.routes[0], folds[0], folds[0].pool, few, 1);
-  const double each = (now() - at) / static_cast<double>(few);                   // judging included, so it is rather too much
-  const double affordable = (time - (now() - begun)) / (1.15 * trained * each);  // steps of all seeds together; features take the rest
-  const std::int64_t least = o.seeds > 0 ? o.seeds : 2, most = o.seeds > 0 ? o.seeds : kFolds;
-  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>(affordable / static_cast<double>(least)), 1, a.wanted_steps);
+  const double training = run(a.routes[0], folds[0], folds[0].pool, few, 1).second;
+  const double each = training / static_cast<double>(few), judging = now() - at - training;
+  const double share_of_run = (time - (now() - begun)) / (trained * static_cast<double>(least));
+  const double affordable = (share_of_run - 2 * judging) / (1.1 * each);  // the probe's features cost about what judging costs
+  a.steps = std::clamp<std::int64_t>(static_cast<std::int64_t>(std::max(1.0, affordable)), 1, a.wanted_steps);
   const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
   const double first = now();
   for (a.seeds = 0; a.seeds < most; ++a.seeds) {
