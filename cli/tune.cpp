@@ -18,11 +18,13 @@ void add_tune(CLI::App& app, Action& run) {
   sub->add_flag("--test", o->test, "look at the test images once, at the end, with the winner");
   sub->add_option("--resume", o->resume, "go on with the study in this folder, or help the process that works on it");
   sub->add_option("--max-time", o->max_time, "stop after so much time, such as 30m; exit code 75, and --resume goes on");
-  sub->callback([=, &run] {
-    run = [=]() -> int {
+  // Held by name: the options are written into them, also where nothing below reads them.
+  sub->callback([c, o, &run] {
+    run = [c, o]() -> int {
 #ifdef GRAFT_HAVE_SQLITE
       return tune_verb(*c, *o);
 #else
+      static_cast<void>(c), static_cast<void>(o);
       throw Error(Code::usage, "tune: this graft was built without SQLite, in which a study is kept; install libsqlite3-dev and build with -DGRAFT_SQLITE=ON");
 #endif
     };
