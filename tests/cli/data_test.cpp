@@ -110,7 +110,7 @@ TEST(DataCheck, HardSetsGiveOneClearLineOrJustWork) {
 }
 TEST(DataCheck, AnInterruptEndsItInALine) {
   TempFolder t;
-  const Outcome o = run(t.path, "--preserve-status -s INT 0.3 '" GRAFT_BINARY "' data check digits-cnn data.train_count=20000 --out r", "timeout");
+  const Outcome o = run(t.path, "--foreground --preserve-status -s INT 0.3 '" GRAFT_BINARY "' data check digits-cnn data.train_count=20000 --out r", "timeout");
   EXPECT_EQ(o.code, 130) << o.out;
   EXPECT_LE(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;  // none where it came before the program's first line
   EXPECT_FALSE(fs::exists(t.path / "r") || fs::exists(t.path / "r.new"));

@@ -73,7 +73,7 @@ TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
       const std::string call = there ? "resume " + broken : "train " + settings[which] + "-o " + broken;
       const double after = std::uniform_real_distribution<>(0.05, 0.7)(random) * seconds[which];
       const bool last = kills >= 50 || attempt > 12;
-      o = last ? run(t.path, call + " --json -q") : run(t.path, "-s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + call + " --json -q", "timeout");
+      o = last ? run(t.path, call + " --json -q") : run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + call + " --json -q", "timeout");
       if (o.code == 0) break;
       ASSERT_TRUE(o.code == 137 || o.code == -1) << o.code << ": " << o.err;
       ++kills;
@@ -111,7 +111,7 @@ TEST(Resume, AfterASignalOrATimeLimitTheLineThatWasPrintedWorks) {
   ASSERT_EQ(whole.code, 0) << whole.err;
   for (const char* how : {"-s TERM 0.4", "-s INT 0.4", ""}) {
     fs::remove_all(t.path / "part");
-    Outcome o = *how ? run(t.path, std::string(how) + " '" GRAFT_BINARY "' train " + settings + "--threads 1 --json -q -o part", "timeout")
+    Outcome o = *how ? run(t.path, "--foreground " + std::string(how) + " '" GRAFT_BINARY "' train " + settings + "--threads 1 --json -q -o part", "timeout")
                      : run(t.path, "train " + settings + "--max-time 20ms --json -q -o part");
     if (*how && o.code == 124 && !fs::exists(t.path / "part/config.toml")) continue;  // the signal came before anything had begun
     if (!*how) {

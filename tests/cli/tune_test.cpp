@@ -196,7 +196,7 @@ TEST(Tune, AfterKillNineAtRandomMomentsItEndsAsIfNothingHadHappened) {
       const bool there = fs::exists(t.path / "broken/study.db");
       const std::string again = attempt % 2 && there ? "tune --resume broken --threads 1" : call + "-o broken";
       const double after = std::uniform_real_distribution<>(0.1, 0.6)(random) * seconds;
-      o = kills < 10 ? run(t.path, "-s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + again, "timeout") : run(t.path, again);
+      o = kills < 10 ? run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + again, "timeout") : run(t.path, again);
       for (const std::string& one : finished(o.err)) done.insert(one);
       if (o.code == 0) break;
       if (o.err.find("before the study was made") != std::string::npos) continue;  // the whole command comes next
@@ -217,7 +217,7 @@ TEST(Tune, ASignalOrATimeLimitGivesTheTrialBackAndTheLineThatWasPrintedWorks) {
   ASSERT_EQ(run(t.path, call + "-q -o whole").code, 0);
   for (const char* how : {"-s TERM 0.4", "-s INT 0.4", ""}) {
     fs::remove_all(t.path / "part");
-    Outcome o = *how ? run(t.path, "--preserve-status " + std::string(how) + " '" GRAFT_BINARY "' " + call + "-q -o part", "timeout")
+    Outcome o = *how ? run(t.path, "--foreground --preserve-status " + std::string(how) + " '" GRAFT_BINARY "' " + call + "-q -o part", "timeout")
                      : run(t.path, call + "--max-time 150ms -q -o part");
     if (o.code != (*how ? (how[3] == 'T' ? 143 : 130) : 75)) {
       EXPECT_TRUE(*how && (o.code == -1 || o.code == 0)) << how << ": " << o.code << ": " << o.err;  // the signal came before the program watched, or after the end
@@ -244,7 +244,7 @@ TEST(Tune, TwoProcessesShareAStudyAndOneTakesOverWhatTheOtherLeaves) {
   ASSERT_EQ(status, 0) << read_file(t.path / "first.txt") << read_file(t.path / "second.txt");
   EXPECT_EQ(trainings(t.path / "whole", true), trainings(t.path / "both", true));
 
-  const int mixed = std::system(("cd '" + t.path.string() + "' && { timeout -s KILL 0.4 " + "'" GRAFT_BINARY "' " + call + "-o left 2>/dev/null >/dev/null & '" GRAFT_BINARY "' " + call +
+  const int mixed = std::system(("cd '" + t.path.string() + "' && { timeout --foreground -s KILL 0.4 " + "'" GRAFT_BINARY "' " + call + "-o left 2>/dev/null >/dev/null & '" GRAFT_BINARY "' " + call +
                                  "-o left 2>left.txt >/dev/null; a=$?; wait $!; exit $a; }").c_str());
   ASSERT_EQ(mixed, 0) << read_file(t.path / "left.txt");
   EXPECT_EQ(trainings(t.path / "whole", true), trainings(t.path / "left", true));
