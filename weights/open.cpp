@@ -1,0 +1,69 @@
+// Which container a path is. Order matters where one format's beginning could be another's: the unmistakable magic numbers first, then the formats that have none.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+
+#include "engine/base/text.h"
+#include "weights/formats/json_guard.h"
+#include "weights/formats/readers.h"
+
+namespace graft {
+namespace fs = std::filesystem;
+namespace {
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& what) { throw Error(Code::input, path.string() + ": " + what); }
+
+std::string_view head_of(const MappedFile& f, std::size_t most) {
+  return {reinterpret_cast<const char*>(f.bytes().data()), std::min(f.bytes().size(), most)};
+}
+
+bool starts_without_case(std::string_view text, std::string_view lower) {
+  return text.size() >= lower.size() &&
+         std::equal(lower.begin(), lower.end(), text.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b); });
+}
+
+// What people save in place of weights: a pointer, a page that says why there was no download, a path.
+void refuse_text(const fs::path& path, const MappedFile& f) {
+  const std::string_view text = head_of(f, 4096);
+  if (text.empty()) refuse(path, "the file is empty at byte 0; get it again");
+  if (text.starts_with("version https://git-lfs")) {
+    const auto at = text.find("\nsize ");
+    std::string size;
+    if (at != std::string_view::npos)
+      for (std::size_t i = at + 6; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i) size += text[i];
+    refuse(path, "a Git LFS pointer at byte 0 (" + (size.empty() ? "the file" : size + " bytes") + " elsewhere); run git lfs pull");
+  }
+  auto body = text;
+  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);
+  while (!body.empty() && (body.front() == ' ' || body.front() == '\t' || body.front() == '\n' || body.front() == '\r')) body.remove_prefix(1);
+  if (starts_without_case(body, "<!doctype") || starts_without_case(body, "<html") || starts_without_case(body, "<?xml") || starts_without_case(body, "<head"))
+    refuse(path, "an HTML page at byte 0, not weights (a download that failed?); open it to read why, then get the file again");
+  // All of the beginning printable: nobody's weights are.
+  const bool printable = first_not_utf8(text.substr(0, text.size() < 4096 ? text.size() : 4000)) == std::string_view::npos &&
+                         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 9 || (c > 13 && c < 32); });
+  if (!printable) return;
+  if (!body.empty() && (body.front() == '{' || body.front() == '['))
+    refuse(path, "JSON text at byte 0, not weights; name the file of the weights, or the folder that holds both");
+  if (f.bytes().size() < 4096 && body.find('\n') >= (body.empty() ? 0 : body.size() - 1) && body.find('/') != std::string_view::npos)
+    refuse(path, "the text " + in_quotes(body.substr(0, std::min<std::size_t>(body.size(), 120))) +
+                     " at byte 0, not weights: the path of a link that was copied as a file (a model cache?); copy what it points to");
+  refuse(path, "text at byte 0, not weights; it begins with " + in_quotes(body.substr(0, 60)));
+}
+
+SourcePtr open_file(const fs::path& path) {
+  if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
+  const FilePtr file = MappedFile::open(path);
+  refuse_text(path, *file);
+  return open_safetensors(path);
+}
+
+}  // namespace
+
+std::unique_ptr<Source> open_source(const fs::path& path) {
+  std::error_code ec;
+  if (fs::is_directory(path, ec)) return open_safetensors(path);
+  return open_file(path);
+}
+
+}  // namespace graft
