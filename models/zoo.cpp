@@ -2,6 +2,7 @@
 
 #include "models/cifar_resnet.h"
 #include "models/mlp.h"
+#include "models/mnist_bn_cnn.h"
 #include "models/mnist_cnn.h"
 
 namespace graft {
@@ -9,7 +10,10 @@ namespace {
 constexpr std::string_view kCifarResnet = "cifar-resnet";  // and the depth
 }  // namespace
 
-std::string head_of(const Config& c) { return c.get<std::string>("model.name").starts_with(kCifarResnet) ? "linear" : "fc2"; }
+std::string head_of(const Config& c) {
+  const auto name = c.get<std::string>("model.name");
+  return name.starts_with(kCifarResnet) ? "linear" : name == "mnist-bn-cnn" ? "fc2 norm2" : "fc2";
+}
 
 Model make_model(const Config& c, const Params& p, const Shape& input) {
   const auto name = c.get<std::string>("model.name");
@@ -20,6 +24,7 @@ Model make_model(const Config& c, const Params& p, const Shape& input) {
   if (name == "mnist-cnn")
     return {std::make_shared<MnistCnn>(p, MnistCnnConfig{classes, c.get<double>("model.dropout1"), c.get<double>("model.dropout2"), c.get<bool>("model.channels_last")}),
             head};
+  if (name == "mnist-bn-cnn") return {std::make_shared<MnistBnCnn>(p, MnistBnCnnConfig{classes, c.get<double>("model.dropout2")}), head};
   return {std::make_shared<Mlp>(p, MlpConfig{input.numel(), c.get<std::int64_t>("model.hidden"), classes}), head};
 }
 

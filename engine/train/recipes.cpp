@@ -76,6 +76,33 @@ warmup = 200
 [eval]
 test = true  # the recipe asks for one look at the end
 )"},
+      {"mnist-bn-cnn", "MNIST by three convolutions, two linear layers and batch norms: the network of published checkpoints", R"(
+[data]
+kind = "mnist"
+normalize = [0.1307, 0.3081]
+validation = 0.05
+
+[model]
+name = "mnist-bn-cnn"
+classes = 10
+
+[train]
+epochs = 5
+batch = 64
+eval_batch = 1000
+
+[optim]
+name = "adamw"
+lr = 1e-3
+weight_decay = 1e-4
+
+[schedule]
+name = "cosine"
+warmup = 200
+
+[eval]
+test = true  # the recipe asks for one look at the end
+)"},
       {"digits-cnn", "the same network on drawn digits: needs no files", R"(
 [data]
 kind = "digits"
