@@ -78,17 +78,19 @@ Built build_model(const Config& c, const Dataset& data, const std::vector<std::p
   const auto outputs = c.get<std::int64_t>("model.classes");
   if (data.classes > outputs)
     throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(outputs));
+  return build_model(c, Loader(data, judging_options(c)).image_shape(), data.class_names, over);
+}
+Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names, const std::vector<std::pair<std::string, Tensor>>& over) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   const auto from = c.get<std::string>("init.from");
-  const Shape input = Loader(data, judging_options(c)).image_shape();
-  Built b{Params::init(seed, dtype), {}, {}, data.class_names};
+  Built b{Params::init(seed, dtype), {}, {}, class_names, {}};
   std::optional<Import> import;
   if (!from.empty()) {
     const auto head = c.get<std::string>("init.head");
     // A last layer that names other classes is of no use here, though it may be as large.
     const std::vector<std::string> before = classes_of_checkpoint(from);
-    const bool others = !before.empty() && before != data.class_names;
+    const bool others = !before.empty() && before != class_names;
     import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c),
                    c.get<std::string>("init.map"));
     b.params = Params::from(
@@ -101,8 +103,12 @@ Built build_model(const Config& c, const Dataset& data, const std::vector<std::p
   }
   b.params.set_rules(layer_rules(c, head_of(c)));
   b.model = make_model(c, b.params, input);
-  if (import)
+  if (import) {
     for (const auto& l : import->account(b.params.sources())) b.account.emplace_back(l.name, l.how);
+    b.warnings = import->source().warnings;
+    b.warnings.insert(b.warnings.end(), import->warnings().begin(), import->warnings().end());
+    b.origin = {import->source().path, import->source().format, import->map_name(), import->mapping().stripped()};
+  }
   plan_transfer(c, b.params).open(0);
   return b;
 }

@@ -63,9 +63,16 @@ struct Built {
   Model model;
   std::vector<std::pair<std::string, std::string>> account;
   std::vector<std::string> class_names;  // of the outputs, in their order
+  struct Origin {
+    std::string path, format, map, stripped;
+  };
+  Origin origin = {};                    // of an import
+  std::vector<std::string> warnings = {};  // of an import: said, and no reason to stop
 };
 // `over`: tensors that count before those of init.from, by name (of a run with adapters that goes on).
 Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over = {});
+// Where there are no data: `input` is [c, h, w] of an image; `class_names` may be empty.
+Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names, const std::vector<std::pair<std::string, Tensor>>& over = {});
 
 // A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step);
@@ -98,6 +105,8 @@ void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
 void add_data(CLI::App& app, Action& run);  // data check, split, preview
 void add_inspect(CLI::App& app, Action& run);  // inspect, diff
+void add_convert(CLI::App& app, Action& run);  // convert, export
+void add_import(CLI::App& app, Action& run);
 void add_gradcheck(CLI::App& app, Action& run);
 
 }  // namespace graft::cli

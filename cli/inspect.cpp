@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+#include <numeric>
 #include <set>
 
 #include "cli/common.h"
@@ -100,9 +102,33 @@ Json as_json(const Source& s, const BareNames& bare, const std::optional<Recogni
   return out;
 }
 
+// layer2 before layer10: runs of digits count as numbers.
+bool natural_less(const std::string& a, const std::string& b) {
+  std::size_t i = 0, j = 0;
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      std::size_t ie = i, je = j;
+      while (ie < a.size() && digit(a[ie])) ++ie;
+      while (je < b.size() && digit(b[je])) ++je;
+      if (ie - i != je - j) return ie - i < je - j;
+      if (const int c = a.compare(i, ie - i, b, j, je - j)) return c < 0;
+      i = ie, j = je;
+    } else if (a[i] != b[j]) {
+      return static_cast<unsigned char>(a[i]) < static_cast<unsigned char>(b[j]);
+    } else {
+      ++i, ++j;
+    }
+  }
+  return a.size() - i < b.size() - j;
+}
+
 void print_tree(const Source& s, bool values) {
+  std::vector<std::size_t> order(s.tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return natural_less(s.tensors[a].name, s.tensors[b].name); });
   std::vector<std::string> open;  // the branches that are printed already
-  for (std::size_t i = 0; i < s.tensors.size(); ++i) {
+  for (const std::size_t i : order) {
     const StoredTensor& t = s.tensors[i];
     std::vector<std::string> parts;
     for (std::size_t begin = 0; begin <= t.name.size();) {

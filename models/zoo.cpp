@@ -15,6 +15,13 @@ std::string head_of(const Config& c) {
   return name.starts_with(kCifarResnet) ? "linear" : name == "mnist-bn-cnn" ? "fc2 norm2" : "fc2";
 }
 
+Shape usual_input(const Config& c) {
+  const auto name = c.get<std::string>("model.name");
+  if (name.starts_with(kCifarResnet)) return {3, 32, 32};
+  if (name.starts_with("mnist-")) return {1, 28, 28};
+  throw Error(Code::usage, "model.name=" + name + ": its parameters follow its input, and there are no data to ask; train or evaluate it instead");
+}
+
 Model make_model(const Config& c, const Params& p, const Shape& input) {
   const auto name = c.get<std::string>("model.name");
   const auto classes = c.get<std::int64_t>("model.classes");

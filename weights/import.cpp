@@ -6,6 +6,7 @@
 
 #include "engine/base/file.h"
 #include "weights/formats/json_guard.h"
+#include "weights/statistics.h"
 
 namespace graft {
 namespace {
@@ -84,7 +85,13 @@ Params::Lookup Import::lookup() {
     asked_.insert(name);
     if (policy_ == HeadPolicy::fresh && in_head(name)) return {};
     const MappedTensor* t = mapping_->find(name);
-    return t ? mapping_->load(*t) : Tensor{};
+    if (!t) return {};
+    Tensor x = mapping_->load(*t);
+    const TensorStatistics s = statistics_of(x);
+    const auto warn = [&](const std::string& what) { warnings_.push_back(source().path + ": tensor " + in_quotes(mapping_->came_from(*t)) + " " + what); };
+    if (s.nan || s.infinite) warn("holds " + std::to_string(s.nan) + " NaN and " + std::to_string(s.infinite) + " infinite numbers of " + std::to_string(s.count));
+    else if (x.rank() > 1 && s.count > 0 && s.zero == s.count) warn("is zero throughout");
+    return x;
   };
 }
 

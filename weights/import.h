@@ -31,6 +31,8 @@ class Import {
   const Source& source() const { return mapping_->source(); }
   const Mapping& mapping() const { return *mapping_; }
   const std::string& map_name() const { return map_name_; }  // empty: none
+  // Of the tensors that were taken: NaN or infinite numbers, weights that are zero throughout.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   bool in_head(const std::string& name) const { return below(head_, name); }
@@ -40,6 +42,7 @@ class Import {
   HeadPolicy policy_;
   std::string head_;
   std::set<std::string> asked_;
+  std::vector<std::string> warnings_;
 };
 
 // The map for `source`: the one of `file` where that is not empty, else the carried one that recognises it, else nullptr. `own` keeps a file's maps.

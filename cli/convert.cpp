@@ -1,0 +1,257 @@
+// graft convert A B: a checkpoint in another container, tensor by tensor, with nothing known of the network. graft export CHECKPOINT OUT: a model that graft trained, for others: with
+// --like ORIGIN in the names, layouts and types of the checkpoint that it came from. Both read what they wrote and compare before they say that it is done.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/common.h"
+#include "engine/autograd/tape.h"
+#include "engine/base/file.h"
+#include "engine/ops/ops.h"
+#include "weights/formats/json_guard.h"
+#include "weights/import.h"
+#include "weights/stored_type.h"
+#include "weights/writers.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+namespace {
+
+struct ConvertOptions {
+  std::string from, to, format, dtype, shard, like;
+  bool plain = false, json = false;
+};
+
+Container container_for(const ConvertOptions& o) {
+  const auto c = o.format.empty() ? container_of_file(o.to) : container_named(o.format);
+  if (!c)
+    throw Error(Code::usage, (o.format.empty() ? o.to + ": the extension names no container that graft writes" : "--format " + o.format + " is no container that graft writes") +
+                                 "; take safetensors, pt, npz or gguf");
+  return *c;
+}
+
+// The largest difference between two tensors, as a share of the largest number in them; infinite where NaN is on one side alone.
+double difference(const Tensor& x, const Tensor& y) {
+  const std::vector<double> a = x.values(), b = y.values();
+  double most = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
+    const double d = std::fabs(a[i] - b[i]);
+    most = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(most, d);
+  }
+  for (const double v : a)
+    if (std::isfinite(v)) size = std::max(size, std::fabs(v));
+  return most == 0 ? 0 : most / std::max(size, 1e-300);
+}
+
+// Relative to the largest number of a tensor: what rounding to the type may change. Blocks are judged by their own scale.
+double allowed(std::string_view wrote, std::string_view was) {
+  if (wrote == was) return 0;
+  if (wrote == "F64" || (wrote == "F32" && was != "F64")) return 0;
+  if (wrote == "F32") return 1e-7;
+  if (wrote == "F16") return 1e-3;
+  if (wrote == "BF16") return 1e-2;
+  const StoredType* t = stored_type(wrote);
+  if (!t || t->elements == 1) return 0.1;
+  const double bits = static_cast<double>(t->bits) / t->elements;
+  return 2 / std::exp2(std::floor(bits) - 1);  // a step of the coarsest block, and its scale's rounding
+}
+
+// What was written, read again and held against what was to be written.
+void verify(const fs::path& path, const OutCheckpoint& wanted) {
+  NoGrad off;
+  const auto source = open_source(path);
+  OutCheckpoint back = as_written(std::shared_ptr<const Source>(open_source(path)));
+  std::map<std::string, const OutTensor*> at;
+  const std::string wrapped = wanted.wrapped_in.empty() ? "" : wanted.wrapped_in + ".";
+  for (const OutTensor& t : back.tensors) at[t.name] = &t;
+  for (std::size_t i = 0; i < wanted.tensors.size(); ++i) {
+    const OutTensor& t = wanted.tensors[i];
+    auto it = at.find(wrapped + t.name);
+    if (it == at.end()) {  // a tie that the container has once
+      const auto tied = source->metadata.find(t.name);
+      if (tied != source->metadata.end()) it = at.find(tied->second);
+    }
+    if (it == at.end()) throw Error(Code::bug, path.string() + ": " + in_quotes(t.name) + " is not there after writing");
+    if (it->second->shape != t.shape) throw Error(Code::bug, path.string() + ": " + in_quotes(t.name) + " has another shape after writing");
+    const StoredType* type = stored_type(t.dtype);
+    if (it->second->dtype == t.dtype && t.strides.empty() && it->second->strides.empty()) {
+      const KeptBytes a = t.bytes(), b = it->second->bytes();
+      if (!std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end())) throw Error(Code::bug, path.string() + ": the bytes of " + in_quotes(t.name) + " are not those that were written");
+    } else if (type && type->loads) {
+      const double d = difference(load_once(t), load_once(*it->second));
+      if (!(d <= allowed(it->second->dtype, t.dtype)))
+        throw Error(Code::no, path.string() + ": " + in_quotes(t.name) + " differs by " + std::to_string(d) + " of its largest number after writing as " + it->second->dtype);
+    }
+  }
+}
+
+fs::path written_at(const fs::path& to, const ConvertOptions& o) {
+  if (o.shard.empty()) return to;
+  std::string stem = to.filename().string();
+  if (stem.ends_with(".safetensors")) stem.resize(stem.size() - 12);
+  return to.parent_path() / (stem + ".safetensors.index.json");
+}
+
+int write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const char* verb, Json more) {
+  const Container container = container_for(o);
+  WriteOptions options;
+  options.dtype = o.dtype;
+  if (!o.shard.empty()) {
+    if (container != Container::safetensors) throw Error(Code::usage, "--shard-size: only safetensors is written in shards");
+    options.shard_bytes = static_cast<std::uint64_t>(parse_bytes(o.shard, "--shard-size"));
+  }
+  const std::vector<std::string> said = write_checkpoint(o.to, container, out, options);
+  const fs::path at = written_at(o.to, o);
+  verify(at, out);
+  if (o.json) {
+    Json j{{"verb", verb}, {"from", o.from}, {"to", at.string()}, {"format", name_of(container)}, {"tensors", out.tensors.size()}, {"changed", said}};
+    j.update(more);
+    std::printf("%s\n", j.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    return 0;
+  }
+  for (const auto& s : said) std::printf("%s\n", s.c_str());
+  std::printf("%s: %zu tensors as %s, read again and compared\n", at.c_str(), out.tensors.size(), std::string(name_of(container)).c_str());
+  return 0;
+}
+
+int convert_verb(const ConvertOptions& o) {
+  container_for(o);
+  std::error_code ec;
+  if (fs::equivalent(o.from, o.to, ec)) throw Error(Code::usage, "convert: " + o.from + " cannot be read and written at once; name another file");
+  std::shared_ptr<const Source> source = open_source(o.from);
+  for (const auto& w : source->warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
+  OutCheckpoint out = as_written(source);
+  const Container container = container_for(o);
+  if (container == Container::safetensors && !out.metadata.count("format")) out.metadata["format"] = "pt";  // other programs ask for it
+  return write_and_verify(o, out, "convert", Json::object());
+}
+
+// ---- export -------------------------------------------------------------------------------------------------------------------------------
+
+// The tensors of `built` as the origin had them: its names, layouts, types and order. What graft has no use for (counters) is carried over as it was.
+OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source>& origin, const WeightMap* map) {
+  const Mapping mapping(origin, map);
+  const auto now = named_tensors(built.params);
+  std::set<std::string> used;
+  const auto value = [&](const std::string& name) -> Tensor {
+    const auto it = std::find_if(now.begin(), now.end(), [&](const auto& t) { return t.first == name; });
+    if (it == now.end()) return {};
+    used.insert(name);
+    return it->second;
+  };
+  OutCheckpoint out;
+  out.origin = origin;
+  out.metadata = origin->metadata;
+  const BareNames bare = bare_names(*origin);
+  // The first part of what wraps the names is a dictionary where something stands beside it or it is one of the containers; the rest are prefixes of names.
+  std::string wrapped = bare.stripped.substr(0, bare.stripped.find('.'));
+  if (wrapped == "module" || wrapped == "_orig_mod" || wrapped == "net" || wrapped == "student") wrapped.clear();
+  out.wrapped_in = origin->format.starts_with("PyTorch") ? wrapped : "";
+  for (std::size_t i = 0; i < origin->tensors.size(); ++i) {
+    if (!bare.beside[i].empty()) continue;  // an optimizer's state: it is not this model's any more
+    const StoredTensor& was = origin->tensors[i];
+    std::string name = was.name;
+    if (!out.wrapped_in.empty()) name.erase(0, out.wrapped_in.size() + 1);
+    const Tensor t = mapping.back(i, value);
+    OutTensor x = t.defined() ? in_dtype(out_tensor(name, t), was.dtype) : OutTensor{name, was.dtype, was.shape, was.strides, -1, was.offset, [origin, i] { return origin->bytes(i); }};
+    out.tensors.push_back(std::move(x));
+  }
+  std::string left;
+  for (const auto& [name, t] : now)
+    if (!used.count(name)) left += (left.empty() ? "" : ", ") + in_quotes(name);
+  if (!left.empty()) throw Error(Code::usage, origin->path + ": has no place for " + left + " of this model; export without --like");
+  return out;
+}
+
+// What images must be like and what the outputs are called, beside the weights: containers differ in where, so a file of its own.
+void write_sidecar(const fs::path& out, const Built& built, const Config& config) {
+  const Shape input = usual_input(config);
+  const Json j{{"model", config.get<std::string>("model.name")}, {"classes", built.class_names}, {"normalize", config.get<std::vector<double>>("data.normalize")},
+               {"input", {input[0], input[1], input[2]}}, {"values", "0 to 1, then (x - mean) / deviation"}, {"config", config.text()}};
+  write_atomically(fs::path(out.string() + ".json"), j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
+}
+
+// The exported file as a model, run on the same drawn images as the one that was exported.
+double rerun(const Built& built, const Config& config, const fs::path& at, const std::string& map) {
+  NoGrad off;
+  Config again = config;
+  again.set("init.from=" + at.string(), Origin::flag("the export"));
+  again.set("init.head=keep", Origin::flag("the export"));
+  if (!map.empty()) again.set("init.map=" + map, Origin::flag("the export"));
+  const Shape input = usual_input(config);
+  const Built other = build_model(again, input, built.class_names);
+  RandomState r{1, 21, 0};
+  const Tensor x = rand_normal({4, input[0], input[1], input[2]}, 0, 1, r);
+  Run run;
+  return difference(built.model.module->forward(x, run), other.model.module->forward(x, run));
+}
+
+int export_verb(const ConvertOptions& o) {
+  UseQueue host(host_queue());
+  Config config = config_of_checkpoint(o.from);
+  std::string origin = o.like;
+  const std::string map = config.get<std::string>("init.map");
+  if (origin.empty() && !o.plain) {
+    std::error_code ec;
+    const std::string from = config.get<std::string>("init.from");
+    // What it was fine-tuned from, unless that was graft's own.
+    if (!from.empty() && fs::exists(from, ec) && !open_source(from)->metadata.count("graft.config")) origin = from;
+  }
+  config.set("init.from=" + o.from, Origin::flag("export"));
+  config.set("init.head=keep", Origin::flag("export"));
+  config.set("peft.method=none", Origin::flag("export"));
+  Config plain = config;
+  plain.set("init.map=", Origin::flag("export"));
+  const Built built = build_model(plain, usual_input(config), classes_of_checkpoint(o.from));
+  OutCheckpoint out;
+  std::vector<WeightMap> own;
+  if (!origin.empty()) {
+    std::shared_ptr<const Source> source = open_source(origin);
+    const WeightMap* chosen = choose_map(*source, map, own);
+    out = like_origin(built, source, chosen);
+    std::fprintf(stderr, "as in %s: its names, layouts and types%s\n", origin.c_str(), chosen ? (" (" + chosen->name + ")").c_str() : "");
+  } else {
+    for (const auto& [name, t] : named_tensors(built.params)) out.tensors.push_back(out_tensor(name, t));
+    out.metadata = checkpoint_metadata(built, config, 0);
+  }
+  if (container_for(o) == Container::safetensors) out.metadata["format"] = "pt";
+  const fs::path at = written_at(o.to, o);
+  const int code = write_and_verify(o, out, "export", Json{{"like", origin.empty() ? Json(nullptr) : Json(origin)}});
+  write_sidecar(at, built, config);
+  const double d = rerun(built, plain, at, origin.empty() ? "" : map);
+  const std::string wrote = o.dtype.empty() ? "F32" : o.dtype;
+  if (!(d <= (wrote == "F32" && origin.empty() ? 0 : 1e-5)) && o.dtype.empty())
+    throw Error(Code::no, at.string() + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the file is kept for you to look at");
+  if (!o.json) std::printf("run again on drawn images: outputs differ by at most %.3g of the largest; what images and classes it wants is in %s.json\n", d, at.c_str());
+  return code;
+}
+
+void options(CLI::App& sub, ConvertOptions& o) {
+  sub.add_option("from", o.from, "checkpoint: file or folder")->required();
+  sub.add_option("to", o.to, "file to write; its extension names the container")->required();
+  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say");
+  sub.add_option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
+  sub.add_option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
+  sub.add_flag("--json", o.json, "one JSON document on stdout");
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, Action& run) {
+  {
+    auto* sub = app.add_subcommand("convert", "a checkpoint in another container: safetensors, PyTorch, npz, GGUF");
+    auto o = std::make_shared<ConvertOptions>();
+    options(*sub, *o);
+    sub->callback([=, &run] { run = [=] { return convert_verb(*o); }; });
+  }
+  auto* sub = app.add_subcommand("export", "a trained model for other programs, as the checkpoint that it came from was");
+  auto o = std::make_shared<ConvertOptions>();
+  options(*sub, *o);
+  sub->add_option("--like", o->like, "the checkpoint whose names, layouts and types are wanted (default: what it was fine-tuned from)");
+  sub->add_flag("--plain", o->plain, "graft's own names");
+  sub->callback([=, &run] { run = [=] { return export_verb(*o); }; });
+}
+
+}  // namespace graft::cli

@@ -1,0 +1,85 @@
+// graft import FILE: what becomes of each tensor of a foreign checkpoint in a graft model, and, with --out, that model as a checkpoint of graft's, from which eval, finetune and
+// export go on.
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/common.h"
+#include "engine/autograd/tape.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
+#include "weights/hash.h"
+#include "weights/import.h"
+
+namespace graft::cli {
+namespace fs = std::filesystem;
+namespace {
+
+struct ImportOptions {
+  Common common;
+  std::string map;
+  bool dry_run = false;
+};
+
+int import_verb(const ImportOptions& o) {
+  UseQueue host(host_queue());
+  std::vector<std::string> words = o.common.words;
+  if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "import: name a checkpoint; `graft inspect` tells what it holds");
+  const std::string path = words[0];
+  words.erase(words.begin());
+  const bool recipe = !words.empty() && words[0].find('=') == std::string::npos;
+  Config config = recipe ? make_config(o.common, words, true) : config_of_checkpoint(path);
+  if (!recipe) {
+    for (const auto& f : o.common.files) config.merge_file(f);
+    for (const auto& w : words) config.set(w);
+  }
+  if (!o.map.empty()) config.set("init.map=" + o.map, Origin::flag("--map"));
+  config.set("init.from=" + path, Origin::flag("the checkpoint"));
+  config.set("init.head=keep", Origin::flag("the checkpoint"));
+  if (config.get<std::int64_t>("model.classes") == 0) {
+    // Named by a recipe that leaves it to the data: the head of the checkpoint says.
+    const auto source = open_source(path);
+    const auto known = recognise(*source, bare_names(*source));
+    const auto it = known ? known->facts.find("classes") : std::map<std::string, std::int64_t>::const_iterator{};
+    if (!known || it == known->facts.end()) throw Error(Code::usage, path + ": nobody says how many classes the last layer has; set model.classes=N");
+    config.set("model.classes=" + std::to_string(it->second), {Layer::recipe, 0, path});
+  }
+  const Built built = build_model(config, usual_input(config), classes_of_checkpoint(path));
+  for (const auto& w : built.warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
+  const std::string hash = weights_hash(named_tensors(built.params));
+  if (!o.dry_run && o.common.out.empty()) throw Error(Code::usage, "import: name a folder to write with --out, or look with --dry-run");
+  if (!o.dry_run) {
+    std::error_code ec;
+    if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec)) throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
+    Config stored = config;
+    stored.set("init.map=", Origin::flag("the import"));
+    save_checkpoint(o.common.out, built, stored, 0);
+  }
+  if (o.common.json) {
+    Json table = Json::array();
+    for (const auto& [tensor, how] : built.account) table.push_back({{"tensor", tensor}, {"how", how}});
+    std::printf("%s\n", Json{{"verb", "import"}, {"from", path}, {"format", built.origin.format}, {"map", built.origin.map}, {"stripped", built.origin.stripped},
+                             {"model", config.get<std::string>("model.name")}, {"tensors", table}, {"weights_hash", hash}, {"out", o.dry_run ? "" : o.common.out}}
+                            .dump(2, ' ', false, Json::error_handler_t::replace)
+                            .c_str());
+    return 0;
+  }
+  std::printf("%s: %s%s%s%s%s\n", path.c_str(), built.origin.format.c_str(), built.origin.map.empty() ? "" : ", map ", built.origin.map.c_str(),
+              built.origin.stripped.empty() ? "" : ", names wrapped in ", built.origin.stripped.c_str());
+  for (const auto& [tensor, how] : built.account) std::printf("  %-40s %s\n", one_line(tensor).c_str(), one_line(how).c_str());
+  std::printf("%s: every tensor is accounted for; weights %s\n", config.get<std::string>("model.name").c_str(), hash.c_str());
+  if (!o.dry_run) std::printf("%s: graft eval %s, graft finetune RECIPE --from %s\n", o.common.out.c_str(), o.common.out.c_str(), o.common.out.c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_import(CLI::App& app, Action& run) {
+  auto* sub = app.add_subcommand("import", "a foreign checkpoint as a graft model; every tensor is accounted for");
+  auto o = std::make_shared<ImportOptions>();
+  add_common(*sub, o->common);
+  sub->add_option("--map", o->map, "file of rules for names and layouts (init.map)");
+  sub->add_flag("--dry-run", o->dry_run, "only tell what would become of each tensor");
+  sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });
+}
+
+}  // namespace graft::cli
