@@ -1,4 +1,5 @@
-// GGUF files that are wrong in one way each: the classes that ggml's own test makes (tests/test-gguf.cpp of llama.cpp) and more; then thousands of damaged ones.
+// GGUF files that are wrong in one way each: the classes that ggml's own test makes (tests/test-gguf.cpp of llama.cpp) and more; then thousands of damaged
+// ones.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -118,7 +119,8 @@ TEST(GgufRefusals, Tensors) {
   GgufBuilder overlap;
   refused(overlap.begin(2, 0).tensor("a", {8}, 0, 0).tensor("b", {8}, 0, 0).pad().raw(zeros).bytes(), {"overlaps", "\"b\""});
   GgufBuilder unaligned;  // places that a file of alignment 1 has
-  refused(unaligned.begin(2, 0).tensor("a", {1}, 0, 0).tensor("b", {1}, 0, 4).pad().raw(zeros).bytes(), {"overlaps", "where 32 is its place with the alignment 32"});
+  refused(unaligned.begin(2, 0).tensor("a", {1}, 0, 0).tensor("b", {1}, 0, 4).pad().raw(zeros).bytes(),
+          {"overlaps", "where 32 is its place with the alignment 32"});
   GgufBuilder custom;
   const GgufFile f =
       parse(custom.begin(2, 1).key("general.alignment", GgufType::u32).u32(1).tensor("a", {1}, 0, 0).tensor("b", {1}, 0, 4).raw(std::string(8, '\0')).bytes());
@@ -129,12 +131,14 @@ TEST(GgufRefusals, Tensors) {
 
 TEST(GgufRefusals, TypesThatAreNoWeightsAreNamed) {
   const auto of = [](std::uint32_t type) { return one_tensor().tensor("t", {256}, type, 0).pad().raw(std::string(4096, '\0')).bytes(); };
-  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{{4, "Q4_2"}, {5, "Q4_3"}, {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"},
-                                                                                    {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}})
+  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{
+           {4, "Q4_2"}, {5, "Q4_3"}, {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}})
     refused(of(id), {"is of the type " + name + ", which was removed", "convert"});
-  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{{9, "Q8_1"}, {15, "Q8_K"}}) refused(of(id), {"is of the type " + name, "activations"});
+  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{{9, "Q8_1"}, {15, "Q8_K"}})
+    refused(of(id), {"is of the type " + name, "activations"});
   GgufBuilder old;
-  refused(old.begin(1, 1).key("general.quantization_version", GgufType::u32).u32(1).tensor("t", {32}, 2, 0).pad().raw(std::string(64, '\0')).bytes(), {"quantisation version 1"});
+  refused(old.begin(1, 1).key("general.quantization_version", GgufType::u32).u32(1).tensor("t", {32}, 2, 0).pad().raw(std::string(64, '\0')).bytes(),
+          {"quantisation version 1"});
 }
 
 TEST(GgufRefusals, Data) {
@@ -150,7 +154,8 @@ TEST(GgufRefusals, Data) {
   GgufBuilder dirty;
   refused(dirty.begin(1, 0).tensor("t", {8}, 0, 0).raw("x").pad().raw(std::string(32, '\0')).bytes(), {"byte 120 where zeros lead"});
   GgufBuilder wide;  // an alignment that nothing is left after
-  refused(wide.begin(1, 1).key("general.alignment", GgufType::u32).u32(0x80000000u).tensor("t", {1}, 0, 0).pad().raw(std::string(64, '\0')).bytes(), {"truncated", "(0%)"});
+  refused(wide.begin(1, 1).key("general.alignment", GgufType::u32).u32(0x80000000u).tensor("t", {1}, 0, 0).pad().raw(std::string(64, '\0')).bytes(),
+          {"truncated", "(0%)"});
 }
 
 // Opened as text and saved: the bytes that are no UTF-8 became U+FFFD.

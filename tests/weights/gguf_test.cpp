@@ -1,5 +1,5 @@
-// GGUF: files of gguf-py read and written again byte for byte, versions 1 and 2 by hand, pieces of split files, the vocabulary, and what is written judged by gguf-py.
-// Refusals are in gguf_refusals_test.cpp.
+// GGUF: files of gguf-py read and written again byte for byte, versions 1 and 2 by hand, pieces of split files, the vocabulary, and what is written judged by
+// gguf-py. Refusals are in gguf_refusals_test.cpp.
 #include "weights/formats/gguf.h"
 
 #include <gtest/gtest.h>
@@ -244,14 +244,15 @@ TEST(Gguf, RealVocabulariesOpen) {
     std::size_t tokens, merges;
   };
   int opened = 0;
-  for (const Real& r : {Real{"ggml-vocab-bert-bge.gguf", "bert", 30522, 0}, Real{"ggml-vocab-gpt-2.gguf", "gpt2", 50257, 50000}, Real{"ggml-vocab-llama-spm.gguf", "llama", 32000, 0}}) {
+  for (const Real& r : {Real{"ggml-vocab-bert-bge.gguf", "bert", 30522, 0}, Real{"ggml-vocab-gpt-2.gguf", "gpt2", 50257, 50000},
+                        Real{"ggml-vocab-llama-spm.gguf", "llama", 32000, 0}}) {
     if (!fs::exists(data / r.file)) continue;
     ++opened;
     const auto file = open_source(data / r.file);
     const auto v = read_vocabulary(as_gguf(*file).keys, r.file);
     ASSERT_TRUE(v) << r.file;
-    std::printf("%s: %s, %zu keys, %zu tensors, %zu tokens, %zu merges\n", r.file, file->format.c_str(), as_gguf(*file).keys.all().size(), file->tensors.size(), v->tokens.size(),
-                v->merges.size());
+    std::printf("%s: %s, %zu keys, %zu tensors, %zu tokens, %zu merges\n", r.file, file->format.c_str(), as_gguf(*file).keys.all().size(), file->tensors.size(),
+                v->tokens.size(), v->merges.size());
     EXPECT_EQ(v->model, r.model);
     EXPECT_EQ(v->tokens.size(), r.tokens);
     EXPECT_EQ(v->types.size(), r.tokens);
@@ -276,7 +277,8 @@ Tensor drawn(const Shape& shape, unsigned seed) {
   return Tensor::from(x, shape);
 }
 
-const std::vector<std::string> kWritten = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "TQ1_0", "TQ2_0", "MXFP4"};
+const std::vector<std::string> kWritten = {"F32",  "F16",  "BF16", "Q8_0", "Q4_0", "Q4_1",  "Q5_0",  "Q5_1",
+                                           "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "TQ1_0", "TQ2_0", "MXFP4"};
 
 GgufKeys with_vocabulary() {
   const auto from = open_source(kGolden / "vocab.gguf");
@@ -296,8 +298,9 @@ TEST(Gguf, FloatsAreWrittenAsEveryType) {
   ASSERT_EQ(file->tensors.size(), kWritten.size() + 1);
   const std::vector<double> x = drawn({3, 512}, 5).values();
   // Root mean square error of unit normals: what half a step of each type's grid makes, with room.
-  const std::map<std::string, double> most = {{"F32", 0},      {"F16", 3e-4},   {"BF16", 3e-3},  {"Q8_0", 8e-3}, {"Q4_0", 0.11},  {"Q4_1", 0.1},   {"Q5_0", 0.055}, {"Q5_1", 0.05},
-                                              {"Q2_K", 0.35},  {"Q3_K", 0.17},  {"Q4_K", 0.08},  {"Q5_K", 0.04}, {"Q6_K", 0.02},  {"TQ1_0", 1.0},  {"TQ2_0", 1.0},  {"MXFP4", 0.15}};
+  const std::map<std::string, double> most = {{"F32", 0},      {"F16", 3e-4},  {"BF16", 3e-3}, {"Q8_0", 8e-3}, {"Q4_0", 0.11}, {"Q4_1", 0.1},
+                                              {"Q5_0", 0.055}, {"Q5_1", 0.05}, {"Q2_K", 0.35}, {"Q3_K", 0.17}, {"Q4_K", 0.08}, {"Q5_K", 0.04},
+                                              {"Q6_K", 0.02},  {"TQ1_0", 1.0}, {"TQ2_0", 1.0}, {"MXFP4", 0.15}};
   for (std::size_t i = 0; i < kWritten.size(); ++i) {
     EXPECT_EQ(file->tensors[i].dtype, kWritten[i]);
     EXPECT_EQ(file->tensors[i].offset % 32, 0u);
@@ -381,7 +384,8 @@ TEST(Gguf, GgufPyReadsWhatGraftWrites) {
   const Folder dir;
   write_all_types(dir / "all.gguf");
   const std::string out = (dir / "out.txt").string();
-  ASSERT_EQ(std::system((python + " '" + (kGolden / "judge_gguf.py").string() + "' '" + (dir / "all.gguf").string() + "' > '" + out + "'").c_str()), 0) << slurp(out);
+  ASSERT_EQ(std::system((python + " '" + (kGolden / "judge_gguf.py").string() + "' '" + (dir / "all.gguf").string() + "' > '" + out + "'").c_str()), 0)
+      << slurp(out);
   const auto file = open_source(dir / "all.gguf");
   std::istringstream lines(slurp(out));
   std::size_t keys = 0, tensors = 0;

@@ -1,4 +1,5 @@
-// ggml's block types: every bit of what they stand for against ggml and gguf-py, what graft writes against the reference, and the search of the K types against ggml's.
+// ggml's block types: every bit of what they stand for against ggml and gguf-py, what graft writes against the reference, and the search of the K types against
+// ggml's.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -103,7 +104,9 @@ struct RowsOfAKind {
   const char* name;
   int from, to;
 };
-constexpr RowsOfAKind kRows[] = {{"normal", 0, 16}, {"Laplace", 16, 32}, {"uniform above 0", 32, 40}, {"uniform below 0", 40, 44}, {"normal, parts of many sizes", 44, 52}, {"Student's t, 3", 52, 64}};
+constexpr RowsOfAKind kRows[] = {
+    {"normal", 0, 16},         {"Laplace", 16, 32}, {"uniform above 0", 32, 40}, {"uniform below 0", 40, 44}, {"normal, parts of many sizes", 44, 52},
+    {"Student's t, 3", 52, 64}};
 
 TEST(Quant, TheSearchOfTheKTypesIsNotWorseThanGgmls) {
   const KeptBytes stored = golden_bytes("weights");
@@ -119,7 +122,8 @@ TEST(Quant, TheSearchOfTheKTypesIsNotWorseThanGgmls) {
       double ours = 0, reference = 0;
       for (int r = rows.from; r < rows.to; ++r) {
         reference += theirs[static_cast<std::size_t>(r)];
-        for (std::size_t i = 256 * static_cast<std::size_t>(r); i < 256 * static_cast<std::size_t>(r + 1); ++i) ours += std::pow(static_cast<double>(y[i]) - x[i], 2);
+        for (std::size_t i = 256 * static_cast<std::size_t>(r); i < 256 * static_cast<std::size_t>(r + 1); ++i)
+          ours += std::pow(static_cast<double>(y[i]) - x[i], 2);
       }
       const double ratio = std::sqrt(ours / reference);
       EXPECT_LE(ratio, 1.05) << name << ", " << rows.name << ": RMS error is " << ratio << " times ggml's";
@@ -198,7 +202,8 @@ TEST(Quant, WhatNoBlockHoldsIsRefusedByElement) {
       continue;
     }
     EXPECT_TRUE(quantises(c->name));
-    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 3.3e38f}) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 3.3e38f}) {
       std::vector<float> x(512, 1.0f);
       x[300] = bad;
       std::vector<std::byte> packed(512 / static_cast<std::size_t>(c->elements) * static_cast<std::size_t>(c->bytes));

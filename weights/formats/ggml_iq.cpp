@@ -1,4 +1,5 @@
-// The IQ types: eight (or four) weights at a time are a place in a fixed grid, a mask of signs and a scale, or, in IQ4, one of sixteen uneven steps. A super-block is 256.
+// The IQ types: eight (or four) weights at a time are a place in a fixed grid, a mask of signs and a scale, or, in IQ4, one of sixteen uneven steps. A
+// super-block is 256.
 #include <array>
 
 #include "weights/formats/ggml_codecs.h"
@@ -149,7 +150,8 @@ void unpack_iq1_s(const std::uint8_t* from, std::size_t blocks, float* to) {
   }
 }
 
-// 32 low places; 16 bytes, a nibble per place: three high bits and the direction; four times two bytes with four scales of three bits and, on top, a nibble of d.
+// 32 low places; 16 bytes, a nibble per place: three high bits and the direction; four times two bytes with four scales of three bits and, on top, a nibble of
+// d.
 void unpack_iq1_m(const std::uint8_t* from, std::size_t blocks, float* to) {
   const auto& grid = iq1_grid();
   for (; blocks > 0; --blocks, from += 56) {

@@ -1,5 +1,5 @@
-// The K types: super-blocks of 256 weights in parts of 16 or 32. A part's scale is d times a small integer, and x = (d s) q, or (d s) q - (dmin m). The products in brackets
-// are rounded to f32 first, as ggml's reference rounds them.
+// The K types: super-blocks of 256 weights in parts of 16 or 32. A part's scale is d times a small integer, and x = (d s) q, or (d s) q - (dmin m). The
+// products in brackets are rounded to f32 first, as ggml's reference rounds them.
 #include "weights/formats/ggml_codecs.h"
 
 namespace graft {
@@ -66,8 +66,8 @@ void unpack_q5_k(const std::uint8_t* from, std::size_t blocks, float* to) {
   }
 }
 
-// 128 bytes of low bits, 64 of high ones, 16 signed scales, d. In each half of 128 elements: low bits of 32 and 32 in the low nibbles of 64 bytes, of the next 64 in their
-// high nibbles; the high bits of elements l, l + 32, l + 64, l + 96 in one byte.
+// 128 bytes of low bits, 64 of high ones, 16 signed scales, d. In each half of 128 elements: low bits of 32 and 32 in the low nibbles of 64 bytes, of the next
+// 64 in their high nibbles; the high bits of elements l, l + 32, l + 64, l + 96 in one byte.
 void unpack_q6_k(const std::uint8_t* from, std::size_t blocks, float* to) {
   for (; blocks > 0; --blocks, from += 210) {
     const float d = half_at(from + 208);

@@ -1,7 +1,7 @@
-// Quantising to the K types: graft's own search for the least squared error, part by part. A part is first fitted alone: several steps of its grid are tried, for each the
-// scale (and minimum) that are best for the quants it gives are solved for, and quants and scale are improved in turn. Then d and dmin are chosen so that the largest
-// scale and minimum fit their integers, rounded to f16, and each part takes of the integers around its fit the ones with the least error in the numbers a reader will
-// compute. Every block is a function of its own floats, so threads change nothing.
+// Quantising to the K types: graft's own search for the least squared error, part by part. A part is first fitted alone: several steps of its grid are tried,
+// for each the scale (and minimum) that are best for the quants it gives are solved for, and quants and scale are improved in turn. Then d and dmin are chosen
+// so that the largest scale and minimum fit their integers, rounded to f16, and each part takes of the integers around its fit the ones with the least error in
+// the numbers a reader will compute. Every block is a function of its own floats, so threads change nothing.
 #include <algorithm>
 #include <cmath>
 
@@ -88,7 +88,8 @@ Line fit_line(const float* x) {
   const float range = hi - lo;
   LineFit<N, Most> fit(x);
   // A step of the grid that is smaller than range / Most cuts the ends off, a larger one leaves quants unused. Few quants gain more from cutting.
-  constexpr float kFrom = Most == 3 ? -0.8f : -0.9f, kTo = Most == 3 ? 1.6f : 0.2f * static_cast<float>(Most), kStep = Most == 3 ? 0.15f : Most == 15 ? 0.2f : 0.36f;
+  constexpr float kFrom = Most == 3 ? -0.8f : -0.9f, kTo = Most == 3 ? 1.6f : 0.2f * static_cast<float>(Most);
+  constexpr float kStep = Most == 3 ? 0.15f : (Most == 15 ? 0.2f : 0.36f);
   for (float more = kFrom; more <= kTo; more += kStep) fit.offer(lo, (static_cast<float>(Most) + more) / range);
   // The lower end cut off as well.
   if constexpr (Most == 3)
@@ -209,8 +210,8 @@ struct ScaleBlock {
       float least = std::numeric_limits<float>::infinity();
       for (int s = std::max(s0 - 1, -MostScale); s <= std::min(s0 + 1, MostScale - 1); ++s) {
         std::uint8_t tried[16];
-        const float error =
-            settle<16>(x + 16 * p, d * static_cast<float>(s), 0.0f, static_cast<float>(-Middle), static_cast<float>(Middle - 1), tried, static_cast<float>(Middle));
+        const float error = settle<16>(x + 16 * p, d * static_cast<float>(s), 0.0f, static_cast<float>(-Middle), static_cast<float>(Middle - 1), tried,
+                                       static_cast<float>(Middle));
         if (!(error < least)) continue;
         least = error;
         scale[p] = s;

@@ -1,5 +1,6 @@
-// The smallest numbers: one bit (Q1_0), two bits (Q2_0), ternary digits (TQ1_0, five to a byte; TQ2_0), and 4-bit floats with a power of two (MXFP4) or an 8-bit float
-// (NVFP4) as scale. The values of a 4-bit float (OCP Microscaling Formats v1.0, E2M1) are kept doubled and the scales halved, so that both are exact.
+// The smallest numbers: one bit (Q1_0), two bits (Q2_0), ternary digits (TQ1_0, five to a byte; TQ2_0), and 4-bit floats with a power of two (MXFP4) or an
+// 8-bit float (NVFP4) as scale. The values of a 4-bit float (OCP Microscaling Formats v1.0, E2M1) are kept doubled and the scales halved, so that both are
+// exact.
 #include <cmath>
 
 #include "weights/formats/ggml_codecs.h"
@@ -63,8 +64,9 @@ void pack_q2_0(const float* from, std::size_t blocks, std::uint8_t* to) {
   }
 }
 
-// A byte of TQ1_0 is its five digits as a fraction of 256, rounded up: multiplying by 3^n brings digit n to the front, and three times what is left of 256 is that digit.
-// The first 32 bytes hold 160 elements, element m + 32 n being digit n of byte m, the next 16 bytes 80 in the same way, the last 4 bytes 16 as four digits.
+// A byte of TQ1_0 is its five digits as a fraction of 256, rounded up: multiplying by 3^n brings digit n to the front, and three times what is left of 256 is
+// that digit. The first 32 bytes hold 160 elements, element m + 32 n being digit n of byte m, the next 16 bytes 80 in the same way, the last 4 bytes 16 as four
+// digits.
 struct TernaryRun {
   int start, bytes, digits;
 };
@@ -186,8 +188,9 @@ void unpack_nvfp4(const std::uint8_t* from, std::size_t blocks, float* to) {
 constexpr float kHalfMost = 65504.0f;
 
 constexpr BlockCodec kLow[] = {
-    {"Q1_0", 128, 18, unpack_q1_0, pack_q1_0, kHalfMost},    {"Q2_0", 64, 18, unpack_q2_0, pack_q2_0, kHalfMost},  {"TQ1_0", 256, 54, unpack_tq1_0, pack_tq1_0, kHalfMost},
-    {"TQ2_0", 256, 66, unpack_tq2_0, pack_tq2_0, kHalfMost}, {"MXFP4", 32, 17, unpack_mxfp4, pack_mxfp4, 3e38f}, {"NVFP4", 64, 36, unpack_nvfp4, nullptr, 0},
+    {"Q1_0", 128, 18, unpack_q1_0, pack_q1_0, kHalfMost},    {"Q2_0", 64, 18, unpack_q2_0, pack_q2_0, kHalfMost},
+    {"TQ1_0", 256, 54, unpack_tq1_0, pack_tq1_0, kHalfMost}, {"TQ2_0", 256, 66, unpack_tq2_0, pack_tq2_0, kHalfMost},
+    {"MXFP4", 32, 17, unpack_mxfp4, pack_mxfp4, 3e38f},      {"NVFP4", 64, 36, unpack_nvfp4, nullptr, 0},
 };
 
 }  // namespace

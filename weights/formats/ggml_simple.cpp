@@ -1,5 +1,5 @@
-// Blocks of 32 with one scale, or a scale and a minimum: x = d (q - middle) or d q + m. In the packed types byte j holds the low four bits of elements j and j + 16, and
-// 5-bit types keep the fifth bits of all 32 in a word of their own. Both ways are ggml's reference to the bit, rounding of ties included.
+// Blocks of 32 with one scale, or a scale and a minimum: x = d (q - middle) or d q + m. In the packed types byte j holds the low four bits of elements j and j
+// + 16, and 5-bit types keep the fifth bits of all 32 in a word of their own. Both ways are ggml's reference to the bit, rounding of ties included.
 #include <cmath>
 
 #include "weights/formats/ggml_codecs.h"

@@ -1,4 +1,5 @@
-// The header of a GGUF file. Every length is checked against what is left of the file before it is believed, and the limits are ggml's own (src/gguf.cpp) where it has one.
+// The header of a GGUF file. Every length is checked against what is left of the file before it is believed, and the limits are ggml's own (src/gguf.cpp) where
+// it has one.
 #include "weights/formats/gguf.h"
 
 #include <bit>
@@ -26,13 +27,13 @@ struct GgmlType {
 constexpr std::string_view kActivations = "is a format of activations in the middle of a product, never of weights; have the file made anew";
 constexpr std::string_view kRemoved = "was removed from the format; convert the model anew, or repack it with the version of llama.cpp that made it";
 constexpr GgmlType kTypes[] = {
-    {0, "F32", ""},        {1, "F16", ""},         {2, "Q4_0", ""},          {3, "Q4_1", ""},           {4, "Q4_2", kRemoved},     {5, "Q4_3", kRemoved},
-    {6, "Q5_0", ""},       {7, "Q5_1", ""},        {8, "Q8_0", ""},          {9, "Q8_1", kActivations}, {10, "Q2_K", ""},          {11, "Q3_K", ""},
-    {12, "Q4_K", ""},      {13, "Q5_K", ""},       {14, "Q6_K", ""},         {15, "Q8_K", kActivations}, {16, "IQ2_XXS", ""},      {17, "IQ2_XS", ""},
-    {18, "IQ3_XXS", ""},   {19, "IQ1_S", ""},      {20, "IQ4_NL", ""},       {21, "IQ3_S", ""},         {22, "IQ2_S", ""},         {23, "IQ4_XS", ""},
-    {24, "I8", ""},        {25, "I16", ""},        {26, "I32", ""},          {27, "I64", ""},           {28, "F64", ""},           {29, "IQ1_M", ""},
-    {30, "BF16", ""},      {31, "Q4_0_4_4", kRemoved}, {32, "Q4_0_4_8", kRemoved}, {33, "Q4_0_8_8", kRemoved}, {34, "TQ1_0", ""}, {35, "TQ2_0", ""},
-    {36, "IQ4_NL_4_4", kRemoved}, {37, "IQ4_NL_4_8", kRemoved}, {38, "IQ4_NL_8_8", kRemoved}, {39, "MXFP4", ""}, {40, "NVFP4", ""}, {41, "Q1_0", ""}, {42, "Q2_0", ""},
+    {0, "F32", ""}, {1, "F16", ""}, {2, "Q4_0", ""}, {3, "Q4_1", ""}, {4, "Q4_2", kRemoved}, {5, "Q4_3", kRemoved}, {6, "Q5_0", ""}, {7, "Q5_1", ""},
+    {8, "Q8_0", ""}, {9, "Q8_1", kActivations}, {10, "Q2_K", ""}, {11, "Q3_K", ""}, {12, "Q4_K", ""}, {13, "Q5_K", ""}, {14, "Q6_K", ""},
+    {15, "Q8_K", kActivations}, {16, "IQ2_XXS", ""}, {17, "IQ2_XS", ""}, {18, "IQ3_XXS", ""}, {19, "IQ1_S", ""}, {20, "IQ4_NL", ""}, {21, "IQ3_S", ""},
+    {22, "IQ2_S", ""}, {23, "IQ4_XS", ""}, {24, "I8", ""}, {25, "I16", ""}, {26, "I32", ""}, {27, "I64", ""}, {28, "F64", ""}, {29, "IQ1_M", ""},
+    {30, "BF16", ""}, {31, "Q4_0_4_4", kRemoved}, {32, "Q4_0_4_8", kRemoved}, {33, "Q4_0_8_8", kRemoved}, {34, "TQ1_0", ""}, {35, "TQ2_0", ""},
+    {36, "IQ4_NL_4_4", kRemoved}, {37, "IQ4_NL_4_8", kRemoved}, {38, "IQ4_NL_8_8", kRemoved}, {39, "MXFP4", ""}, {40, "NVFP4", ""}, {41, "Q1_0", ""},
+    {42, "Q2_0", ""},
 };
 
 std::string str(std::uint64_t v) { return std::to_string(v); }
@@ -100,10 +101,11 @@ class GgufParser {
     at_ = 4;
     const std::uint32_t version = take<std::uint32_t>("the version");
     if (version != 0 && (version & 0xffffu) == 0)
-      fail("is a GGUF file of the other byte order: its version reads as " + str(version) + " where " + str(__builtin_bswap32(version)) + " is meant", 4, subject_,
-           "graft reads little endian; convert it with gguf-py's gguf-convert-endian");
+      fail("is a GGUF file of the other byte order: its version reads as " + str(version) + " where " + str(__builtin_bswap32(version)) + " is meant", 4,
+           subject_, "graft reads little endian; convert it with gguf-py's gguf-convert-endian");
     if (version < 1 || version > 3)
-      fail("is of GGUF version " + str(version) + ", and 1 to 3 are known", 4, subject_, version == 0 ? kAgain : "update graft, or have it written as version 3");
+      fail("is of GGUF version " + str(version) + ", and 1 to 3 are known", 4, subject_,
+           version == 0 ? kAgain : "update graft, or have it written as version 3");
     out_.version = version;
     const std::uint64_t counts = at_;
     tensor_count_ = count("the number of tensors");
@@ -139,7 +141,8 @@ class GgufParser {
       const auto& [name, value] = out_.keys.keys_[i];
       if (name != "general.alignment") continue;
       subject_ = "key " + in_quotes(name);
-      if (value.type() != GgufType::u32) fail("has an alignment that is " + std::string(name_of(value.type())) + ", and u32 belongs there", key_at_[i], subject_, kAnew);
+      if (value.type() != GgufType::u32)
+        fail("has an alignment that is " + std::string(name_of(value.type())) + ", and u32 belongs there", key_at_[i], subject_, kAnew);
       out_.alignment = static_cast<std::uint64_t>(value.whole());
       if (!std::has_single_bit(out_.alignment)) fail("has the alignment " + value.shown() + ", which is no power of two", key_at_[i], subject_, kAnew);
     }
@@ -227,11 +230,13 @@ class GgufParser {
     const std::uint64_t type_at = at_;
     const auto id = take<std::uint32_t>("the type of a tensor");
     if (id >= std::size(kTypes))
-      fail("is of the ggml type " + str(id) + ", and 0 to " + str(std::size(kTypes) - 1) + " are known", type_at, subject_, "update graft, or get the file again");
+      fail("is of the ggml type " + str(id) + ", and 0 to " + str(std::size(kTypes) - 1) + " are known", type_at, subject_,
+           "update graft, or get the file again");
     const GgmlType& type = kTypes[id];
     if (!type.refused.empty()) {
       const std::size_t todo = type.refused.find("; ");
-      fail("is of the type " + std::string(type.name) + ", which " + std::string(type.refused.substr(0, todo)), type_at, subject_, type.refused.substr(todo + 2));
+      fail("is of the type " + std::string(type.name) + ", which " + std::string(type.refused.substr(0, todo)), type_at, subject_,
+           type.refused.substr(todo + 2));
     }
     t.dtype = type.name;
     const StoredType& stored = *stored_type(type.name);
@@ -256,15 +261,16 @@ class GgufParser {
     out_.data = (header_end + mask) & ~mask;  // both far below 2^63
     for (std::uint64_t i = header_end; i < out_.data && i < bytes_.size() && !out_.tensors.empty(); ++i)
       if (bytes_[i] != std::byte{0})
-        fail("has the byte " + str(std::to_integer<unsigned>(bytes_[i])) + " where zeros lead from the header to the data", i, "after the last tensor's description", kAgain);
+        fail("has the byte " + str(std::to_integer<unsigned>(bytes_[i])) + " where zeros lead from the header to the data", i,
+             "after the last tensor's description", kAgain);
     std::uint64_t end = 0;                    // of the last tensor, padded, from the beginning of the data
     std::uint64_t last = out_.data;           // of the last tensor in the file
     for (std::size_t i = 0; i < out_.tensors.size(); ++i) {
       GgufTensor& t = out_.tensors[i];
       subject_ = "tensor " + in_quotes(t.name);
       if (t.offset != end)
-        fail(std::string(t.offset > end ? "leaves a hole" : "overlaps") + ": it begins at " + str(t.offset) + " of the data, where " + str(end) + " is its place with the alignment " +
-                 str(out_.alignment),
+        fail(std::string(t.offset > end ? "leaves a hole" : "overlaps") + ": it begins at " + str(t.offset) + " of the data, where " + str(end) +
+                 " is its place with the alignment " + str(out_.alignment),
              offset_at_[i], subject_, kAnew);
       const std::uint64_t most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - out_.data - mask;
       if (t.bytes > most || end > most - t.bytes) fail("ends beyond what 63 bits count", offset_at_[i], subject_, kAgain);
@@ -307,7 +313,8 @@ GgufFile GgufFile::parse(std::span<const std::byte> bytes, const std::string& pa
   try {
     return GgufParser(bytes, path).parse();
   } catch (const Error& e) {
-    // Read and written as text by something that knows UTF-8 only, every byte that was none is EF BF BD now, and what is left is valid text. Binary numbers never are.
+    // Read and written as text by something that knows UTF-8 only, every byte that was none is EF BF BD now, and what is left is valid text. Binary numbers
+    // never are.
     const std::string_view all(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), std::size_t{1} << 20));
     const auto mangled = all.find("\xEF\xBF\xBD");
     const auto wrong = first_not_utf8(all);

@@ -1,5 +1,6 @@
-// GGUF (ggml-org/ggml, docs/gguf.md), versions 1 to 3: "GGUF", version, counts; typed keys; tensors' names, shapes, types, places; then the data, each tensor at a multiple of
-// the alignment. Reading checks the whole header before anything is handed out and copies no tensor. Every refusal of a file is Error(Code::input).
+// GGUF (ggml-org/ggml, docs/gguf.md), versions 1 to 3: "GGUF", version, counts; typed keys; tensors' names, shapes, types, places; then the data, each tensor
+// at a multiple of the alignment. Reading checks the whole header before anything is handed out and copies no tensor. Every refusal of a file is
+// Error(Code::input).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -44,7 +45,8 @@ constexpr GgufType gguf_type_of() {
   }
 }
 
-// One value: a number, a text, or an array of one type, which may be arrays again. It keeps the bytes that a version 3 file has for it, so that writing gives them back.
+// One value: a number, a text, or an array of one type, which may be arrays again. It keeps the bytes that a version 3 file has for it, so that writing gives
+// them back.
 class GgufValue {
  public:
   template <class T>
@@ -171,8 +173,8 @@ struct GgufItem {
 };
 // All that comes before the data, padded to where they begin.
 std::string gguf_header(const GgufKeys& keys, const std::vector<GgufItem>& items);
-// A version 3 file with the items in the order given, at multiples of general.alignment among the keys (32 without it). The same keys, items and bytes give the same file
-// as gguf-py and ggml write. `bytes_of(i)` is called once per item, in order; its result must hold until the next call. Atomic (engine/base/file.h).
+// A version 3 file with the items in the order given, at multiples of general.alignment among the keys (32 without it). The same keys, items and bytes give the
+// same file as gguf-py and ggml write. `bytes_of(i)` is called once per item, in order; its result must hold until the next call. Atomic (engine/base/file.h).
 // Error(usage): a name twice, empty or of 64 bytes and more, more than 4 axes, a size of 0, a type that GGUF has not, an alignment that is no power of two.
 void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const std::vector<GgufItem>& items,
                 const std::function<std::span<const std::byte>(std::size_t)>& bytes_of);
@@ -185,10 +187,11 @@ struct GgufOutput {
 // Error(input) when a value has no place in the type: NaN or infinity in a block, a number above f16's largest in F16. Names tensor and element.
 void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const std::vector<GgufOutput>& tensors);
 
-// What a tensor is stored as when the file is to be of the type `wanted`, as is the custom: one axis stays F32; rows that are not whole blocks fall back to Q8_0 and then to F16.
+// What a tensor is stored as when the file is to be of the type `wanted`, as is the custom: one axis stays F32; rows that are not whole blocks fall back to
+// Q8_0 and then to F16.
 std::string gguf_dtype_for(std::string_view wanted, std::span<const std::int64_t> shape);
-// The keys of a file that is written again with most tensors of type `dtype`: everything is carried along, general.file_type and general.quantization_version say what is
-// true now, and what described the pieces of a split file is left out.
+// The keys of a file that is written again with most tensors of type `dtype`: everything is carried along, general.file_type and general.quantization_version
+// say what is true now, and what described the pieces of a split file is left out.
 GgufKeys gguf_keys_for(const GgufKeys& keys, std::string_view dtype);
 
 }  // namespace graft

@@ -42,7 +42,8 @@ std::string file_of(const PieceName& p, std::uint32_t number) {
 std::optional<std::int64_t> whole_key(const GgufFile& f, const std::string& key) {
   const GgufValue* v = f.keys.find(key);
   if (!v) return {};
-  if (!v->is_whole() || v->number() < 0 || v->number() > 1e9) refuse(f.path, "has " + v->shown() + " where a number of pieces or tensors belongs", key, "have the file written anew");
+  if (!v->is_whole() || v->number() < 0 || v->number() > 1e9)
+    refuse(f.path, "has " + v->shown() + " where a number of pieces or tensors belongs", key, "have the file written anew");
   return v->whole();
 }
 
@@ -63,7 +64,8 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   std::vector<OpenPiece> pieces;
   if (count <= 1) {
     if (name && name->of > 1)
-      first.file.warnings.push_back("is called piece " + std::to_string(name->number) + " of " + std::to_string(name->of) + ", but says nothing of pieces; read alone");
+      first.file.warnings.push_back("is called piece " + std::to_string(name->number) + " of " + std::to_string(name->of) +
+                                    ", but says nothing of pieces; read alone");
     pieces.push_back(std::move(first));
     return pieces;
   }
@@ -71,7 +73,9 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   if (!name)
     refuse(first.file.path, "is one of " + of + " pieces, but is not called ...-0000N-of-" + of + ".gguf, so that the others cannot be found", "split.count",
            "give all pieces the names they had");
-  if (name->of != count) refuse(first.file.path, "is one of " + of + " pieces, but is called one of " + std::to_string(name->of), "split.count", "give all pieces the names they had");
+  if (name->of != count)
+    refuse(first.file.path, "is one of " + of + " pieces, but is called one of " + std::to_string(name->of), "split.count",
+           "give all pieces the names they had");
 
   std::vector<fs::path> paths;
   std::string missing;
@@ -89,11 +93,12 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   for (std::uint32_t i = 0; i < name->of; ++i) {
     pieces.push_back(i + 1 == name->number ? std::move(first) : open_piece(paths[i]));
     const GgufFile& f = pieces.back().file;
-    if (whole_key(f, "split.count") != count) refuse(f.path, "does not say that it is one of " + of + " pieces", "split.count", "it belongs to another model, get the right one");
+    if (whole_key(f, "split.count") != count)
+      refuse(f.path, "does not say that it is one of " + of + " pieces", "split.count", "it belongs to another model, get the right one");
     if (whole_key(f, "split.no") != static_cast<std::int64_t>(i)) {
       const GgufValue* no = f.keys.find("split.no");
-      refuse(f.path, "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " + std::to_string(i), "split.no",
-             "give all pieces the names they had");
+      refuse(f.path, "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " + std::to_string(i),
+             "split.no", "give all pieces the names they had");
     }
   }
   return pieces;
@@ -114,8 +119,8 @@ GgufSource::GgufSource(const fs::path& opened) {
     for (GgufTensor& t : p.file.tensors) {
       const auto [it, fresh] = owner.emplace(t.name, p.file.path);
       if (!fresh)
-        throw Error(Code::input, p.file.path + ": has a tensor that " + it->second + " has too at byte " + std::to_string(t.offset) + " (tensor " + in_quotes(t.name) +
-                                     "); the pieces do not belong together, get them again");
+        throw Error(Code::input, p.file.path + ": has a tensor that " + it->second + " has too at byte " + std::to_string(t.offset) + " (tensor " +
+                                     in_quotes(t.name) + "); the pieces do not belong together, get them again");
       tensors.push_back({std::move(t.name), std::move(t.dtype), std::move(t.shape), {}, t.offset, t.bytes, files.size() - 1, -1});
     }
   }

@@ -66,7 +66,8 @@ GgufValue GgufValue::array(const std::vector<std::string>& v) {
 
 GgufValue GgufValue::array(std::vector<GgufValue> arrays) {
   for (const GgufValue& v : arrays)
-    if (v.type_ != GgufType::array) throw Error(Code::usage, "GgufValue: an array of arrays holds the " + std::string(name_of(v.type_)) + " value " + v.shown());
+    if (v.type_ != GgufType::array)
+      throw Error(Code::usage, "GgufValue: an array of arrays holds the " + std::string(name_of(v.type_)) + " value " + v.shown());
   GgufValue a(GgufType::array, GgufType::array, {});
   a.lists_ = std::move(arrays);
   return a;

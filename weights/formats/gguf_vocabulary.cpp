@@ -6,7 +6,8 @@ namespace {
 constexpr std::string_view kPrefix = "tokenizer.ggml.";
 
 [[noreturn]] void refuse(const std::string& path, std::string_view key, const std::string& what) {
-  throw Error(Code::input, path + ": " + what + " at byte 0 (key \"" + std::string(kPrefix) + std::string(key) + "\"); the vocabulary is damaged, get the file again");
+  throw Error(Code::input,
+              path + ": " + what + " at byte 0 (key \"" + std::string(kPrefix) + std::string(key) + "\"); the vocabulary is damaged, get the file again");
 }
 
 std::vector<std::string> texts(const GgufValue& v, std::string_view key, const std::string& path) {

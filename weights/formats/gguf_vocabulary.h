@@ -21,8 +21,8 @@ struct GgufVocabulary {
   std::map<std::string, bool> flags;            // "add_bos_token", "add_space_prefix", ...
 };
 
-// Nothing when the file has no tokens. Error(input), naming `path` and the key: scores or types of another number than tokens, values of another kind, a special token
-// whose number is not below the number of tokens.
+// Nothing when the file has no tokens. Error(input), naming `path` and the key: scores or types of another number than tokens, values of another kind, a
+// special token whose number is not below the number of tokens.
 std::optional<GgufVocabulary> read_vocabulary(const GgufKeys& keys, const std::string& path);
 
 }  // namespace graft

@@ -34,14 +34,17 @@ std::uint64_t alignment_of(const GgufKeys& keys) {
 
 std::uint64_t checked_bytes(const GgufItem& item) {
   const std::string who = "write_gguf: tensor " + in_quotes(item.name);
-  if (item.name.empty() || item.name.size() > 63) throw Error(Code::usage, who + " has a name of " + std::to_string(item.name.size()) + " bytes; GGUF allows 1 to 63, rename it");
-  if (first_not_utf8(item.name) != std::string_view::npos || item.name.find('\0') != std::string::npos) throw Error(Code::usage, who + " has a name that is not text; rename it");
+  if (item.name.empty() || item.name.size() > 63)
+    throw Error(Code::usage, who + " has a name of " + std::to_string(item.name.size()) + " bytes; GGUF allows 1 to 63, rename it");
+  if (first_not_utf8(item.name) != std::string_view::npos || item.name.find('\0') != std::string::npos)
+    throw Error(Code::usage, who + " has a name that is not text; rename it");
   if (!ggml_type_of(item.dtype)) throw Error(Code::usage, who + " is " + item.dtype + ", which GGUF has not; convert it first");
   if (item.shape.size() > 4) throw Error(Code::usage, who + " has " + std::to_string(item.shape.size()) + " axes, and GGUF has at most 4; reshape it first");
   for (const std::int64_t n : item.shape)
     if (n <= 0) throw Error(Code::usage, who + " has an axis of size " + std::to_string(n) + ", and GGUF has no tensors without elements; leave it out");
   const auto bytes = stored_bytes(*stored_type(item.dtype), item.shape);
-  if (!bytes) throw Error(Code::usage, who + " has a last axis that is not whole blocks of " + item.dtype + ", or is too large; gguf_dtype_for gives a type that fits");
+  if (!bytes)
+    throw Error(Code::usage, who + " has a last axis that is not whole blocks of " + item.dtype + ", or is too large; gguf_dtype_for gives a type that fits");
   return *bytes;
 }
 
@@ -73,7 +76,8 @@ std::vector<std::byte> halves(const std::vector<float>& x, const std::string& wh
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Half h(x[i]);
     if (std::isfinite(x[i]) && !std::isfinite(static_cast<float>(h)))
-      throw Error(Code::input, who + ": element " + std::to_string(i) + " is " + std::to_string(x[i]) + ", above the largest number of " + dtype + "; write it as F32");
+      throw Error(Code::input,
+                  who + ": element " + std::to_string(i) + " is " + std::to_string(x[i]) + ", above the largest number of " + dtype + "; write it as F32");
     std::memcpy(out.data() + 2 * i, &h.bits, 2);
   }
   return out;
@@ -153,7 +157,8 @@ void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const s
       const std::span<const std::byte> bytes = bytes_of(i);
       const std::uint64_t size = checked_bytes(items[i]);
       if (bytes.size() != size)
-        throw Error(Code::usage, "write_gguf: tensor " + in_quotes(items[i].name) + " takes " + std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
+        throw Error(Code::usage,
+                    "write_gguf: tensor " + in_quotes(items[i].name) + " takes " + std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
       sink.write(bytes);
       for (std::uint64_t pad = padded(size, alignment) - size; pad > 0;) {
         const std::uint64_t n = std::min<std::uint64_t>(pad, zeros.size());
@@ -180,7 +185,8 @@ void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const s
 
 std::string gguf_dtype_for(std::string_view wanted, std::span<const std::int64_t> shape) {
   const StoredType* type = stored_type(wanted);
-  if (!type || !ggml_type_of(wanted)) throw Error(Code::usage, "GGUF has no type " + in_quotes(wanted) + "; choose F32, F16, BF16, Q8_0, Q4_0 to Q5_1, or Q2_K to Q6_K");
+  if (!type || !ggml_type_of(wanted))
+    throw Error(Code::usage, "GGUF has no type " + in_quotes(wanted) + "; choose F32, F16, BF16, Q8_0, Q4_0 to Q5_1, or Q2_K to Q6_K");
   if (shape.size() < 2) return "F32";
   for (const std::string_view t : {wanted, std::string_view("Q8_0")})
     if (shape.back() % stored_type(t)->elements == 0) return std::string(t);
