@@ -56,6 +56,7 @@ SourcePtr open_file(const fs::path& path) {
   const FilePtr file = MappedFile::open(path);
   refuse_text(path, *file);
   if (const std::string_view magic = head_of(*file, 4); magic == "GGUF" || magic == "FUGG") return open_gguf(path);
+  if (head_of(*file, 4) == "lmgg") return open_legacy_ggml(path);
   return open_safetensors(path);
 }
 
