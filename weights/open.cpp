@@ -55,6 +55,8 @@ SourcePtr open_file(const fs::path& path) {
   if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
   const FilePtr file = MappedFile::open(path);
   refuse_text(path, *file);
+  if (const std::string_view magic = head_of(*file, 4); magic == "GGUF" || magic == "FUGG") return open_gguf(path);
+  if (head_of(*file, 4) == "lmgg") return open_legacy_ggml(path);
   return open_safetensors(path);
 }
 

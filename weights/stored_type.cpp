@@ -26,6 +26,7 @@ constexpr StoredType kTypes[] = {
     block("IQ1_S", 256, 50), block("IQ1_M", 256, 56), block("IQ2_XXS", 256, 66), block("IQ2_XS", 256, 74), block("IQ2_S", 256, 82),
     block("IQ3_XXS", 256, 98), block("IQ3_S", 256, 110), block("IQ4_NL", 32, 18), block("IQ4_XS", 256, 136),
     block("TQ1_0", 256, 54), block("TQ2_0", 256, 66), block("MXFP4", 32, 17), block("NVFP4", 64, 36), block("Q1_0", 128, 18),
+    block("Q2_0", 64, 18),
 };
 
 // An 8-bit float with `exponent` and `mantissa` bits. finite: no infinity, all ones are NaN (the "FN" forms); unsigned_zero: 0x80 is the one NaN (the "UZ" forms).

@@ -13,5 +13,7 @@ using SourcePtr = std::unique_ptr<Source>;
 using FilePtr = std::shared_ptr<const MappedFile>;
 
 SourcePtr open_safetensors(const std::filesystem::path& path);  // file, index, or folder of either
+SourcePtr open_gguf(const std::filesystem::path& path);         // a GGUF file, or any piece of a split one
+SourcePtr open_legacy_ggml(const std::filesystem::path& path);  // what came before GGUF: "lmgg"
 
 }  // namespace graft
