@@ -5,8 +5,13 @@
 #include <string_view>
 
 #include "engine/base/text.h"
+#include "weights/formats/hdf5.h"
 #include "weights/formats/json_guard.h"
+#include "weights/formats/leveldb_table.h"
+#include "weights/formats/npy.h"
 #include "weights/formats/readers.h"
+#include "weights/formats/tf_bundle.h"
+#include "weights/formats/zip.h"
 
 namespace graft {
 namespace fs = std::filesystem;
@@ -51,10 +56,34 @@ void refuse_text(const fs::path& path, const MappedFile& f) {
   refuse(path, "text at byte 0, not weights; it begins with " + in_quotes(body.substr(0, 60)));
 }
 
+SourcePtr open_zip(const FilePtr& file) {
+  ZipView zip = ZipView::open(file);
+  if (is_keras_archive(zip)) return open_keras_archive(file, zip);
+  if (is_npz(zip)) return open_npz(file, std::move(zip));
+  refuse(file->path(), "a zip archive at byte 0 that holds no weights graft knows (arrays of NumPy, a Keras model); unpack it and name what is in it");
+}
+
 SourcePtr open_file(const fs::path& path) {
   if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
   const FilePtr file = MappedFile::open(path);
   refuse_text(path, *file);
+  const auto bytes = file->bytes();
+  if (is_npy(bytes)) return open_npy(file);
+  if (is_hdf5(bytes)) return open_hdf5(file);
+  if (looks_like_zip(bytes)) return open_zip(file);
+  if (is_llm_c(bytes)) return open_llm_c(file);
+  if (is_leveldb_table(bytes)) return open_tf_bundle(path);
+  if (is_llama2_c(bytes)) return open_llama2_c(file);
+  return open_safetensors(path);
+}
+
+// The weights of a folder as safetensors come first (open_safetensors says what it wants, where there is nothing at all).
+SourcePtr open_folder(const fs::path& path) {
+  std::error_code ec;
+  bool safetensors = false;
+  for (const auto& f : fs::directory_iterator(path, ec)) safetensors = safetensors || f.path().extension() == ".safetensors" || f.path().filename().string().ends_with(".safetensors.index.json");
+  if (!safetensors)
+    if (const auto index = bundle_index(path)) return open_tf_bundle(*index);
   return open_safetensors(path);
 }
 
@@ -62,7 +91,8 @@ SourcePtr open_file(const fs::path& path) {
 
 std::unique_ptr<Source> open_source(const fs::path& path) {
   std::error_code ec;
-  if (fs::is_directory(path, ec)) return open_safetensors(path);
+  if (fs::is_directory(path, ec)) return open_folder(path);
+  if (const auto index = bundle_index(path)) return open_tf_bundle(*index);  // a prefix: there is no file of that name
   return open_file(path);
 }
 

@@ -1,11 +1,15 @@
 // Bytes of a file, read by place and never past their end. What a reader of binary formats needs so that a damaged length or address is a sentence with a byte in it.
 #pragma once
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/core/error.h"
 
@@ -58,5 +62,12 @@ class ByteWindow {
   std::string path_;
   std::uint64_t base_;
 };
+
+// A copy with the bytes of every number of `width` bytes in the other order.
+inline std::shared_ptr<const std::vector<std::byte>> other_byte_order(std::span<const std::byte> from, std::size_t width) {
+  auto out = std::make_shared<std::vector<std::byte>>(from.begin(), from.end());
+  for (std::size_t i = 0; i + width <= out->size(); i += width) std::reverse(out->begin() + static_cast<std::ptrdiff_t>(i), out->begin() + static_cast<std::ptrdiff_t>(i + width));
+  return out;
+}
 
 }  // namespace graft

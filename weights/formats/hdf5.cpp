@@ -47,7 +47,7 @@ ElementType element_type(const ByteWindow& m) {
       t.swapped = (bits & 1u) != 0;
       const unsigned exponent_at = m.u8(12, noun), exponent = m.u8(13, noun), mantissa_at = m.u8(14, noun), mantissa = m.u8(15, noun);
       const std::uint32_t bias = m.u32(16, noun);
-      const bool ieee = whole(8) && (bits & 0x40u) == 0 && (bits >> 4 & 3u) == 2 && more + 1 == 8 * t.size && mantissa_at == 0 && exponent_at == mantissa && exponent + mantissa + 1 == 8 * t.size &&
+      const bool ieee = exponent >= 1 && exponent <= 15 && whole(8) && (bits & 0x40u) == 0 && (bits >> 4 & 3u) == 2 && more + 1 == 8 * t.size && mantissa_at == 0 && exponent_at == mantissa && exponent + mantissa + 1 == 8 * t.size &&
                         bias + 1 == 1u << (exponent - 1);
       if (ieee && t.size == 4 && mantissa == 23) t.dtype = "F32";
       else if (ieee && t.size == 8 && mantissa == 52) t.dtype = "F64";
