@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <protozero/pbf_reader.hpp>
 
 #include "weights/formats/crc32c.h"
@@ -177,7 +178,7 @@ class BundleSource : public Source {
     if (table.empty() || !table.front().key.empty()) w.refuse(0, "a table that is no bundle's: it has no header");
     const auto parsed = [&](const TableEntry& e, auto parse) {
       try {
-        return parse(w.text(e.at, e.size, "an entry"));
+        return parse(std::string_view(e.value));
       } catch (const protozero::exception&) {
         w.refuse(e.at, "the entry of " + in_quotes(e.key) + " is no protocol buffer");
       }
@@ -203,7 +204,10 @@ class BundleSource : public Source {
       const std::string of = " (tensor " + in_quotes(t.key) + ")";
       if (first_not_utf8(t.key) != std::string::npos) w.refuse(t.at, "a name that is not UTF-8" + of);
       const BundleEntry e = parsed(t, parse_entry);
-      if (t.key == kObjectGraph) continue;
+      if (t.key == kObjectGraph) {
+        piece(w, t, e, static_cast<std::uint64_t>(std::max<std::int64_t>(0, e.size)), of);  // passed over, but there
+        continue;
+      }
       const StoredType& type = type_of(w, t, e, of);
       const std::uint64_t bytes = size_of_shape(w, t, e, type, of);
       StoredTensor tensor{t.key, std::string(type.name), e.shape, {}, 0, bytes, 0, -1};
