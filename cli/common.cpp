@@ -89,7 +89,8 @@ Built build_model(const Config& c, const Dataset& data, const std::vector<std::p
     // A last layer that names other classes is of no use here, though it may be as large.
     const std::vector<std::string> before = classes_of_checkpoint(from);
     const bool others = !before.empty() && before != data.class_names;
-    import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c));
+    import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c),
+                   c.get<std::string>("init.map"));
     b.params = Params::from(
         [lookup = import->lookup(), &over](const std::string& name) {
           const Tensor imported = lookup(name);  // asked in any case: it is accounted for
@@ -127,9 +128,9 @@ void save_checkpoint(const std::string& folder, const Built& built, const Config
 }
 
 std::vector<std::string> classes_of_checkpoint(const std::string& path) {
-  const Checkpoint ckpt = open_checkpoint(path);
-  const auto it = ckpt.metadata.find("graft.classes");
-  if (it == ckpt.metadata.end()) return {};
+  const auto source = open_source(path);
+  const auto it = source->metadata.find("graft.classes");
+  if (it == source->metadata.end()) return {};
   const Json j = Json::parse(it->second, nullptr, false);
   std::vector<std::string> names;
   if (j.is_array())
@@ -137,12 +138,22 @@ std::vector<std::string> classes_of_checkpoint(const std::string& path) {
   return names;
 }
 Config config_of_checkpoint(const std::string& path) {
-  const Checkpoint ckpt = open_checkpoint(path);
-  const auto it = ckpt.metadata.find("graft.config");
-  if (it == ckpt.metadata.end())
-    throw Error(Code::input, ckpt.path + ": carries no graft configuration; name a recipe with the model before it: graft eval RECIPE --from " + path);
+  const auto source = open_source(path);
   Config c;
-  c.merge_text(it->second, ckpt.path);
+  if (const auto it = source->metadata.find("graft.config"); it != source->metadata.end()) {
+    c.merge_text(it->second, source->path);
+    return c;
+  }
+  const auto known = recognise(*source, bare_names(*source));
+  if (!known || known->recipe.empty())
+    throw Error(Code::input, source->path + ": carries no graft configuration and is " + (known ? known->map->what + ", a network that graft does not have" : std::string("of a network that graft does not recognise")) +
+                                 "; name a recipe whose network it fits: graft eval RECIPE --from " + path);
+  c = Config::recipe(known->recipe);
+  const Origin origin{Layer::recipe, 0, source->path};
+  for (const char* fact : {"classes", "width"})
+    if (const auto it = known->facts.find(fact); it != known->facts.end() && c.why_unused(std::string("model.") + fact).empty())
+      c.set(std::string("model.") + fact + "=" + std::to_string(it->second), origin);
+  for (const std::string& s : known->map->settings) c.set(s, origin);
   return c;
 }
 

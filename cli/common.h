@@ -71,6 +71,7 @@ Built build_model(const Config& c, const Dataset& data, const std::vector<std::p
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step);
 // Of model.safetensors: the configuration and the names of the classes.
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step);
+// The configuration that a checkpoint carries, or the recipe of the network that it is recognised as (weights/maps). Error(input) where neither is known.
 Config config_of_checkpoint(const std::string& path);
 std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
 // The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
@@ -96,6 +97,7 @@ void add_lab(CLI::App& kernels, Action& run);  // kernels bench, compare, try
 void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
 void add_data(CLI::App& app, Action& run);  // data check, split, preview
+void add_inspect(CLI::App& app, Action& run);  // inspect, diff
 void add_gradcheck(CLI::App& app, Action& run);
 
 }  // namespace graft::cli

@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
   graft::cli::add_demo(app, run);
   graft::cli::add_config(app, run);
   graft::cli::add_kernels(app, run);
+  graft::cli::add_inspect(app, run);
   graft::cli::add_gradcheck(app, run);
   graft::cli::add_doctor(app, run);
   try {

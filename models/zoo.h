@@ -9,7 +9,7 @@ namespace graft {
 
 struct Model {
   std::shared_ptr<const Module> module;
-  std::string head;  // path of the layer whose size follows the classes
+  std::string head;  // path of the layer whose size follows the classes; several with spaces between
 };
 std::string head_of(const Config& config);  // Model::head, before there is a model
 // `input`: [c, h, w] of one image. Asks `p` for every parameter, in the order in which an image meets the layers.

@@ -1,40 +1,128 @@
 #include "weights/import.h"
 
-namespace graft {
+#include <algorithm>
+#include <cctype>
+#include <map>
 
-Import::Import(const std::string& path, HeadPolicy policy, std::string head) : checkpoint_(open_checkpoint(path)), policy_(policy), head_(std::move(head)) {}
+#include "engine/base/file.h"
+#include "weights/formats/json_guard.h"
+
+namespace graft {
+namespace {
+
+// "layer3.12.conv.weight" -> "layer#.#.conv.weight": names that differ in numbers alone are one complaint.
+std::string without_numbers(const std::string& name) {
+  std::string out;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(name[i])) != 0;
+    if (!digit) out += name[i];
+    else if (out.empty() || out.back() != '#') out += '#';
+  }
+  return out;
+}
+
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t up = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+      diagonal = up;
+    }
+  }
+  return row[b.size()];
+}
+
+// "'layer#.#.x' (3 tensors, nearest there: 'layer1.0.y')"
+std::string grouped(const std::vector<std::string>& names, const std::vector<std::string>& other_side) {
+  std::map<std::string, std::vector<std::string>> groups;
+  for (const auto& n : names) groups[without_numbers(n)].push_back(n);
+  std::string out;
+  std::size_t shown = 0;
+  for (const auto& [pattern, of] : groups) {
+    if (++shown > 12) {
+      out += " and " + std::to_string(groups.size() - 12) + " more kinds";
+      break;
+    }
+    std::string nearest;
+    std::size_t least = 1 + of[0].size() / 2;  // farther ones help nobody
+    if (shown <= 4)
+      for (std::size_t i = 0; i < std::min<std::size_t>(other_side.size(), 2000); ++i)
+        if (const std::size_t d = distance(of[0], other_side[i]); d < least) least = d, nearest = other_side[i];
+    out += (out.empty() ? "" : ", ") + in_quotes(of.size() > 1 ? pattern : of[0]);
+    if (of.size() > 1 || !nearest.empty())
+      out += " (" + (of.size() > 1 ? std::to_string(of.size()) + " tensors" : std::string()) + (of.size() > 1 && !nearest.empty() ? "; " : "") +
+             (nearest.empty() ? "" : "nearest: " + in_quotes(nearest)) + ")";
+  }
+  return out;
+}
+
+}  // namespace
+
+const WeightMap* choose_map(const Source& source, const std::string& file, std::vector<WeightMap>& own) {
+  if (!file.empty()) {
+    own = parse_maps(read_text(file, 1 << 20), file);
+    if (own.empty()) throw Error(Code::usage, file + ": holds no map; it begins with: name NAME");
+    return &own[0];
+  }
+  const auto r = recognise(source, bare_names(source));
+  return r ? r->map : nullptr;
+}
+
+Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map) : policy_(policy), head_(std::move(head)) {
+  std::shared_ptr<const Source> source = open_source(path);
+  const WeightMap* chosen = choose_map(*source, map, own_);
+  if (chosen) map_name_ = chosen->name;
+  mapping_.emplace(std::move(source), chosen);
+}
 
 Params::Lookup Import::lookup() {
   return [this](const std::string& name) -> Tensor {
     asked_.insert(name);
     if (policy_ == HeadPolicy::fresh && in_head(name)) return {};
-    const SafetensorsEntry* e = checkpoint_.find(name);
-    return e ? load(*e) : Tensor{};
+    const MappedTensor* t = mapping_->find(name);
+    return t ? mapping_->load(*t) : Tensor{};
   };
 }
 
 std::vector<Import::Line> Import::account(const std::vector<ParamSource>& sources) const {
   std::vector<Line> lines;
-  std::string wrong;
-  const auto complain = [&](const std::string& what) { wrong += (wrong.empty() ? "" : "; ") + what; };
+  std::vector<std::string> missing, unused, present, wanted;
+  std::string shapes;
+  const auto came = [&](const std::string& name) -> std::string {
+    const MappedTensor* t = mapping_->find(name);
+    const std::string from = t ? mapping_->came_from(*t) : name;
+    return !t || from == name ? "loaded " : t->how + " from " + from + ", ";
+  };
+  for (const MappedTensor& t : mapping_->tensors()) {
+    present.push_back(t.name);
+    if (!asked_.count(t.name)) unused.push_back(t.name);
+  }
   for (const ParamSource& s : sources) {
+    wanted.push_back(s.name);
     switch (s.how) {
-      case ParamSource::How::loaded: lines.push_back({s.name, "loaded " + s.detail}); break;
+      case ParamSource::How::loaded: lines.push_back({s.name, came(s.name) + s.detail}); break;
       case ParamSource::How::drawn: lines.push_back({s.name, "drawn " + s.detail}); break;
       case ParamSource::How::missing:
         if (in_head(s.name) && policy_ == HeadPolicy::fresh) lines.push_back({s.name, "new head, drawn " + s.detail});
         else if (in_head(s.name) && policy_ == HeadPolicy::automatic) lines.push_back({s.name, "new head, not in the checkpoint, drawn " + s.detail});
-        else complain("'" + s.name + "' is missing");
+        else missing.push_back(s.name);
         break;
       case ParamSource::How::reshaped:
         if (in_head(s.name) && policy_ == HeadPolicy::automatic) lines.push_back({s.name, "new head, drawn " + s.detail});
-        else complain("'" + s.name + "' is " + s.detail + (in_head(s.name) ? " (init.head=new draws another)" : ""));
+        else shapes += (shapes.empty() ? "" : "; ") + ("'" + s.name + "' is " + s.detail) + (in_head(s.name) ? " (init.head=new draws another)" : "");
         break;
     }
   }
-  for (const SafetensorsEntry& e : checkpoint_.tensors)
-    if (!asked_.count(e.name)) complain("'" + e.name + "' is in the checkpoint but the model has no use for it");
-  if (!wrong.empty()) throw Error(Code::input, checkpoint_.path + " does not fit this model: " + wrong);
+  std::string wrong = shapes;
+  const auto complain = [&](const std::string& what) { wrong += (wrong.empty() ? "" : "; ") + what; };
+  if (!missing.empty()) complain(grouped(missing, unused) + (missing.size() == 1 ? " is missing" : " are missing"));
+  if (!unused.empty()) complain(grouped(unused, missing) + (unused.size() == 1 ? " is" : " are") + " in the checkpoint but the model has no use for " + (unused.size() == 1 ? "it" : "them"));
+  if (!wrong.empty()) throw Error(Code::input, source().path + " does not fit this model: " + wrong);
+  for (const Mapping::Dropped& d : mapping_->dropped()) lines.push_back({source().tensors[d.tensor].name, "unused: " + d.reason});
   return lines;
 }
 

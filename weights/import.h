@@ -1,11 +1,13 @@
 // Checkpoint to model: a lookup for Params::from, and the account of every tensor on both sides. What is not explained stops the import.
 #pragma once
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "engine/nn/params.h"
-#include "weights/formats/safetensors.h"
+#include "weights/maps/mapping.h"
+#include "weights/source.h"
 
 namespace graft {
 
@@ -17,22 +19,30 @@ enum class HeadPolicy {
 
 class Import {
  public:
-  // `head`: path of the layer that HeadPolicy speaks of.
-  Import(const std::string& path, HeadPolicy policy, std::string head);
+  // `path`: any checkpoint (weights/source.h). `map`: a file of rules; empty: the carried map that recognises the checkpoint, or none, where its names are the model's.
+  // `head`: path of the layer that HeadPolicy speaks of, or several with spaces between.
+  Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map = {});
   Params::Lookup lookup();
 
   struct Line { std::string name, how; };
-  // After the model was built: one line per tensor of the model and per tensor of the checkpoint that it left. Throws Error(input) when a tensor
-  // is missing, does not fit or is unused without a reason, naming all of them.
+  // After the model was built: one line per tensor of the model and per tensor of the checkpoint that it left. Throws Error(input) when a tensor is missing, does not fit
+  // or is unused without a reason, naming all of them: shapes in a row each, names grouped by pattern with the nearest name on the other side.
   std::vector<Line> account(const std::vector<ParamSource>& sources) const;
-  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const Source& source() const { return mapping_->source(); }
+  const Mapping& mapping() const { return *mapping_; }
+  const std::string& map_name() const { return map_name_; }  // empty: none
 
  private:
-  bool in_head(const std::string& name) const { return name.rfind(head_ + ".", 0) == 0; }
-  Checkpoint checkpoint_;
+  bool in_head(const std::string& name) const { return below(head_, name); }
+  std::vector<WeightMap> own_;  // of the user's file
+  std::optional<Mapping> mapping_;
+  std::string map_name_;
   HeadPolicy policy_;
   std::string head_;
   std::set<std::string> asked_;
 };
+
+// The map for `source`: the one of `file` where that is not empty, else the carried one that recognises it, else nullptr. `own` keeps a file's maps.
+const WeightMap* choose_map(const Source& source, const std::string& file, std::vector<WeightMap>& own);
 
 }  // namespace graft

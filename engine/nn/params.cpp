@@ -137,10 +137,15 @@ Adapter Params::adapter(const Tensor& weight) const {
 void Params::set_rules(LayerRules rules) const { state_->rules = std::move(rules); }
 const LayerRules& Params::rules() const { return state_->rules; }
 const std::vector<Params::Adapted>& Params::adapted() const { return state_->adapted; }
-bool Params::in_head(std::string_view name) const {
-  const std::string& head = state_->rules.head;
-  return !head.empty() && name.size() > head.size() && name.starts_with(head) && name[head.size()] == '.';
+bool below(std::string_view paths, std::string_view name) {
+  while (!paths.empty()) {
+    const std::string_view path = paths.substr(0, paths.find(' '));
+    if (!path.empty() && name.size() > path.size() && name.starts_with(path) && name[path.size()] == '.') return true;
+    paths.remove_prefix(std::min(paths.size(), path.size() + 1));
+  }
+  return false;
 }
+bool Params::in_head(std::string_view name) const { return below(state_->rules.head, name); }
 bool Params::is_adapter(std::string_view name) const {
   return std::any_of(state_->adapted.begin(), state_->adapted.end(), [&](const Adapted& x) { return x.adapter.a.name() == name || x.adapter.b.name() == name; });
 }

@@ -46,9 +46,12 @@ struct Adapter {
   Tensor on(const Tensor& weight) const;  // recorded
 };
 
+// Whether a tensor lies below one of these layers: paths with a space between them, for heads of more than one layer.
+bool below(std::string_view paths, std::string_view name);
+
 // What a transfer asks of layers as they are made (engine/train/transfer.h fills it). A model's own code knows nothing of it.
 struct LayerRules {
-  std::string head;                // path of the layer whose size follows the classes; empty where nobody says
+  std::string head;                // path of the layer whose size follows the classes, or of several with spaces between; empty where nobody says
   bool frozen_statistics = false;  // batch norms use their running statistics in training too, and leave them
   std::int64_t lora_rank = 0;      // 0: no adapters
   double lora_scale = 1;

@@ -76,6 +76,33 @@ warmup = 200
 [eval]
 test = true  # the recipe asks for one look at the end
 )"},
+      {"mnist-bn-cnn", "MNIST by three convolutions, two linear layers and batch norms: the network of published checkpoints", R"(
+[data]
+kind = "mnist"
+normalize = [0.1307, 0.3081]
+validation = 0.05
+
+[model]
+name = "mnist-bn-cnn"
+classes = 10
+
+[train]
+epochs = 5
+batch = 64
+eval_batch = 1000
+
+[optim]
+name = "adamw"
+lr = 1e-3
+weight_decay = 1e-4
+
+[schedule]
+name = "cosine"
+warmup = 200
+
+[eval]
+test = true  # the recipe asks for one look at the end
+)"},
       {"digits-cnn", "the same network on drawn digits: needs no files", R"(
 [data]
 kind = "digits"
@@ -242,6 +269,35 @@ weight_decay = 1e-3
 
 [schedule]
 name = "cosine"
+
+[eval]
+test = true  # the recipe asks for one look at the end
+)"},
+      {"cifar-resnet8", "CIFAR by MLPerf Tiny's residual network of Keras, on bytes as they are (0 to 255), as its published weights want them", R"(
+[data]
+kind = "cifar"  # the binary files, or train and test as folders or archives
+normalize = [0, 0, 0, 0.00392156862745098, 0.00392156862745098, 0.00392156862745098]  # 1/255: the bytes themselves
+validation = 0.05
+
+[model]
+name = "resnet8"
+
+[train]
+epochs = 30
+batch = 32
+eval_batch = 500
+
+[optim]
+name = "adamw"
+lr = 1e-3
+weight_decay = 1e-4
+
+[schedule]
+name = "cosine"
+
+[augment]
+crop_pad = 4
+flip = 0.5
 
 [eval]
 test = true  # the recipe asks for one look at the end

@@ -25,29 +25,28 @@ void expect_stream(const Source& s, std::uint64_t begin, std::uint64_t width) {
   }
 }
 
-TEST(LlmC, HasGpt2sNamesAndTheStreamsNumbers) {
+TEST(LlmC, HasItsOwnNamesAndTheStreamsNumbers) {
   for (const bool half : {false, true}) {
     const auto s = open_source(kGolden / (half ? "gpt2_bf16.bin" : "gpt2_fp32.bin"));
     EXPECT_EQ(s->format, "llm.c");
-    ASSERT_EQ(s->tensors.size(), 4u + 2 * 12);
     for (const StoredTensor& t : s->tensors) EXPECT_EQ(t.dtype, half ? "BF16" : "F32");
     expect_stream(*s, 1024, half ? 2 : 4);
-    // Places counted by hand from the order of the sixteen arrays: wte [16,4], wpe [6,4], ln_1 [2,4] twice, c_attn [2,12,4], ...
-    const auto place = [&](const char* name) { return (s->find(name)->offset - 1024) / (half ? 2 : 4); };
-    EXPECT_EQ(place("transformer.wte.weight"), 0u);
-    EXPECT_EQ(s->find("transformer.wte.weight")->shape, (std::vector<std::int64_t>{11, 4})) << "the padding is left out";
-    EXPECT_EQ(place("transformer.wpe.weight"), 64u);
-    EXPECT_EQ(place("transformer.h.0.ln_1.weight"), 88u);
-    EXPECT_EQ(place("transformer.h.1.ln_1.weight"), 92u);
-    EXPECT_EQ(place("transformer.h.0.ln_1.bias"), 96u);
-    EXPECT_EQ(place("transformer.h.0.attn.c_attn.weight"), 104u);
-    EXPECT_EQ(place("transformer.h.1.attn.c_attn.weight"), 152u);
-    EXPECT_EQ(s->find("transformer.h.1.attn.c_attn.weight")->shape, (std::vector<std::int64_t>{12, 4})) << "as nn.Linear has it: [out, in]";
-    EXPECT_EQ(place("transformer.h.0.attn.c_attn.bias"), 200u);
-    EXPECT_EQ(place("transformer.h.0.attn.c_proj.weight"), 224u);
-    EXPECT_EQ(place("transformer.h.0.mlp.c_fc.weight"), 224u + 32 + 8 + 8 + 8);
-    EXPECT_EQ(s->find("transformer.h.0.mlp.c_proj.weight")->shape, (std::vector<std::int64_t>{4, 16}));
-    EXPECT_EQ(s->find("transformer.ln_f.bias")->offset + s->find("transformer.ln_f.bias")->bytes, fs::file_size(s->path));
+    // Names, shapes and order after ParameterTensors of train_gpt2.c, places counted by hand: 2 layers, 4 channels, 6 positions, 11 words in 16 rows.
+    struct Row {
+      const char* name;
+      std::vector<std::int64_t> shape;
+      std::uint64_t place;
+    };
+    const std::vector<Row> want = {{"wte", {11, 4}, 0},         {"wpe", {6, 4}, 64},        {"ln1w", {2, 4}, 88},       {"ln1b", {2, 4}, 96},
+                                   {"qkvw", {2, 12, 4}, 104},   {"qkvb", {2, 12}, 200},     {"attprojw", {2, 4, 4}, 224}, {"attprojb", {2, 4}, 256},
+                                   {"ln2w", {2, 4}, 264},       {"ln2b", {2, 4}, 272},      {"fcw", {2, 16, 4}, 280},   {"fcb", {2, 16}, 408},
+                                   {"fcprojw", {2, 4, 16}, 440}, {"fcprojb", {2, 4}, 568},  {"lnfw", {4}, 576},         {"lnfb", {4}, 580}};
+    ASSERT_EQ(s->tensors.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      EXPECT_EQ(s->tensors[i].name, want[i].name);
+      EXPECT_EQ(s->tensors[i].shape, want[i].shape) << want[i].name;
+      EXPECT_EQ((s->tensors[i].offset - 1024) / (half ? 2 : 4), want[i].place) << want[i].name;
+    }
     EXPECT_EQ(s->metadata.at("vocab_size"), "11");
     EXPECT_EQ(s->metadata.at("padded_vocab_size"), "16");
     EXPECT_EQ(s->metadata.at("num_heads"), "2");

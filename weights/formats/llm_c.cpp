@@ -1,6 +1,6 @@
-// The files of llm.c (GPT-2: 256 int32 and sixteen stacked arrays) and of llama2.c version 0 (7 int32 and the arrays of a Llama). Neither has names in it: the order is the
-// format. Here each layer's part of an array is a tensor of its own, with the name that the Python model beside those programs gives it, so that maps for GPT-2 and Llama fit.
-// From train_gpt2.py of karpathy/llm.c and export.py of karpathy/llama2.c.
+// The files of llm.c (GPT-2: 256 int32 and sixteen arrays, those of the layers stacked) and of llama2.c version 0 (7 int32 and the arrays of a Llama). Neither has names in
+// it: the order is the format. llm.c's arrays have the names of its C program, as they lie in the file; of llama2.c's, each layer's part is a tensor of its own with Meta's name.
+// Weights are [out, in] in both. From train_gpt2.c and train_gpt2.py of karpathy/llm.c and export.py of karpathy/llama2.c.
 #include <array>
 #include <limits>
 #include <optional>
@@ -60,24 +60,23 @@ class StackedSource : public Source {
   FilePtr file_;
 };
 
-std::vector<Stack> gpt2(std::int64_t positions, std::int64_t vocab, std::int64_t padded, std::int64_t c) {
-  const std::string h = "transformer.h.";
-  return {{"transformer.wte.weight", "", false, {padded, c}, vocab},
-          {"transformer.wpe.weight", "", false, {positions, c}},
-          {h, ".ln_1.weight", true, {c}},
-          {h, ".ln_1.bias", true, {c}},
-          {h, ".attn.c_attn.weight", true, {3 * c, c}},
-          {h, ".attn.c_attn.bias", true, {3 * c}},
-          {h, ".attn.c_proj.weight", true, {c, c}},
-          {h, ".attn.c_proj.bias", true, {c}},
-          {h, ".ln_2.weight", true, {c}},
-          {h, ".ln_2.bias", true, {c}},
-          {h, ".mlp.c_fc.weight", true, {4 * c, c}},
-          {h, ".mlp.c_fc.bias", true, {4 * c}},
-          {h, ".mlp.c_proj.weight", true, {c, 4 * c}},
-          {h, ".mlp.c_proj.bias", true, {c}},
-          {"transformer.ln_f.weight", "", false, {c}},
-          {"transformer.ln_f.bias", "", false, {c}}};
+std::vector<Stack> gpt2(std::int64_t positions, std::int64_t vocab, std::int64_t padded, std::int64_t l, std::int64_t c) {
+  return {{"wte", "", false, {padded, c}, vocab},
+          {"wpe", "", false, {positions, c}},
+          {"ln1w", "", false, {l, c}},
+          {"ln1b", "", false, {l, c}},
+          {"qkvw", "", false, {l, 3 * c, c}},
+          {"qkvb", "", false, {l, 3 * c}},
+          {"attprojw", "", false, {l, c, c}},
+          {"attprojb", "", false, {l, c}},
+          {"ln2w", "", false, {l, c}},
+          {"ln2b", "", false, {l, c}},
+          {"fcw", "", false, {l, 4 * c, c}},
+          {"fcb", "", false, {l, 4 * c}},
+          {"fcprojw", "", false, {l, c, 4 * c}},
+          {"fcprojb", "", false, {l, c}},
+          {"lnfw", "", false, {c}},
+          {"lnfb", "", false, {c}}};
 }
 
 struct LlamaSizes {
@@ -143,7 +142,7 @@ SourcePtr open_llm_c(const FilePtr& file) {
   if (padded < vocab) w.refuse(28, "a padded vocabulary of " + std::to_string(padded) + " for " + std::to_string(vocab) + " words");
   if (channels % heads) w.refuse(20, std::to_string(channels) + " channels for " + std::to_string(heads) + " heads");
   const StoredType& type = *stored_type(version == 3 ? "F32" : "BF16");
-  const auto stacks = gpt2(positions, vocab, padded, channels);
+  const auto stacks = gpt2(positions, vocab, padded, layers, channels);
   const auto end = StackedSource::end(kHeader, layers, type, stacks);
   if (!end || *end != w.size())
     w.refuse(w.size(), "the file has " + std::to_string(w.size()) + " bytes and its header says " + (end ? std::to_string(*end) : "more than any file has"), "the file is cut or damaged, get it again");
@@ -151,7 +150,7 @@ SourcePtr open_llm_c(const FilePtr& file) {
   source->fill(kHeader, layers, type, stacks);
   source->metadata = {{"version", std::to_string(version)}, {"max_seq_len", std::to_string(positions)}, {"vocab_size", std::to_string(vocab)}, {"padded_vocab_size", std::to_string(padded)},
                       {"num_layers", std::to_string(layers)}, {"num_heads", std::to_string(heads)}, {"channels", std::to_string(channels)}};
-  if (padded > vocab) source->notes.push_back("transformer.wte.weight has " + std::to_string(padded - vocab) + " rows of padding in the file, which are left out");
+  if (padded > vocab) source->notes.push_back("wte has " + std::to_string(padded - vocab) + " rows of padding in the file, which are left out");
   return source;
 }
 

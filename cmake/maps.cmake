@@ -1,0 +1,11 @@
+# The maps of weights/maps as text inside the program: one string each, in the order of their file names.
+file(GLOB maps CONFIGURE_DEPENDS weights/maps/*.map)
+list(SORT maps)
+set(GRAFT_MAPS)
+foreach(map IN LISTS maps)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${map})
+  file(READ ${map} text)
+  file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${map})
+  string(APPEND GRAFT_MAPS "    {\"${name}\", R\"map(${text})map\"},\n")
+endforeach()
+configure_file(weights/maps/carried.cpp.in ${CMAKE_BINARY_DIR}/carried_maps.cpp @ONLY)
