@@ -4,6 +4,7 @@
 #include "models/mlp.h"
 #include "models/mnist_bn_cnn.h"
 #include "models/mnist_cnn.h"
+#include "models/resnet8.h"
 
 namespace graft {
 namespace {
@@ -12,7 +13,7 @@ constexpr std::string_view kCifarResnet = "cifar-resnet";  // and the depth
 
 std::string head_of(const Config& c) {
   const auto name = c.get<std::string>("model.name");
-  return name.starts_with(kCifarResnet) ? "linear" : name == "mnist-bn-cnn" ? "fc2 norm2" : "fc2";
+  return name.starts_with(kCifarResnet) || name == "resnet8" ? "linear" : name == "mnist-bn-cnn" ? "fc2 norm2" : "fc2";
 }
 
 Shape usual_input(const Config& c) {
@@ -28,6 +29,7 @@ Model make_model(const Config& c, const Params& p, const Shape& input) {
   const std::string head = head_of(c);
   if (name.starts_with(kCifarResnet))
     return {std::make_shared<CifarResnet>(p, CifarResnetConfig{std::stoll(name.substr(kCifarResnet.size())), c.get<std::int64_t>("model.width"), input[0], classes}), head};
+  if (name == "resnet8") return {std::make_shared<Resnet8>(p, Resnet8Config{c.get<std::int64_t>("model.width"), input[0], classes}), head};
   if (name == "mnist-cnn")
     return {std::make_shared<MnistCnn>(p, MnistCnnConfig{classes, c.get<double>("model.dropout1"), c.get<double>("model.dropout2"), c.get<bool>("model.channels_last")}),
             head};

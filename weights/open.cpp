@@ -5,8 +5,13 @@
 #include <string_view>
 
 #include "engine/base/text.h"
+#include "weights/formats/hdf5.h"
 #include "weights/formats/json_guard.h"
+#include "weights/formats/leveldb_table.h"
+#include "weights/formats/npy.h"
 #include "weights/formats/readers.h"
+#include "weights/formats/tf_bundle.h"
+#include "weights/formats/zip.h"
 
 namespace graft {
 namespace fs = std::filesystem;
@@ -51,12 +56,47 @@ void refuse_text(const fs::path& path, const MappedFile& f) {
   refuse(path, "text at byte 0, not weights; it begins with " + in_quotes(body.substr(0, 60)));
 }
 
+SourcePtr open_zip(const FilePtr& file) {
+  ZipView zip = ZipView::open(file);
+  if (is_torch_zip(zip)) return open_torch_zip(zip);
+  if (is_keras_archive(zip)) return open_keras_archive(file, zip);
+  if (is_npz(zip)) return open_npz(file, std::move(zip));
+  refuse(file->path(), "a zip archive at byte 0 that holds no weights graft knows (PyTorch's, arrays of NumPy, a Keras model); unpack it and name what is in it");
+}
+
 SourcePtr open_file(const fs::path& path) {
-  if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
+  // An index is text like any other; its shards tell whose it is. Those that say so themselves are not read twice.
+  if (const std::string name = path.filename().string(); name.ends_with(".index.json"))
+    return !name.ends_with(".safetensors.index.json") && is_torch_index(path) ? open_torch_index(path) : open_safetensors(path);
   const FilePtr file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  if (looks_like_torch(bytes)) return open_torch(bytes, path.string(), file);  // before text: pickles of protocol 0 are printable
   refuse_text(path, *file);
   if (const std::string_view magic = head_of(*file, 4); magic == "GGUF" || magic == "FUGG") return open_gguf(path);
   if (head_of(*file, 4) == "lmgg") return open_legacy_ggml(path);
+  if (is_npy(bytes)) return open_npy(file);
+  if (is_hdf5(bytes)) return open_hdf5(file);
+  if (looks_like_zip(bytes)) return open_zip(file);
+  if (is_llm_c(bytes)) return open_llm_c(file);
+  if (is_leveldb_table(bytes)) return open_tf_bundle(path);
+  if (is_llama2_c(bytes)) return open_llama2_c(file);
+  return open_safetensors(path);
+}
+
+// The weights of a folder as safetensors come first (open_safetensors says what it wants, where there is nothing at all).
+SourcePtr open_folder(const fs::path& path) {
+  std::error_code ec;
+  bool safetensors = false;
+  std::vector<fs::path> gguf;
+  for (const auto& f : fs::directory_iterator(path, ec)) {
+    const std::string name = f.path().filename().string();
+    safetensors = safetensors || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+    if (name.ends_with(".gguf")) gguf.push_back(f.path());
+  }
+  if (safetensors) return open_safetensors(path);
+  if (const auto torch = torch_in_folder(path)) return open_file(*torch);
+  if (const auto index = bundle_index(path)) return open_tf_bundle(*index);
+  if (gguf.size() == 1) return open_file(gguf[0]);
   return open_safetensors(path);
 }
 
@@ -64,7 +104,8 @@ SourcePtr open_file(const fs::path& path) {
 
 std::unique_ptr<Source> open_source(const fs::path& path) {
   std::error_code ec;
-  if (fs::is_directory(path, ec)) return open_safetensors(path);
+  if (fs::is_directory(path, ec)) return open_folder(path);
+  if (const auto index = bundle_index(path)) return open_tf_bundle(*index);  // a prefix: there is no file of that name
   return open_file(path);
 }
 

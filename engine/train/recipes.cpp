@@ -273,6 +273,35 @@ name = "cosine"
 [eval]
 test = true  # the recipe asks for one look at the end
 )"},
+      {"cifar-resnet8", "CIFAR by MLPerf Tiny's residual network of Keras, on bytes as they are (0 to 255), as its published weights want them", R"(
+[data]
+kind = "cifar"  # the binary files, or train and test as folders or archives
+normalize = [0, 0, 0, 0.00392156862745098, 0.00392156862745098, 0.00392156862745098]  # 1/255: the bytes themselves
+validation = 0.05
+
+[model]
+name = "resnet8"
+
+[train]
+epochs = 30
+batch = 32
+eval_batch = 500
+
+[optim]
+name = "adamw"
+lr = 1e-3
+weight_decay = 1e-4
+
+[schedule]
+name = "cosine"
+
+[augment]
+crop_pad = 4
+flip = 0.5
+
+[eval]
+test = true  # the recipe asks for one look at the end
+)"},
       {"cifar-resnet20", "CIFAR by the residual network with 20 layers", cifar20},
       {"cifar-resnet32", "the same with 32 layers", cifar32},
       {"cifar-resnet44", "the same with 44 layers", cifar44},

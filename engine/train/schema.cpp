@@ -18,7 +18,7 @@ constexpr Range between(double lo, double hi) { return {lo, hi, false, false}; }
 std::vector<Key> make_schema() {
   using enum Type;
   const std::vector<Condition> files = {{"data.kind", {"mnist", "cifar", "folder", "table"}}}, cnn = {{"model.name", {"mnist-cnn"}}}, last_dropout = {{"model.name", {"mnist-cnn", "mnist-bn-cnn"}}};
-  const std::vector<Condition> resnet = {{"model.name", {"cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}}};
+  const std::vector<Condition> resnet = {{"model.name", {"cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "resnet8"}}};
   const std::vector<Condition> transfer = {{"init.from", {""}, true}}, lora = {{"peft.method", {"lora"}}};
   return {
       {"data.kind",
@@ -61,7 +61,7 @@ std::vector<Key> make_schema() {
        "mnist-cnn",
        "network: two convolutions and two linear layers, three convolutions with batch norms, one hidden layer, or a residual network for small images with so many layers",
        {},
-       {"mnist-cnn", "mnist-bn-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56"}},
+       {"mnist-cnn", "mnist-bn-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "resnet8"}},
       {"model.classes", integer, "0", "outputs of the last layer; 0: as many as the data has classes", between(0, 1000000)},
       {"model.dropout1", real, "0.25", "share of activations dropped after the pooling", kBelowOne, {}, {}, cnn},
       {"model.dropout2", real, "0.5", "share of activations dropped before the last layer", kBelowOne, {}, {}, last_dropout},

@@ -256,9 +256,9 @@ TEST(ConfigWrong, FilesThatCannotBeRead) {
 
 TEST(ConfigWrong, RecipeAndFlagAndVerb) {
   EXPECT_EQ(refusal([] { Config::recipe("mnist-cn"); }),
-            R"(unknown recipe "mnist-cn"; did you mean mnist-cnn? the recipes are mnist-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
+            R"(unknown recipe "mnist-cn"; did you mean mnist-cnn? the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
   EXPECT_EQ(refusal([] { Config::recipe("zebra"); }),
-            R"(unknown recipe "zebra"; the recipes are mnist-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
+            R"(unknown recipe "zebra"; the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
   Config c;
   EXPECT_EQ(refusal([&] { c.set("train.seed=x", Origin::flag("--seed")); }), R"(flag --seed: train.seed must be a whole number, got "x")");
   EXPECT_EQ(refusal([&] { c.explain("optim.rl"); }), "unknown key optim.rl; did you mean optim.lr?");
