@@ -1,4 +1,5 @@
-// Which container a path is. Order matters where one format's beginning could be another's: the unmistakable magic numbers first, then the formats that have none.
+// Which container a path is. Order matters where one format's beginning could be another's: the unmistakable magic numbers first, then the formats that have
+// none.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include "engine/base/text.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/readers.h"
+#include "weights/formats/zip.h"
 
 namespace graft {
 namespace fs = std::filesystem;
@@ -51,10 +53,32 @@ void refuse_text(const fs::path& path, const MappedFile& f) {
   refuse(path, "text at byte 0, not weights; it begins with " + in_quotes(body.substr(0, 60)));
 }
 
+SourcePtr open_zip(const FilePtr& file) {
+  const ZipView zip = ZipView::open(file);
+  if (is_torch_zip(zip)) return open_torch_zip(zip);
+  refuse(file->path(), "a zip archive at byte 0 that holds no weights graft knows; unpack it and name what is in it");
+}
+
 SourcePtr open_file(const fs::path& path) {
-  if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
+  // An index is text like any other; its shards tell whose it is. Those that say so themselves are not read twice.
+  if (const std::string name = path.filename().string(); name.ends_with(".index.json"))
+    return !name.ends_with(".safetensors.index.json") && is_torch_index(path) ? open_torch_index(path) : open_safetensors(path);
   const FilePtr file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  if (looks_like_torch(bytes)) return open_torch(bytes, path.string(), file);  // before text: pickles of protocol 0 are printable
   refuse_text(path, *file);
+  if (looks_like_zip(bytes)) return open_zip(file);
+  return open_safetensors(path);
+}
+
+// The weights of a folder as safetensors come first (open_safetensors says what it wants, where there is nothing at all).
+SourcePtr open_folder(const fs::path& path) {
+  std::error_code ec;
+  bool safetensors = false;
+  for (const auto& f : fs::directory_iterator(path, ec))
+    safetensors = safetensors || f.path().extension() == ".safetensors" || f.path().filename().string().ends_with(".safetensors.index.json");
+  if (!safetensors)
+    if (const auto torch = torch_in_folder(path)) return open_file(*torch);
   return open_safetensors(path);
 }
 
@@ -62,7 +86,7 @@ SourcePtr open_file(const fs::path& path) {
 
 std::unique_ptr<Source> open_source(const fs::path& path) {
   std::error_code ec;
-  if (fs::is_directory(path, ec)) return open_safetensors(path);
+  if (fs::is_directory(path, ec)) return open_folder(path);
   return open_file(path);
 }
 
