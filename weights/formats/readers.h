@@ -3,17 +3,19 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "engine/base/file.h"
 #include "weights/source.h"
 
 namespace graft {
 
+class ZipView;  // zip.h
+
 using SourcePtr = std::unique_ptr<Source>;
 using FilePtr = std::shared_ptr<const MappedFile>;
-
-class ZipView;  // weights/formats/zip.h
 
 SourcePtr open_safetensors(const std::filesystem::path& path);  // file, index, or folder of either
 SourcePtr open_gguf(const std::filesystem::path& path);         // a GGUF file, or any piece of a split one
@@ -28,5 +30,15 @@ bool is_llm_c(std::span<const std::byte> file);
 SourcePtr open_llm_c(const FilePtr& file);
 bool is_llama2_c(std::span<const std::byte> file);  // by the header's sizes and the length of the file: there is nothing else to know it by, so it is asked last
 SourcePtr open_llama2_c(const FilePtr& file);
+
+// PyTorch: zip, TorchScript, the old magic, tar, plain pickles. `file` is the whole file and is kept alive by `keeper` (or by the caller, where that is empty).
+bool looks_like_torch(std::span<const std::byte> file);  // those that are no zip
+SourcePtr open_torch(std::span<const std::byte> file, const std::string& path, std::shared_ptr<const void> keeper = nullptr);
+bool is_torch_zip(const ZipView& zip);
+SourcePtr open_torch_zip(const ZipView& zip);
+bool is_torch_index(const std::filesystem::path& index);  // an index.json whose shards are PyTorch's
+SourcePtr open_torch_index(const std::filesystem::path& index);
+// What of a model's folder to open: its one index of PyTorch's shards, pytorch_model.bin, or its one other file of PyTorch's. Error(input) where there are several.
+std::optional<std::filesystem::path> torch_in_folder(const std::filesystem::path& folder);
 
 }  // namespace graft

@@ -1,12 +1,11 @@
 // A checkpoint of one or many safetensors files: which files belong to it, and that they agree with their index.
 #include <algorithm>
-#include <map>
 #include <set>
-#include <system_error>
 #include <unordered_map>
 
 #include "weights/formats/json_guard.h"
 #include "weights/formats/safetensors.h"
+#include "weights/formats/shard_index.h"
 
 namespace graft {
 
@@ -18,74 +17,6 @@ bool ends_with(const std::string& s, std::string_view end) {
   return s.size() >= end.size() && s.compare(s.size() - end.size(), end.size(), end) == 0;
 }
 bool is_index(const fs::path& p) { return ends_with(p.filename().string(), ".index.json"); }
-
-// "a", "b", "c" and 7 more
-std::string listing(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 8;
-  std::string s;
-  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) s += (i ? ", " : "") + in_quotes(names[i]);
-  if (names.size() > kShown) s += " and " + std::to_string(names.size() - kShown) + " more";
-  return s;
-}
-
-struct Mapped {
-  std::string file;
-  std::uint64_t byte;  // of the tensor's key in the index
-};
-
-class IndexReader : public JsonEvents {
- public:
-  IndexReader(const std::string& path, std::map<std::string, Mapped>& map) : path_(path), map_(map) {}
-  bool found() const { return found_; }
-
-  void key(const std::string& name, std::uint64_t byte) override {
-    (level_ == 1 ? section_ : name_) = name;
-    key_byte_ = byte;
-  }
-  bool begin(Kind kind, std::uint64_t byte) override {
-    if (level_ == 1 && section_ == "weight_map") {
-      if (kind != Kind::object) refuse("weight_map is not an object", byte);
-      found_ = true;
-    } else if (level_ == 1) {
-      return false;  // "metadata" and what else tools put beside it
-    } else if (level_ == 2) {
-      not_text(byte);
-    }
-    ++level_;
-    return true;
-  }
-  void end(std::uint64_t) override { --level_; }
-  void natural(std::uint64_t, std::uint64_t byte) override { scalar(byte); }
-  void other(Kind, std::uint64_t byte) override { scalar(byte); }
-  void text(const std::string& file, std::uint64_t byte) override {
-    if (level_ == 1) return scalar(byte);
-    if (file.empty() || file == "." || file.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos ||
-        file.find("..") != std::string::npos)
-      throw Error(Code::input,
-                  path_ + ": the index names the path " + in_quotes(file) + " at byte " + std::to_string(byte) + " (tensor " +
-                      in_quotes(name_) +
-                      "); a shard is a file name in the index's own folder, without separators and '..': have the index written anew");
-    map_[name_] = {file, key_byte_};
-  }
-
- private:
-  void scalar(std::uint64_t byte) const {
-    if (level_ == 2) not_text(byte);
-    if (section_ == "weight_map") refuse("weight_map is not an object", byte);
-  }
-  [[noreturn]] void not_text(std::uint64_t byte) const { refuse("the file of tensor " + in_quotes(name_) + " is not a string", byte); }
-  [[noreturn]] void refuse(const std::string& what, std::uint64_t byte) const {
-    throw Error(Code::input, path_ + ": " + what + " at byte " + std::to_string(byte) +
-                                 "; weight_map maps tensor names to file names, have the index written anew");
-  }
-
-  const std::string& path_;
-  std::map<std::string, Mapped>& map_;
-  int level_ = 0;  // 1: in the index, 2: in weight_map
-  bool found_ = false;
-  std::string section_, name_;
-  std::uint64_t key_byte_ = 0;
-};
 
 // Moves the contents of one file into the checkpoint.
 void add(Checkpoint& to, SafetensorsFile&& file) {
@@ -108,27 +39,9 @@ Checkpoint open_single(const fs::path& path) {
 Checkpoint open_index(const fs::path& path) {
   Checkpoint c;
   c.path = path.string();
-  std::map<std::string, Mapped> map;
-  IndexReader reader(c.path, map);
-  parse_json(read_text(path, 100'000'000), c.path, "the index", 0, reader);
-  if (!reader.found())
-    throw Error(Code::input,
-                c.path + ": the index has no weight_map at byte 0; it maps tensor names to file names, have the index written anew");
-
-  std::set<std::string> shards;
-  for (const auto& [name, m] : map) shards.insert(m.file);
+  const ShardIndex map = read_shard_index(path);
+  const std::set<std::string> shards = shards_of(path, map);
   const fs::path folder = path.parent_path();
-  std::vector<std::string> missing;
-  for (const auto& shard : shards) {
-    std::error_code error;
-    if (!fs::exists(folder / shard, error)) missing.push_back(shard);
-  }
-  if (!missing.empty()) {
-    std::string all;  // every one: they are fetched in one go
-    for (const auto& m : missing) all += (all.empty() ? "" : ", ") + in_quotes(m);
-    throw Error(Code::input, c.path + ": " + std::to_string(missing.size()) + " of " + std::to_string(shards.size()) +
-                                 " shards are missing: " + all + "; get them into the same folder");
-  }
 
   std::unordered_map<std::string, std::string> holder;  // tensor to the shard that has it
   for (const auto& shard : shards) {
@@ -144,7 +57,7 @@ Checkpoint open_index(const fs::path& path) {
     }
     if (!unmapped.empty())
       c.warnings.push_back(file.path + ": holds " + std::to_string(unmapped.size()) +
-                           " tensors that the index leaves out: " + listing(unmapped) + "; they are read all the same");
+                           " tensors that the index leaves out: " + quoted_list(unmapped) + "; they are read all the same");
     add(c, std::move(file));
   }
   for (const auto& [name, m] : map) {
@@ -163,7 +76,7 @@ Checkpoint open_index(const fs::path& path) {
   }
   std::sort(strangers.begin(), strangers.end());
   if (!strangers.empty())
-    c.warnings.push_back(c.path + ": does not name the files " + listing(strangers) + " beside it; they were not read");
+    c.warnings.push_back(c.path + ": does not name the files " + quoted_list(strangers) + " beside it; they were not read");
   return c;
 }
 
@@ -191,7 +104,7 @@ Checkpoint open_folder(const fs::path& folder) {
     throw Error(Code::input,
                 folder.string() + ": holds no .safetensors file and no .safetensors.index.json; name the folder or file of the weights");
   throw Error(Code::input,
-              folder.string() + ": holds several candidates: " + listing(indexes.empty() ? files : indexes) + "; name the one to read");
+              folder.string() + ": holds several candidates: " + quoted_list(indexes.empty() ? files : indexes) + "; name the one to read");
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ Directory find_directory(const Bytes& b) {
       break;
     }
   if (end == b.size()) b.refuse("a zip without its end record: the file stops", b.size(), "central directory", "the download was cut off, get it again");
-  std::uint64_t disk = b.u16(end + 4), start_disk = b.u16(end + 6), here = b.u16(end + 8), count = b.u16(end + 10), size = b.u32(end + 12), at = b.u32(end + 16);
+  std::uint64_t disk = b.u16(end + 4), start_disk = b.u16(end + 6), here = b.u16(end + 8), count = b.u16(end + 10), size = b.u32(end + 12),
+                at = b.u32(end + 16);
   std::uint64_t stop = end;  // where the directory must end
   if (end >= kLocator64Size && b.u32(end - kLocator64Size) == kLocator64) {
     const std::uint64_t locator = end - kLocator64Size, record = b.u64(locator + 8);
@@ -79,9 +80,10 @@ Directory find_directory(const Bytes& b) {
   }
   if (disk != 0 || start_disk != 0 || here != count) b.refuse("a zip in several parts", end, "end record", "join the parts before");
   if (at > stop || size != stop - at)
-    b.refuse("the central directory of " + std::to_string(size) + " bytes does not lie from byte " + std::to_string(at) + " to the end record", end, "end record",
-             "something was put before or into the archive: get it again, or pack it anew");
-  if (count > size / kCentralSize) b.refuse(std::to_string(count) + " members cannot stand in a directory of " + std::to_string(size) + " bytes", end, "end record", kAgain);
+    b.refuse("the central directory of " + std::to_string(size) + " bytes does not lie from byte " + std::to_string(at) + " to the end record", end,
+             "end record", "something was put before or into the archive: get it again, or pack it anew");
+  if (count > size / kCentralSize)
+    b.refuse(std::to_string(count) + " members cannot stand in a directory of " + std::to_string(size) + " bytes", end, "end record", kAgain);
   return {at, size, count};
 }
 
@@ -148,7 +150,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
     if (stop - at < kCentralSize || b.u32(at) != kCentral)
       b.refuse("the central directory ends after " + std::to_string(i) + " of " + std::to_string(dir.count) + " members", at, "central directory", kAgain);
     const std::uint16_t flags = b.u16(at + 8), method = b.u16(at + 10), name_size = b.u16(at + 28), extra = b.u16(at + 30), comment = b.u16(at + 32);
-    if (stop - at - kCentralSize < std::uint64_t{name_size} + extra + comment) b.refuse("a member's name leaves the central directory", at, "member " + std::to_string(i), kAgain);
+    if (stop - at - kCentralSize < std::uint64_t{name_size} + extra + comment)
+      b.refuse("a member's name leaves the central directory", at, "member " + std::to_string(i), kAgain);
     const std::string_view name = b.text(at + kCentralSize, name_size);
     const std::string who = in_quotes(name);
     if (const std::string fault = zip_name_fault(name); !fault.empty())
@@ -164,7 +167,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
     m.packed = b.u32(at + 20);
     m.size = b.u32(at + 24);
     std::uint64_t header = b.u32(at + 42);
-    if (const auto disk = b.u16(at + 34); disk != 0 && disk != 0xffff) b.refuse("the member lies in another part of the zip", at + 34, who, "join the parts before");
+    if (const auto disk = b.u16(at + 34); disk != 0 && disk != 0xffff)
+      b.refuse("the member lies in another part of the zip", at + 34, who, "join the parts before");
     read_zip64(b, at + kCentralSize + name_size, extra, who, {&m.size, &m.packed, &header});
 
     if (header > dir.at || dir.at - header < kLocalSize || b.u32(header) != kLocal)
@@ -172,8 +176,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
     const std::uint64_t local_name = b.u16(header + 26), local_extra = b.u16(header + 28);
     if (dir.at - header - kLocalSize < local_name + local_extra) b.refuse("the header of the member leaves the file", header, who, kAgain);
     if (b.text(header + kLocalSize, local_name) != name)
-      b.refuse("the member calls itself " + in_quotes(b.text(header + kLocalSize, local_name)) + ", not as the central directory does,", header + kLocalSize, who,
-               "readers would differ on what it is, do not trust this file");
+      b.refuse("the member calls itself " + in_quotes(b.text(header + kLocalSize, local_name)) + ", not as the central directory does,", header + kLocalSize,
+               who, "readers would differ on what it is, do not trust this file");
     const std::uint16_t local_flags = b.u16(header + 6);
     if (local_flags & 0x2041u) b.refuse("the member is encrypted", header + 6, who, "unpack it with its password and pack it anew");
     if (b.u16(header + 8) != method) b.refuse("the member's own header has another method than the central directory", header + 8, who, kAgain);
@@ -186,10 +190,12 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
       b.refuse("the member's own header has another size or CRC than the central directory", header + 14, who, kAgain);
     m.offset = header + kLocalSize + local_name + local_extra;
     if (m.packed > dir.at - m.offset)
-      b.refuse("the member takes " + std::to_string(m.packed) + " bytes, and the file has " + std::to_string(dir.at - m.offset) + " of them", m.offset, who, kAgain);
+      b.refuse("the member takes " + std::to_string(m.packed) + " bytes, and the file has " + std::to_string(dir.at - m.offset) + " of them", m.offset, who,
+               kAgain);
     if (m.method == 0 && m.packed != m.size) b.refuse("the member is stored, but its two sizes differ,", at + 20, who, kAgain);
     if (m.method == 8 && m.size / kDeflateMost > m.packed)
-      b.refuse(std::to_string(m.packed) + " packed bytes cannot be the " + std::to_string(m.size) + " that the member says,", at + 24, who, "do not trust this file");
+      b.refuse(std::to_string(m.packed) + " packed bytes cannot be the " + std::to_string(m.size) + " that the member says,", at + 24, who,
+               "do not trust this file");
     taken.push_back({header, m.offset + m.packed, name});
     at += kCentralSize + name_size + extra + comment;
     if (name.ends_with('/')) {
@@ -202,8 +208,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
   std::sort(taken.begin(), taken.end(), [](const Span& x, const Span& y) { return x.begin < y.begin; });
   for (std::size_t i = 1; i < taken.size(); ++i)
     if (taken[i].begin < taken[i - 1].end)
-      b.refuse("the members " + in_quotes(taken[i - 1].name) + " and " + in_quotes(taken[i].name) + " lie over one another", taken[i].begin, in_quotes(taken[i].name),
-               "do not trust this file");
+      b.refuse("the members " + in_quotes(taken[i - 1].name) + " and " + in_quotes(taken[i].name) + " lie over one another", taken[i].begin,
+               in_quotes(taken[i].name), "do not trust this file");
   for (std::size_t i = 0; i < z.members_.size(); ++i)
     if (!z.by_name_.emplace(z.members_[i].name, i).second)
       b.refuse("the member is there twice", z.members_[i].offset, in_quotes(z.members_[i].name), "readers would differ on which one counts, pack it anew");
@@ -219,7 +225,8 @@ KeptBytes ZipView::bytes(const ZipMember& m, std::uint64_t most) const {
   const Bytes b(file_, path_);
   const std::string who = in_quotes(m.name);
   if (m.size > most)
-    b.refuse("the member is " + std::to_string(m.size) + " bytes, more than the " + std::to_string(most) + " that are taken,", m.offset, who, "unpack it by hand");
+    b.refuse("the member is " + std::to_string(m.size) + " bytes, more than the " + std::to_string(most) + " that are taken,", m.offset, who,
+             "unpack it by hand");
   const auto packed = file_.subspan(m.offset, m.packed);
   const auto right = [&](std::span<const std::byte> data) {
     {
