@@ -123,6 +123,8 @@ int advise_verb(const Common& c, const Options& o) {
     build_model(probe, folds[0].pool);
   }
 
+  NewRun made(c.out, "advise-" + a.recipe);
+  const fs::path& folder = made.path();
   // What a step costs decides how many steps each run may have; seeds are added while there is time.
   const std::vector<double> parts = {0.25, 0.5, 1};
   const auto trained = static_cast<double>((1 + o.from.size()) * parts.size());  // runs of a seed that cost something
@@ -194,10 +196,10 @@ int advise_verb(const Common& c, const Options& o) {
   }
   argue(a, all);
   a.seconds = now() - begun;
-  const fs::path folder = new_run_folder(c.out, "advise-" + a.recipe);
   const Json report = advice_json(a);
   write_atomically(folder / "report.json", report.dump(2) + "\n");
   write_atomically(folder / "report.html", advice_html(a));
+  made.keep();
   if (c.json)
     std::printf("%s\n", report.dump(2).c_str());
   else
@@ -216,7 +218,7 @@ void add_advise(CLI::App& app, Action& run) {
   sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
   sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
   sub->add_option("--seeds", o->seeds, "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
-  sub->callback([=, &run] { run = [=] { return advise_verb(*c, *o); }; });
+  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return advise_verb(*c, *o); }); }; });
 }
 
 }  // namespace graft::cli

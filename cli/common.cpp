@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <thread>
 
@@ -194,6 +195,15 @@ void watch_signals() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGUSR1, on_usr1);
+}
+int unless_stopped(const std::function<int()>& verb) {
+  try {
+    return verb();
+  } catch (const Error& e) {
+    if (e.code() != Code::stopped || !interrupted()) throw;
+    std::fprintf(stderr, "%sgraft: %s\n", isatty(2) ? "\r\033[K" : "", e.what());
+    return 128 + interrupt_signal();
+  }
 }
 
 }  // namespace graft::cli

@@ -53,7 +53,7 @@ struct Wanted {
   bool train = true, test = false;
   std::vector<std::string> classes = {};  // as a checkpoint numbers them; empty: as the files do
 };
-Data load_data(const Config& c, const Wanted& wanted);
+Data load_data(const Config& c, const Wanted& wanted);  // what folders and archives leave out is said on stderr
 // What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to be fed.
 Config settled(Config c, const Dataset& data);
 
@@ -90,6 +90,8 @@ bool interrupted();      // INT or TERM came; a second one ends the program
 int interrupt_signal();
 bool checkpoint_asked();  // USR1 came since it was last asked
 void watch_signals();
+// What `verb` returns, or 128 + the signal where it threw Error(stopped) for one; the error is then the line that says so.
+int unless_stopped(const std::function<int()>& verb);
 
 // The verbs. Each adds itself to the program and sets `run` when it was called.
 using Action = std::function<int()>;

@@ -81,7 +81,8 @@ int compare_verb(const Common& c, const Options& o) {
   for (const std::string& f : o.fractions) fractions.push_back(fraction_in(f, data.train));
   std::sort(fractions.begin(), fractions.end());
 
-  const fs::path folder = new_run_folder(c.out, "compare-" + all.recipe);
+  NewRun run(c.out, "compare-" + all.recipe);
+  const fs::path& folder = run.path();
   const Experiment experiment(config, o.from, budget);
   const std::int64_t runs = static_cast<std::int64_t>(fractions.size() * o.arms.size()) * (o.seeds + (o.tune > 1 ? o.tune : 0));
   std::int64_t done = 0;
@@ -126,6 +127,7 @@ int compare_verb(const Common& c, const Options& o) {
   const Json report = comparison_json(all);
   write_atomically(folder / "report.json", report.dump(2) + "\n");
   write_atomically(folder / "report.html", comparison_html(all));
+  run.keep();
   if (c.json) std::printf("%s\n", report.dump(2).c_str());
   else std::printf("%s%s\n", comparison_table(all).c_str(), (folder / "report.html").c_str());
   return 0;
@@ -144,7 +146,7 @@ void add_compare(CLI::App& app, Action& run) {
   sub->add_option("--seeds", o->seeds, "runs of each arm; a seed draws images, weights and order (default 3)");
   sub->add_option("--tune", o->tune, "learning rates that every arm may choose from: a third of the recipe's, it, 3, 10, ... times it (default 4)");
   sub->add_option("--budget", o->budget, "of each run: 300st, 30s or 1e12flop (default 300st)");
-  sub->callback([=, &run] { run = [=] { return compare_verb(*c, *o); }; });
+  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return compare_verb(*c, *o); }); }; });
 }
 
 }  // namespace graft::cli

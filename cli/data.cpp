@@ -41,16 +41,6 @@ void NewFolder::keep() {
   path_.clear();
 }
 
-int unless_stopped(const std::function<int()>& verb) {
-  try {
-    return verb();
-  } catch (const Error& e) {
-    if (e.code() != Code::stopped || !interrupted()) throw;
-    std::fprintf(stderr, "graft: %s\n", e.what());
-    return 128 + interrupt_signal();
-  }
-}
-
 AuditProgress progress_line(bool quiet, const std::string& what) {
   using Clock = std::chrono::steady_clock;
   const bool terminal = isatty(2);

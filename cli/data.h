@@ -31,8 +31,6 @@ int data_check(const Common& c, std::int64_t examples);
 int data_split(const Common& c, const SplitAsked& asked);
 int data_preview(const Common& c, std::int64_t count, bool augmented);
 
-// What `verb` returns, or 128 + the signal where it stopped for one.
-int unless_stopped(const std::function<int()>& verb);
 // A line on a terminal that shows how many pictures were read; throws Error(stopped) after INT.
 AuditProgress progress_line(bool quiet, const std::string& what);
 Json json_of(const AuditReport& report, const RawParts& parts);

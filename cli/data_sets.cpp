@@ -1,12 +1,16 @@
 // From [data] to three sets: what is learned from, what is held out to judge by, and the test set, which is read only when somebody asks for it.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <tuple>
 
 #include "cli/common.h"
 #include "cli/data_parts.h"
+#include "engine/base/text.h"
 #include "engine/data/archive.h"
 #include "engine/data/cifar.h"
 #include "engine/data/drawn.h"
@@ -71,10 +75,10 @@ bool cifar_files_in(const fs::path& path) {
   return false;
 }
 
-// One part as its files have it; empty where there is no such part. For an audit, `notes` get what was left out, and a class without pictures is no error.
-Dataset read_part(const Config& c, Part part, std::vector<std::string>* notes = nullptr) {
+// One part as its files have it; empty where there is no such part. `notes` get what was left out. For an audit a class without pictures is no error.
+Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, bool audit = false) {
   const auto set_of = [&](std::string name, LabelledImages images) {
-    if (notes) *notes = images.notes;
+    notes = images.notes;
     return make_dataset(std::move(name), std::move(images));
   };
   const auto kind = c.get<std::string>("data.kind");
@@ -103,11 +107,22 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>* notes = 
   }
   if (!table)
     return set_of(at.string(),
-                  fs::is_directory(at, ec) ? open_image_folder(at, notes != nullptr) : open_image_archive(at, "", kArchiveLimit, notes != nullptr));
+                  fs::is_directory(at, ec) ? open_image_folder(at, audit) : open_image_archive(at, "", kArchiveLimit, audit));
   const fs::path train = part == Part::train ? at : part_in(path, Part::train, kTables, false);
   if (train.empty()) throw Error(Code::input, path.string() + ": has no train table, whose columns and classes rule the others");
   const TableFormat format = table_format(train, c.get<std::string>("data.target"));
   return make_dataset(at.string(), read_table(at, format));
+}
+
+// The same for a verb that learns from it or judges by it: what was left out is said on stderr, a line each. It is no progress, so --quiet does not hush it.
+Dataset read_part_aloud(const Config& c, Part part) {
+  constexpr std::size_t kMost = 4;
+  std::vector<std::string> notes;
+  Dataset d = read_part(c, part, notes);
+  const char* begin = isatty(2) ? "\r\033[K" : "";
+  for (std::size_t i = 0; i < std::min(kMost, notes.size()); ++i) std::fprintf(stderr, "%sgraft: %s: %s\n", begin, one_line(d.name).c_str(), notes[i].c_str());
+  if (notes.size() > kMost) std::fprintf(stderr, "graft: %s: and %zu more; graft data check lists them\n", one_line(d.name).c_str(), notes.size() - kMost);
+  return d;
 }
 
 // The set without, and with only, the pictures that data.validation holds out.
@@ -146,18 +161,18 @@ Data load_data(const Config& c, const Wanted& wanted) {
     return set;
   };
   if (wanted.train) {
-    d.train = ready(read_part(c, Part::train), c.get<std::int64_t>("data.train_count"));
+    d.train = ready(read_part_aloud(c, Part::train), c.get<std::int64_t>("data.train_count"));
     if (names.empty() && classes.empty()) names = d.train.class_names, whose = "the training images'";
     if (held_out > 0) {
       std::tie(d.train, d.validation) = hold_out(d.train, held_out, c);
     } else {
-      d.validation = ready(read_part(c, Part::validation), 0);
+      d.validation = ready(read_part_aloud(c, Part::validation), 0);
     }
     if (const auto k = c.get<std::int64_t>("data.per_class"); k > 0) d.train = per_class(d.train, k, seed);
     if (d.train.size() == 0) throw Error(Code::usage, d.train.name + ": no training image is left; look at data.classes and data.train_count");
   }
   if (wanted.test) {
-    d.test = ready(read_part(c, Part::test), c.get<std::int64_t>("data.test_count"));
+    d.test = ready(read_part_aloud(c, Part::test), c.get<std::int64_t>("data.test_count"));
     if (!d.test.source) throw Error(Code::input, c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test");
     if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
   }
@@ -217,15 +232,16 @@ RawParts raw_parts(const Asked& asked, bool test) {
   for (const Part part : {Part::train, Part::validation, Part::test}) {
     if (part == Part::test && !test) continue;
     const std::string name = name_of(part);
+    std::vector<std::string> unheard;
     if (all.table) {
       const fs::path path = c.get<std::string>("data.path"), at = part_in(path, part, kTables, false);
       if (!at.empty())
         add_table(name, at);
       else if (part == Part::train)
-        read_part(c, part);  // says what is missing
+        read_part(c, part, unheard, true);  // says what is missing
     } else {
       add_pictures(name, [&](auto& notes) {
-        Dataset d = read_part(c, part, &notes);
+        Dataset d = read_part(c, part, notes, true);
         const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
         return d.source && !classes.empty() ? only_classes(d, classes) : d;
       });

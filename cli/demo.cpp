@@ -50,7 +50,7 @@ Digits learn_digits(const std::string& seed, const fs::path& checkpoint, const C
   };
   watch.stop = interrupted;
   const TrainResult r = train(*built.model.module, built.params, config, data.train, {}, watch);
-  if (r.stopped) throw Error(Code::stopped, "demo: stopped");
+  if (r.stopped) throw stopped_within("the digits' network", data.train);
   const Evaluation e = evaluate(*built.model.module, Loader(data.test, judging_options(config)));
   d.accuracy = e.accuracy, d.seconds = r.seconds, d.steps = r.steps, d.images = data.train.size(), d.judged = e.images;
   d.images_per_second = static_cast<double>(r.samples) / r.seconds;
@@ -126,12 +126,12 @@ int demo_verb(const Common& c) {
   Session session(c);
   watch_signals();
   const double begun = now();
-  const fs::path folder = new_run_folder(c.out, "demo"), checkpoint = folder / "digits";
+  NewRun run(c.out, "demo");
+  const fs::path &folder = run.path(), checkpoint = folder / "digits";
   const std::string seed = std::to_string(c.seed.value_or(1));
   const Digits digits = learn_digits(seed, checkpoint, c);
   Dataset letters_seen;
   const Comparison letters = learn_letters(seed, checkpoint, c, letters_seen);
-  if (interrupted()) throw Error(Code::stopped, "demo: stopped");
   const lab::Document kernels = quick_bench({"matmul", "conv", "pool", "softmax", "bias_act", "optim"}, 0.1);
   const double seconds = now() - begun;
 
@@ -164,6 +164,7 @@ int demo_verb(const Common& c) {
                     {"letters", arms},
                     {"kernels", lab::json_of(kernels)}};
   write_atomically(folder / "report.json", report.dump(2) + "\n");
+  run.keep();
   if (c.json) {
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
@@ -195,7 +196,7 @@ void add_demo(CLI::App& app, Action& run) {
   sub->add_option("-o,--out", c->out, "folder for the page and the checkpoint (default runs/demo-k)");
   sub->add_flag("--json", c->json, "one JSON document on stdout");
   sub->add_flag("-q,--quiet", c->quiet, "no progress");
-  sub->callback([=, &run] { run = [=] { return demo_verb(*c); }; });
+  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return demo_verb(*c); }); }; });
 }
 
 }  // namespace graft::cli

@@ -20,6 +20,10 @@ std::string text_of(double v) {
 
 }  // namespace
 
+Error stopped_within(const std::string& what, const Dataset& data) {
+  return Error(Code::stopped, "stopped within a training of " + what + " on " + std::to_string(data.size()) + " images; nothing is kept: run it again");
+}
+
 const std::vector<std::string_view>& arms() {
   static const std::vector<std::string_view> all = {"scratch", "knn", "probe", "frozen", "lora", "full"};
   return all;
@@ -49,7 +53,9 @@ Trained Experiment::run(const std::string& arm, const Dataset& data, const Datas
   set("train.seed=" + std::to_string(seed));
   set("train.batch=" + std::to_string(std::min(c.get<std::int64_t>("train.batch"), data.size())));
   if (arm != "scratch") set("init.from=" + from_);
-  return arm == "knn" ? knn(c, data, test) : arm == "probe" ? probe(c, data, test) : trained(c, arm, data, test);
+  Trained one = arm == "knn" ? knn(c, data, test) : arm == "probe" ? probe(c, data, test) : trained(c, arm, data, test);
+  if (interrupted()) throw stopped_within(arm, data);
+  return one;
 }
 
 double Experiment::tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried,
@@ -109,7 +115,7 @@ Trained Experiment::trained(Config c, const std::string& arm, const Dataset& dat
     watch.on_eval = [&](const EpochReport& r) { out.predictions = r.held_out.predictions; };
     watch.stop = interrupted;
     const TrainResult r = train(*built.model.module, built.params, chosen, data, judge, watch);
-    if (r.stopped) throw Error(Code::stopped, "compare: stopped");
+    if (r.stopped) throw stopped_within(arm, data);
     out.flops = r.replayed ? first * static_cast<double>(r.steps) : flops;  // replays are not counted
     return r;
   };

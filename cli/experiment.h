@@ -26,6 +26,9 @@ struct Trained {
   std::int64_t steps = 0;
 };
 
+// What a verb that keeps nothing of unfinished work throws after a signal. `what`: an arm, or what else was learning from `data`.
+Error stopped_within(const std::string& what, const Dataset& data);
+
 class Experiment {
  public:
   // The configuration of the arms; init.from is empty in it.
@@ -33,7 +36,7 @@ class Experiment {
   double lr() const { return config_.get<double>("optim.lr"); }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(config_.get<std::int64_t>("train.seed")); }
 
-  // One training of an arm on `data`, judged on `test`. Error(stopped) when a signal came, Error(diverged) as train().
+  // One training of an arm on `data`, judged on `test`. Error(stopped) where a signal has come by its end, Error(diverged) as train().
   Trained run(const std::string& arm, const Dataset& data, const Dataset& test, double lr, std::uint64_t seed) const;
   // Does the arm have a learning rate to choose?
   static bool learns(const std::string& arm) { return arm != "knn"; }

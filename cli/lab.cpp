@@ -118,6 +118,7 @@ std::vector<lab::Result> measure_all(std::vector<Job>& jobs, lab::Lab& lab, bool
     Job& j = jobs[i];
     lab::Contest contest(lab, *j.spec, *j.work, j.dtype, j.rows, j.trusted);
     lab::run_contest(contest, lab);
+    if (interrupted()) throw Error(Code::stopped, "stopped while the kernels were measured; nothing is kept: run it again");  // where a verb watches signals
     by_job[i] = lab::results_of(contest, lab, j.against);
     for (const auto& r : by_job[i]) {
       if (print) std::printf("%s\n", lab::text_of(r).c_str());

@@ -89,6 +89,17 @@ fs::path new_run_folder(const std::string& out, const std::string& name) {
   }
 }
 
+namespace {
+void remove_run(const fs::path& path) {
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+  if (path.parent_path() == "runs") fs::remove("runs", ignored);  // where it is empty
+}
+}  // namespace
+NewRun::~NewRun() {
+  if (!kept_) remove_run(path_);
+}
+
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // the folder itself is what is locked: nothing is left behind
   if (lock_ < 0) throw file_error(path_, "open", errno);
@@ -100,11 +111,7 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   throw Error(Code::usage, path_.string() + ": another process works in it; wait for it or stop it");
 }
 RunFolder::~RunFolder() {
-  if (made_ && std::uncaught_exceptions() > 0) {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-    if (path_.parent_path() == "runs") fs::remove("runs", ignored);  // where it is empty
-  }
+  if (made_ && std::uncaught_exceptions() > 0) remove_run(path_);
   if (lock_ >= 0) ::close(lock_);
 }
 RunFolder::RunFolder(RunFolder&& o) noexcept

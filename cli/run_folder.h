@@ -15,6 +15,20 @@ namespace graft::cli {
 // runs/NAME-k with the first free k, or `out`, which must be new; it is made here.
 std::filesystem::path new_run_folder(const std::string& out, const std::string& name);
 
+// Such a folder for a verb that finishes or leaves nothing: it goes again with the object unless keep() was called.
+class NewRun {
+ public:
+  NewRun(const std::string& out, const std::string& name) : path_(new_run_folder(out, name)) {}
+  ~NewRun();
+  NewRun(const NewRun&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  void keep() { kept_ = true; }
+
+ private:
+  std::filesystem::path path_;
+  bool kept_ = false;
+};
+
 class RunFolder {
  public:
   // runs/NAME-k with the first free k, or c.out, which must be new. The configuration and the surroundings are written.

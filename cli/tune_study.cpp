@@ -214,18 +214,21 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
 
 struct Abandoned {};
 
-// Images to learn from and to be judged by. The test images are loaded only where --test asks for them.
-Data images_of(const Config& base) {
-  Data d = load_data(base, {});
-  if (d.validation.size() > 0) return d;
-  const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(base.get<std::int64_t>("data.seed")));
-  const std::int64_t held = all.size() / 5;
-  if (held < 1)
-    throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
-  std::vector<std::int64_t> learn, judge;
-  for (std::int64_t i = 0; i < all.size(); ++i) (i < held ? judge : learn).push_back(i);
-  d.train = subset(all, learn);
-  d.validation = subset(all, judge);
+// Images to learn from and to be judged by. The test images are loaded only where --test asks for them. What the recipe leaves to the data is then settled in
+// p.base, once for all trials: they learn from the same images.
+Data images_of(Plan& p) {
+  Data d = load_data(p.base, {});
+  if (d.validation.size() == 0) {
+    const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(p.base.get<std::int64_t>("data.seed")));
+    const std::int64_t held = all.size() / 5;
+    if (held < 1)
+      throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
+    std::vector<std::int64_t> learn, judge;
+    for (std::int64_t i = 0; i < all.size(); ++i) (i < held ? judge : learn).push_back(i);
+    d.train = subset(all, learn);
+    d.validation = subset(all, judge);
+  }
+  p.base = settled(std::move(p.base), d.train);
   return d;
 }
 
@@ -249,7 +252,7 @@ Config config_of(const Plan& p, const Trial& t, Point& values) {
 
 void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bool()>& stop) {
   const double begun = now();
-  const Config c = settled(config_of(p, t, t.values), data.train);
+  const Config c = config_of(p, t, t.values);
   Built built = build_model(c, data.train);
   if (p.method == "lr" && t.kind == "search") {
     bool stopped = false;
@@ -406,12 +409,13 @@ int go_on(const Common& c, const TuneOptions& o) {
   for (const char* name : {"plan", "command", "folder"})
     if (!study.contains(name))
       throw Error(Code::input, (folder / "study.db").string() + ": says nothing of its " + name + "; it is damaged: begin a new study");
-  const Plan p = plan_from(study.at("plan"), (folder / "study.db").string());
+  Plan p = plan_from(study.at("plan"), (folder / "study.db").string());
   std::error_code ec;
   if (fs::is_directory(study.at("folder"), ec)) fs::current_path(study.at("folder"), ec);  // where data.path begins
   Session session(c);
   watch_signals();
-  return work(c, o, p, trials, images_of(p.base), folder);
+  const Data data = images_of(p);
+  return work(c, o, p, trials, data, folder);
 }
 
 }  // namespace
@@ -421,10 +425,10 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   if (!o.resume.empty()) return go_on(c, o);
   const Plan asked = plan_of(c, o);
   const std::string text = text_of(asked);
-  const Plan p = plan_from(text, "tune");  // what a resumed one would work by
+  Plan p = plan_from(text, "tune");  // what a resumed one would work by
   Session session(c);
   watch_signals();
-  const Data data = images_of(p.base);
+  const Data data = images_of(p);
   build_model(p.base, data.train);  // what is wrong with data or weights is said before a folder is made
   std::error_code ec;
   const bool joins = !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));

@@ -61,20 +61,13 @@ LrCurve lr_curve(std::vector<double> lr, std::vector<double> loss) {
 LrCurve find_lr(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const LrFinderOptions& o, const std::function<bool()>& stop) {
   if (!(o.low > 0) || !(o.low < o.high) || !std::isfinite(o.high) || o.steps < static_cast<std::int64_t>(kLeast))
     throw Error(Code::usage, "learning-rate finder: the rates must rise from above 0, in at least 8 steps");
-  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const Loader loader(train_set, training_options(c));
-  StepOptions step_options;
-  step_options.loss.smoothing = c.get<double>("train.label_smoothing");
-  step_options.clip_norm = c.get<double>("train.clip_norm");
-  step_options.images = image_dtype(c);
-  step_options.accumulate = c.get<std::int64_t>("train.accumulate");
-  step_options.seed = seed;
   Optimizer optimizer = make_optimizer(c, params);
   if (optimizer.parameters().empty()) throw Error(Code::usage, "every parameter is frozen; look at init.freeze");
   const double base = c.get<double>("optim.lr");
 
   Feed feed(loader, current_queue());
-  TrainStep one(model, optimizer, nullptr, step_options);
+  TrainStep one(model, optimizer, nullptr, step_options(c));
   std::vector<double> lr, loss;
   bool exploded = false;
   double lowest = 0;

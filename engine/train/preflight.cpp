@@ -45,7 +45,6 @@ Preflight preflight(const Rig& rig, const PreflightOptions& options) {
 }
 
 Rig make_rig(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& judge) {
-  const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType images = image_dtype(c);
   LoaderOptions plain = training_options(c);
   plain.augment = {};
@@ -70,22 +69,16 @@ Rig make_rig(const Module& model, const Params& params, const Config& c, const D
   rig.evaluations = (rig.steps + between - 1) / between;
   rig.eval_batch = c.get<std::int64_t>("train.eval_batch");
 
-  StepOptions o;
-  o.loss.smoothing = c.get<double>("train.label_smoothing");
-  o.clip_norm = c.get<double>("train.clip_norm");
-  o.images = images;
-  o.accumulate = c.get<std::int64_t>("train.accumulate");
-  o.seed = seed;
   struct Trial {
     Optimizer optimizer;
     TrainStep step;
-    Trial(const Module& model, const Params& params, const Config& c, const StepOptions& o)
-        : optimizer(make_optimizer(c, params)), step(model, optimizer, nullptr, o) {}
+    Trial(const Module& model, const Params& params, const Config& c)
+        : optimizer(make_optimizer(c, params)), step(model, optimizer, nullptr, step_options(c)) {}
   };
   // A run's warm-up may be longer than the preflight: the first ten steps stand for it, so that the highest rate is met as gently.
   const std::int64_t warmup = std::min<std::int64_t>(10, c.get<std::int64_t>("schedule.warmup"));
-  rig.start = [&model, params, c, o, warmup](double lr_scale) -> Rig::Step {
-    const auto trial = std::make_shared<Trial>(model, params, c, o);
+  rig.start = [&model, params, c, warmup](double lr_scale) -> Rig::Step {
+    const auto trial = std::make_shared<Trial>(model, params, c);
     return [trial, lr_scale, warmup](const Batch& b, std::int64_t step) {
       trial->step.run(b, step, lr_scale * (step < warmup ? static_cast<double>(step + 1) / static_cast<double>(warmup) : 1));
       return trial->step.loss();

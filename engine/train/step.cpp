@@ -8,6 +8,26 @@
 #include "kernels/core/graph.h"
 
 namespace graft {
+namespace {
+
+// Statistics as they are now, to be put back.
+class KeptStatistics {
+ public:
+  explicit KeptStatistics(const Tensors& now) : now_(now) {
+    NoGrad off;
+    for (const Tensor& t : now_) before_.push_back(clone(t).detach());
+  }
+  void put_back() const {
+    NoGrad off;
+    for (std::size_t i = 0; i < before_.size(); ++i) copy_into(now_[i], before_[i]);
+  }
+
+ private:
+  const Tensors& now_;
+  Tensors before_;
+};
+
+}  // namespace
 
 struct TrainStep::Captured {
   Batch inputs;
@@ -68,6 +88,7 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
 }
 
 void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile) {
+  const KeptStatistics statistics(o_.statistics);
   loss_ = gradients(batch, random(step));
   if (meanwhile) meanwhile();
   double scale = 1;
@@ -78,7 +99,7 @@ void TrainStep::plain(const Batch& batch, std::int64_t step, double lr_factor, c
     finite_ = finite_ && std::isfinite(norm);
     scale = clip_factor(norm, o_.clip_norm);
   }
-  if (!finite_) return;  // what is not finite would spread to every weight
+  if (!finite_) return statistics.put_back();  // what is not finite would spread to every weight
   optimizer_.step(lr_factor, scale);
   if (ema_) ema_->update();
 }
@@ -146,6 +167,7 @@ void TrainStep::run(const Batch& batch, std::int64_t step, double lr_factor, con
 
 TrainStep::Diagnosis TrainStep::diagnose(const Batch& batch, std::int64_t step) {
   Diagnosis d;
+  const KeptStatistics statistics(o_.statistics);
   for (const ParamGroup& g : optimizer_.groups())
     for (const auto& [name, p] : g.params)
       if (const std::int64_t bad = count_not_finite(p); bad > 0 && d.text.empty())
@@ -171,6 +193,7 @@ TrainStep::Diagnosis TrainStep::diagnose(const Batch& batch, std::int64_t step) 
     gradients(batch, random(step));
     d.text = watch.found();
   }
+  statistics.put_back();
   return d;
 }
 

@@ -30,6 +30,9 @@ struct StepOptions {
   bool graph = false;         // capture and replay
   std::int64_t accumulate = 1;  // micro-batches that a batch is cut into (at most one per image); the gradient is the whole batch's
   std::vector<Pull> pulls;      // before clipping; the loss that is told is without them
+  // What a forward pass writes besides its result, such as running statistics. A step that is not finite leaves these as it found them; kept in memory for each
+  // step, so they are named only where a run goes on after such a step.
+  Tensors statistics;
 };
 
 class TrainStep {
@@ -44,9 +47,11 @@ class TrainStep {
   void run(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile = {});
   // Of the last run(); both wait for it. A bad index that it met is thrown here.
   double loss() const;
-  // Were loss and gradient norm (where it is asked for) finite? If not, the weights were left as they were; a replayed step cannot tell and says yes.
+  // Were loss and gradient norm (where it is asked for) finite? If not, the weights and StepOptions::statistics were left as they were; a replayed step cannot
+  // tell and says yes.
   bool finite() const { return finite_; }
-  // Runs the step again without an update and says what was not finite first, and for which of the batch's images. Reads everything on the host.
+  // Runs the step again without an update and says what was not finite first, and for which of the batch's images. Reads everything on the host. Leaves
+  // StepOptions::statistics as they were.
   struct Diagnosis {
     std::string text;                 // a parameter, the images, or an operation
     std::vector<std::int64_t> places; // in the batch

@@ -20,6 +20,17 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 DType image_dtype(const Config& c) { return c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32; }
 
+StepOptions step_options(const Config& c) {
+  StepOptions o;
+  o.loss.smoothing = c.get<double>("train.label_smoothing");
+  o.clip_norm = c.get<double>("train.clip_norm");
+  o.images = image_dtype(c);
+  o.seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
+  o.recompute = c.get<bool>("train.recompute");
+  o.accumulate = c.get<std::int64_t>("train.accumulate");
+  return o;
+}
+
 OptimOptions optim_options(const Config& c) {
   OptimOptions o = optim_defaults(c.get<std::string>("optim.name"));
   o.lr = c.get<double>("optim.lr");
@@ -65,6 +76,13 @@ std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimize
   for (const auto& [name, t] : optimizer.state()) all.emplace_back("optim." + name, t.detach().to({}));
   if (ema)
     for (std::size_t i = 0; i < names.size(); ++i) all.emplace_back("weight." + names[i], ema->shadows()[i].detach().to({}));
+  return all;
+}
+
+Tensors buffers_of(const Params& params) {
+  Tensors all;
+  for (const Parameter& p : params.all())
+    if (!p.trainable) all.push_back(p.tensor);
   return all;
 }
 
@@ -130,15 +148,10 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const std::int64_t steps = asked > 0 ? asked : c.get<std::int64_t>("train.epochs") * per_epoch;
   const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every"), eval_steps = c.get<std::int64_t>("eval.every_steps");
   const double ema_decay = c.get<double>("train.ema");
-  const auto graph = c.get<std::string>("train.graph");
-  StepOptions step_options;
-  step_options.loss.smoothing = c.get<double>("train.label_smoothing");
-  step_options.clip_norm = c.get<double>("train.clip_norm");
-  step_options.images = image_dtype(c);
-  step_options.accumulate = c.get<std::int64_t>("train.accumulate");
-  step_options.seed = seed;
-  step_options.recompute = c.get<bool>("train.recompute");
-  step_options.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
+  const auto graph = c.get<std::string>("train.graph"), on_nan = c.get<std::string>("train.on_nan");
+  StepOptions each_step = step_options(c);
+  each_step.graph = graph == "true" || (graph == "auto" && current_queue().device().kind == DeviceKind::cuda);
+  if (on_nan == "skip") each_step.statistics = buffers_of(params);
 
   // What evaluations look at: held-out images, and some of the training images as they are.
   const Loader judge(held_out, judging_options(c));
@@ -157,7 +170,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
 
   const TransferPlan plan = plan_transfer(c, params);
   Optimizer optimizer = plan.optimizer(c);
-  step_options.pulls = pulls_of(plan, from);
+  each_step.pulls = pulls_of(plan, from);
   const Schedule schedule = make_schedule(c, steps, per_epoch);
   const Tensors trainable = optimizer.parameters();
   if (plan.last_opening() > (steps - 1) / per_epoch && watch.note)
@@ -177,15 +190,14 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       restore(*at, optimizer, names, ema ? &*ema : nullptr);
       state.tensors.clear();
     }
-    one.emplace(model, optimizer, ema ? &*ema : nullptr, step_options);
+    one.emplace(model, optimizer, ema ? &*ema : nullptr, each_step);
   };
   if (from && from->step > steps) throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
   stand_at(from);
 
-  const auto on_nan = c.get<std::string>("train.on_nan");
   int in_a_row = 0;  // skipped steps
   Feed feed(loader, current_queue(), workers, steps);
-  bool noted = !step_options.graph;
+  bool noted = !each_step.graph;
 
   TrainResult result;
   const double start = now() - state.seconds;
@@ -195,7 +207,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     if (!watch.save) return;
     state.optimizer_steps = optimizer.steps();
     if (best || held_out.size() == 0) state.best_step = state.step;
-    state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr, step_options.pulls);
+    state.tensors = tensors_of(optimizer, names, ema ? &*ema : nullptr, each_step.pulls);
     watch.save(state, best || held_out.size() == 0);
     state.tensors.clear();
   };
@@ -203,8 +215,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     const double before = now();
     state.seconds = seconds();
     if (ema) ema->swap();
-    EpochReport r{epoch, state.step, evaluate(model, judge, step_options.images, workers), {}, false};
-    if (c.get<std::int64_t>("eval.train_count") > 0) r.train = evaluate(model, judge_known, step_options.images, workers);
+    EpochReport r{epoch, state.step, evaluate(model, judge, each_step.images, workers), {}, false};
+    if (c.get<std::int64_t>("eval.train_count") > 0) r.train = evaluate(model, judge_known, each_step.images, workers);
     const double gain = by_loss ? state.best_loss - r.held_out.loss : r.held_out.accuracy - state.best_accuracy;
     // Of equal accuracies, which few images often give, the one with less loss is the better.
     const bool equal_with_less_loss = !by_loss && min_gain == 0 && gain == 0 && r.held_out.loss < state.best_loss;

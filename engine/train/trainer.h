@@ -12,10 +12,13 @@
 #include "engine/optim/schedule.h"
 #include "engine/train/config.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/step.h"
 
 namespace graft {
 
 DType image_dtype(const Config& config);  // of train.dtype
+// What every step of `config` has, in a run as in those that try it out (lr_finder.h, preflight.h). Capture, pulls and kept statistics are the caller's to add.
+StepOptions step_options(const Config& config);
 
 // What a training needs beside its parameters to go on as if it had never stopped. Its random numbers and the order of its samples are functions of (seed,
 // step), so they are not here.

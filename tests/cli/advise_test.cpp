@@ -59,6 +59,18 @@ TEST(Advise, ShortensItsRunsToTheTimeThatIsGiven) {
   EXPECT_LT(j["seconds"].get<double>(), 30) << "ten times what was given, on a machine that is busy with other things";
 }
 
+TEST(Advise, AnInterruptEndsItInALine) {
+  TempFolder t;
+  const std::string net = "model.name=mlp model.hidden=32 data.test_count=50 data.validation=0 train.batch=16 schedule.warmup=0 ";
+  ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=300 train.steps=20 -q -o base " + net).code, 0);
+  const Outcome o = interrupted(t.path, "INT", "advise digits-cnn data.train_count=400 train.steps=9999999 --time 10h --from base/checkpoints/best -q -o a " + net);
+  EXPECT_EQ(o.code, 130) << o.err;
+  EXPECT_EQ(o.err.find("graft: stopped within a training of "), 0u) << o.err;
+  EXPECT_TRUE(o.err.ends_with(" images; nothing is kept: run it again\n")) << o.err;
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+  EXPECT_FALSE(std::filesystem::exists(t.path / "a"));
+}
+
 TEST(Advise, WrongCallsSayWhatIsWanted) {
   TempFolder t;
   for (const auto& [call, says] : {std::pair{"advise digits-cnn", "--from CHECKPOINT is missing"},

@@ -106,6 +106,26 @@ TEST(Compare, ATriedRateThatDivergesIsNotTheEnd) {
   }
 }
 
+TEST(Compare, AnInterruptEndsItInALine) {
+  TempFolder t;
+  pretrain(t);
+  const struct {
+    const char* signal;
+    const char* options;
+    int code;
+    const char* says;
+  } cases[] = {{"INT", "--arms scratch,full --fractions 0.5", 130, "graft: stopped within a training of scratch on 260 images; nothing is kept: run it again\n"},
+               {"TERM", "--arms full,scratch --fractions 1", 143, "graft: stopped within a training of full on 520 images; nothing is kept: run it again\n"}};
+  for (const auto& one : cases) {
+    const Outcome o = interrupted(t.path, one.signal, "compare letters-cnn --from digits/checkpoints/best " + kMlp + "data.train_count=520 train.batch=16 --json -q " + one.options +
+                                                          " --seeds 1 --tune 1 --budget 9999999st -o stopped");
+    EXPECT_EQ(o.code, one.code) << o.err;
+    EXPECT_EQ(o.err, one.says);
+    EXPECT_EQ(o.out, "");
+    EXPECT_FALSE(fs::exists(t.path / "stopped")) << "the same command could not be run again";
+  }
+}
+
 // Where fine-tuning must win: the same task, of which the checkpoint has seen a hundred times as much.
 TEST(Compare, FindsThatACheckpointOfTheSameTaskIsBetter) {
   TempFolder t;

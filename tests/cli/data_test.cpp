@@ -115,6 +115,45 @@ TEST(DataCheck, AnInterruptEndsItInALine) {
   EXPECT_LE(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;  // none where it came before the program's first line
   EXPECT_FALSE(fs::exists(t.path / "r") || fs::exists(t.path / "r.new"));
 }
+// What folders and archives leave out is said when their part is opened, also where there is to be no progress; where nothing is left out, nothing is said.
+TEST(DataCheck, TrainingSaysWhatItLeavesOut) {
+  TempFolder t;
+  write_shapes(t.path / "set/train", 80, 1);
+  write_shapes(t.path / "set/test", 40, 2);
+  const std::string args = "shapes-resnet data.kind=folder data.train_count=0 data.test_count=0 model.width=2 train.steps=2 train.batch=8 eval.train_count=8 --json -q ";
+  Outcome o = run(t.path, "train " + args + "data.path=set -o clean");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err, "");
+  write_file(t.path / "set/train/circle/about.txt", "x");
+  write_file(t.path / "set/train/star/Thumbs.db", "x");
+  write_file(t.path / "set/test/moon/list.csv", "x");
+  fs::copy_file(t.path / "set/train/circle/8.png", t.path / "set/train/stray.png");
+  const auto said = [&](const char* part, const char* words) {
+    const std::size_t at = o.err.find("graft: set/" + std::string(part) + ": ");
+    EXPECT_NE(at, std::string::npos) << part << ": " << o.err;
+    return at != std::string::npos && has(o.err.substr(at), words);
+  };
+  o = run(t.path, "train " + args + "data.path=set -o run");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(said("train", "1 of the pictures lie outside of the classes' folders and were left out, such as stray.png\n")) << o.err;
+  EXPECT_TRUE(has(o.err, "graft: set/train: 2 files do not end as a picture's does") && has(o.err, "left out: the first is circle/about.txt\n")) << o.err;
+  EXPECT_TRUE(said("test", "1 file does not end as a picture's does") && said("test", "was left out: moon/list.csv\n")) << o.err;
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 3) << o.err;
+  o = run(t.path, "finetune " + args + "data.path=set --from run/checkpoints/best eval.test=false -o tuned");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(said("train", "stray.png\n") && said("train", "the first is circle/about.txt\n") && !has(o.err, "moon/list.csv")) << o.err << "the test part is not opened";
+  o = run(t.path, "eval run/checkpoints/best -q");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(said("test", "was left out: moon/list.csv\n") && !has(o.err, "stray.png")) << o.err;
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+  if (const std::string why = why_no_archives(); !why.empty()) GTEST_SKIP() << "the rest: " << why;
+  fs::create_symlink("8.png", t.path / "set/train/circle/link.png");
+  ASSERT_EQ(std::system(("cd '" + t.path.string() + "' && mkdir packed && tar cf packed/train.tar -C set/train . && tar cf packed/test.tar -C set/test .").c_str()), 0);
+  o = run(t.path, "train " + args + "data.path=packed -o from_archives");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(has(o.err, "graft: packed/train.tar: 1 symbolic links are no files of the archive and were left out, such as circle/link.png\n")) << o.err;
+  EXPECT_TRUE(has(o.err, "graft: packed/test.tar: 1 file")) << o.err;
+}
 TEST(DataCheck, AnArchiveWithPartsAndOneWithout) {
   if (const std::string why = why_no_archives(); !why.empty()) GTEST_SKIP() << why;
   TempFolder t;

@@ -2,12 +2,21 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "process.h"
 
 namespace graft::test {
 namespace {
 using Json = nlohmann::json;
+
+TEST(Demo, AnInterruptEndsItInALine) {
+  TempFolder t;
+  const Outcome o = interrupted(t.path, "TERM", "demo -q -o d");
+  EXPECT_EQ(o.code, 143) << o.err;
+  EXPECT_TRUE(std::regex_match(o.err, std::regex("graft: stopped within a training of (the digits' network on 8000|[a-z]+ on 260) images; nothing is kept: run it again\n"))) << o.err;
+  EXPECT_FALSE(std::filesystem::exists(t.path / "d"));
+}
 
 TEST(Demo, EndsWithOnePage) {
   TempFolder t;

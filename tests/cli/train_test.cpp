@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/train/recipes.h"
 #include "process.h"
 #include "weights/formats/safetensors.h"
 
@@ -204,6 +205,22 @@ TEST(Kernels, ListAndBenchHaveTheirFormats) {
     EXPECT_TRUE(bench["rows"][0].contains(key)) << key;
   EXPECT_EQ(run(t.path, "kernels check embed").code, 0);
   EXPECT_EQ(run(t.path, "kernels explain conv").code, 0);
+}
+
+// Also where the recipe leaves the number of classes to data that are not there.
+TEST(Verbs, GradcheckKnowsTheModelOfEveryRecipe) {
+  TempFolder t;
+  ASSERT_GE(recipes().size(), 11u);
+  for (const Recipe& r : recipes()) {
+    const std::string name(r.name);
+    const bool resnet = name.find("resnet") != std::string::npos, cnn = !resnet && name.ends_with("-cnn");
+    const Outcome g = run(t.path, "gradcheck " + name + (resnet ? " model.width=2" : cnn ? "" : " model.hidden=8") + " --json");
+    EXPECT_EQ(g.code, 0) << name << ": " << g.err << g.out;
+    const Json j = Json::parse(g.out, nullptr, false);
+    ASSERT_TRUE(j.is_object()) << name << ": " << g.out;
+    EXPECT_GE(j["parameters"].size(), 4u) << name;
+  }
+  EXPECT_EQ(run(t.path, "gradcheck cifar-resnet20 model.width=2 model.classes=3").code, 0);
 }
 
 TEST(Verbs, DoctorConfigAndGradcheckAnswer) {

@@ -250,6 +250,26 @@ TEST(Tune, TwoProcessesShareAStudyAndOneTakesOverWhatTheOtherLeaves) {
   EXPECT_EQ(trainings(t.path / "whole", true), trainings(t.path / "left", true));
 }
 
+// The number of classes and data.normalize come from the images, once: the winner's file says them, and a study that goes on finds the same.
+TEST(Tune, SettlesWhatTheRecipeLeavesToTheData) {
+  TempFolder t;
+  const std::string call =
+      "tune spirals-mlp model.hidden=8 data.train_count=200 data.test_count=30 --threads 1 --json -q " + kRate + "--method random --trials 2 --budget 6 --seeds-noise 2 ";
+  const Outcome o = run(t.path, call + "-o a");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out);
+  for (const Json& trial : j["trials"]) EXPECT_EQ(trial["state"], "done") << trial;
+  const std::string winner = read_file(t.path / "a/winner.toml");
+  EXPECT_NE(winner.find("classes = 3"), std::string::npos) << winner;
+  EXPECT_EQ(winner.find("normalize = []"), std::string::npos) << winner;
+  const Outcome trained = run(t.path, "train a/winner.toml --json -q -o b");
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  const Outcome again = run(t.path, "tune --resume a --threads 1 --json -q");
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(Json::parse(again.out)["trials"], j["trials"]);
+  EXPECT_EQ(read_file(t.path / "a/winner.toml"), winner);
+}
+
 TEST(Tune, MisuseIsOneLineThatSaysWhatToDo) {
   TempFolder t;
   tuned(t, kRate + "--method random --trials 2 --budget 5 -o there");

@@ -18,8 +18,8 @@
 #include "engine/data/split.h"
 #include "kernels/core/philox.h"
 #include "kernels/core/thread_pool.h"
-#include "tests/cli/process.h"
 #include "tests/data/files.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {

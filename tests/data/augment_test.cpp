@@ -13,19 +13,12 @@
 #include "engine/data/drawn.h"
 #include "engine/train/augment_config.h"
 #include "engine/train/config.h"
+#include "tests/data/files.h"
 
 namespace graft {
 namespace {
 
-void refused(const std::function<void()>& f, const std::vector<std::string>& words) {
-  try {
-    f();
-    ADD_FAILURE() << "not refused: " << words[0];
-  } catch (const Error& e) {
-    EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(Code::usage));
-    for (const auto& w : words) EXPECT_NE(std::string(e.what()).find(w), std::string::npos) << e.what();
-  }
-}
+using test::refused;
 // Every pixel another value: what comes from where can be read off. Two bands: row and column, from 1 (0 is outside).
 Sample coordinates(std::int64_t h, std::int64_t w) {
   Sample s{Image::make(h, w, 2, Image::Depth::u16), {}, {}};

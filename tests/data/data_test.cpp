@@ -9,11 +9,13 @@
 #include "engine/base/context.h"
 #include "engine/data/dataset.h"
 #include "engine/ops/ops.h"
-#include "tests/cli/process.h"
+#include "tests/data/files.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {
 
+using test::refused;
 using test::TempFolder;
 
 void put(const std::filesystem::path& p, const std::string& bytes) { std::ofstream(p, std::ios::binary) << bytes; }
@@ -35,18 +37,6 @@ std::string idx(const std::vector<std::uint32_t>& sizes, const std::string& body
   for (auto n : sizes) s += big_endian(n);
   return s + body;
 }
-// The message of the Error(code) that `f` must throw.
-template <class F>
-std::string refusal(Code code, F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(code)) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 TEST(Idx, PlainAndGzipAreTheSame) {
   TempFolder t;
@@ -66,24 +56,24 @@ TEST(Idx, EveryTruncationAndEveryFlippedByteIsHandled) {
   const std::string path = (t.path / "a").string();
   for (std::size_t n = 0; n < whole.size(); ++n) {
     put(path, whole.substr(0, n));
-    EXPECT_NE(refusal(Code::input, [&] { read_idx(path); }).find(path), std::string::npos);
+    EXPECT_NE(refused(Code::input, [&] { read_idx(path); }).find(path), std::string::npos);
   }
   for (std::size_t n = 1; n < zipped.size(); ++n) {
     put(path, zipped.substr(0, n));
-    EXPECT_NE(refusal(Code::input, [&] { read_idx(path); }).find(path), std::string::npos) << n;
+    EXPECT_NE(refused(Code::input, [&] { read_idx(path); }).find(path), std::string::npos) << n;
   }
   // A flipped byte in the header is refused; gzip's checksum sees one in the body. A plain body may hold any byte.
   for (std::size_t n = 0; n < 16; ++n) {
     std::string s = whole;
     s[n] = static_cast<char>(s[n] ^ 0x55);
     put(path, s);
-    refusal(Code::input, [&] { read_idx(path); });
+    refused(Code::input, [&] { read_idx(path); });
   }
   for (std::size_t n = 10; n < zipped.size(); ++n) {
     std::string s = zipped;
     s[n] = static_cast<char>(s[n] ^ 0x10);
     put(path, s);
-    refusal(Code::input, [&] { read_idx(path); });
+    refused(Code::input, [&] { read_idx(path); });
   }
 }
 
@@ -92,7 +82,7 @@ TEST(Idx, ErrorsNameFileFindingAndRule) {
   const std::string path = (t.path / "a").string();
   const auto says = [&](const std::string& bytes, const std::string& what) {
     put(path, bytes);
-    const std::string got = refusal(Code::input, [&] { read_idx(path); });
+    const std::string got = refused(Code::input, [&] { read_idx(path); });
     EXPECT_NE(got.find(what), std::string::npos) << got;
   };
   says("", "0 bytes");
@@ -102,22 +92,22 @@ TEST(Idx, ErrorsNameFileFindingAndRule) {
   says(idx({2}, "a"), "promises 2 elements but holds 1");
   says(idx({2}, "abc"), "promises 2 elements but holds 3");
   says(idx({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, "abc"), "2^40");
-  refusal(Code::input, [&] { read_idx((t.path / "absent").string()); });
+  refused(Code::input, [&] { read_idx((t.path / "absent").string()); });
 }
 
 TEST(Mnist, FolderIsChecked) {
   TempFolder t;
   const auto load = [&] { return load_mnist(t.path.string(), true); };
-  refusal(Code::usage, [] { load_mnist("", true); });
-  EXPECT_NE(refusal(Code::input, load).find("train-images"), std::string::npos);
+  refused(Code::usage, [] { load_mnist("", true); });
+  EXPECT_NE(refused(Code::input, load).find("train-images"), std::string::npos);
   put(t.path / "train-images-idx3-ubyte", idx({3, 2, 2}, "abcdefghijkl"));
-  EXPECT_NE(refusal(Code::input, load).find("train-labels"), std::string::npos);
+  EXPECT_NE(refused(Code::input, load).find("train-labels"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({2}, std::string("\1\2", 2)));
-  EXPECT_NE(refusal(Code::input, load).find("2 labels for 3 images"), std::string::npos);
+  EXPECT_NE(refused(Code::input, load).find("2 labels for 3 images"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({3}, std::string("\1\2\12", 3)));
-  EXPECT_NE(refusal(Code::input, load).find("label 2 is 10"), std::string::npos);
+  EXPECT_NE(refused(Code::input, load).find("label 2 is 10"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({3, 1}, std::string("\1\2\3", 3)));
-  EXPECT_NE(refusal(Code::input, load).find("labels have 1"), std::string::npos);
+  EXPECT_NE(refused(Code::input, load).find("labels have 1"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({3}, std::string("\1\2\3", 3)));
   const Dataset d = load();
   EXPECT_EQ(images_of(d).str(), "u8[3,1,2,2]");
@@ -153,7 +143,7 @@ TEST(Glyphs, AreAFunctionOfKindSeedAndIndex) {
     single = images_of(draw_glyphs("digits", 12, 1)).values();
   }
   EXPECT_EQ(single, images_of(draw_glyphs("digits", 12, 1)).values());
-  refusal(Code::usage, [] { draw_glyphs("runes", 4, 1); });
+  refused(Code::usage, [] { draw_glyphs("runes", 4, 1); });
 }
 
 TEST(Subsets, PickWhatTheySay) {
@@ -170,7 +160,7 @@ TEST(Subsets, PickWhatTheySay) {
   for (std::int64_t i = 0; i < five.size(); ++i) three.insert(select(images_of(five), 0, i).values());
   const Dataset two = per_class(d, 2, 7);
   for (std::int64_t i = 0; i < two.size(); ++i) EXPECT_TRUE(three.count(select(images_of(two), 0, i).values())) << i;
-  EXPECT_NE(refusal(Code::usage, [&] { per_class(d, 6, 7); }).find("5"), std::string::npos);
+  EXPECT_NE(refused(Code::usage, [&] { per_class(d, 6, 7); }).find("5"), std::string::npos);
 
   const Dataset some = only_classes(d, {7, 2});
   EXPECT_EQ(some.classes, 2);
@@ -179,7 +169,7 @@ TEST(Subsets, PickWhatTheySay) {
   EXPECT_EQ(select(images_of(some), 0, 0).values(), select(images_of(d), 0, 2).values());
   EXPECT_EQ(some.labels.values()[0], 1);
   EXPECT_EQ(take_first(d, 4).size(), 4);
-  refusal(Code::usage, [&] { take_first(d, 400); });
+  refused(Code::usage, [&] { take_first(d, 400); });
 }
 
 TEST(Loader, EveryEpochIsAPermutationAndAnyOrderOfCallsGivesTheSame) {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/data/decode.h"
 #include "kernels/core/error.h"
@@ -39,6 +40,12 @@ std::string refused(Code code, F f) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return "";
+}
+// The same, and the message must say all of `words`.
+template <class F>
+void refused(F f, const std::vector<std::string>& words, Code code = Code::usage) {
+  const std::string said = refused(code, f);
+  for (const std::string& w : words) EXPECT_NE(said.find(w), std::string::npos) << said << "\n  does not say: " << w;
 }
 
 }  // namespace graft::test

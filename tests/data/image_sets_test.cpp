@@ -7,8 +7,8 @@
 #include "engine/data/archive.h"
 #include "engine/data/cifar.h"
 #include "engine/data/folder.h"
-#include "tests/cli/process.h"
 #include "tests/data/files.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {

@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "engine/base/text.h"
-#include "tests/cli/process.h"
 #include "tests/data/files.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {

@@ -9,6 +9,7 @@
 #include "engine/base/context.h"
 #include "engine/data/drawn.h"
 #include "engine/data/feed.h"
+#include "tests/data/files.h"
 
 namespace graft {
 namespace {
@@ -47,16 +48,7 @@ LoaderOptions options(std::int64_t batch = 7) {
   o.augment.crop_pad = 1, o.augment.flip = 0.5, o.augment.brightness = 0.3, o.augment.policy = "randaugment", o.augment.mixup = 0.4, o.augment.cutmix = 1;
   return o;
 }
-std::string error_of(const std::function<void()>& f, Code code) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return {};
-}
+using test::refused;
 void expect_equal(const Batch& a, const Batch& b, const std::string& what) {
   ASSERT_EQ(a.images.shape(), b.images.shape()) << what;
   EXPECT_EQ(std::memcmp(a.images.raw(), b.images.raw(), static_cast<std::size_t>(a.images.bytes())), 0) << what;
@@ -97,7 +89,7 @@ TEST(Batches, APictureThatCannotBeReadIsNamedOnceAndTheNextOnesAreThere) {
   for (const int workers : {0, 2}) {
     Feed feed(loader, current_queue(), workers, 100);
     feed.get(0, 0);
-    EXPECT_EQ(error_of([&] { feed.get(0, 1); }, Code::input), "odd/13.png: is damaged") << workers;
+    EXPECT_EQ(refused(Code::input, [&] { feed.get(0, 1); }), "odd/13.png: is damaged") << workers;
     EXPECT_EQ(feed.get(0, 2).labels.numel(), 7) << workers;
   }
 }
@@ -108,10 +100,10 @@ TEST(Batches, PicturesOfDifferentSizeSayWhatToSet) {
   o.augment = {};
   o.format.height = o.format.width = o.format.bands = 0;
   o.format.mean = {0}, o.format.deviation = {1};
-  const std::string said = error_of([&] { Loader(set, o).get(0, 0); }, Code::input);
+  const std::string said = refused(Code::input, [&] { Loader(set, o).get(0, 0); });
   EXPECT_NE(said.find("set data.size and data.bands to bring them to one"), std::string::npos) << said;
   o.format.mean = {0, 0};
-  EXPECT_NE(error_of([&] { Loader(set, o); }, Code::usage).find("data.normalize holds 2 means"), std::string::npos);
+  EXPECT_NE(refused(Code::usage, [&] { Loader(set, o); }).find("data.normalize holds 2 means"), std::string::npos);
 }
 
 TEST(Format, WhiteIsOneInEveryDepthAndFitsAsItSays) {
@@ -139,7 +131,7 @@ TEST(Format, WhiteIsOneInEveryDepthAndFitsAsItSays) {
   InputFormat gray;
   gray.bands = 1;
   EXPECT_EQ(formatted(rgb, gray, "x").data<std::uint8_t>()[0], 124);
-  EXPECT_NE(error_of([&] { formatted(Image::make(1, 1, 5), gray, "five.tif"); }, Code::input).find("five.tif: has 5 bands"), std::string::npos);
+  EXPECT_NE(refused(Code::input, [&] { formatted(Image::make(1, 1, 5), gray, "five.tif"); }).find("five.tif: has 5 bands"), std::string::npos);
 }
 
 TEST(Sets, LabelsOutOfRangeNameThePicture) {
@@ -148,7 +140,7 @@ TEST(Sets, LabelsOutOfRangeNameThePicture) {
   all.labels.assign(40, 0);
   all.labels[17] = 4;
   all.class_names = {"a", "b", "c", "d"};
-  EXPECT_EQ(error_of([&] { make_dataset("odd", std::move(all)); }, Code::input), "odd/17.png: label 4 is not one of the 4 classes, 0 to 3");
+  EXPECT_EQ(refused(Code::input, [&] { make_dataset("odd", std::move(all)); }), "odd/17.png: label 4 is not one of the 4 classes, 0 to 3");
 }
 
 // The plan of an epoch of a million pictures: a permutation, without one of them being read.

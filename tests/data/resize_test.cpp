@@ -8,6 +8,7 @@
 
 #include "engine/data/resize.h"
 #include "kernels/core/error.h"
+#include "tests/data/files.h"
 
 namespace graft {
 namespace {
@@ -98,21 +99,12 @@ TEST(Resize, TheSameSizeIsTheSamePicture) {
 
 TEST(Resize, WhatCannotBeIsRefused) {
   const Image image = picture(Image::Depth::u8, 4, 6, 3);
-  const auto refused = [&](auto f, const char* words) {
-    try {
-      f();
-      ADD_FAILURE() << "not refused: " << words;
-    } catch (const Error& e) {
-      EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(Code::usage));
-      EXPECT_NE(std::string(e.what()).find(words), std::string::npos) << e.what();
-    }
-  };
-  refused([&] { resize(image, 0, 3); }, "0 x 3");
-  refused([&] { resize(image, 3, -1); }, "at least 1");
-  refused([&] { resize(image, 3, 3, Filter::box, Box{0, 0, 7, 4, 0}); }, "must lie inside");
-  refused([&] { resize(image, 3, 3, Filter::box, Box{-1, 0, 5, 4, 0}); }, "must lie inside");
-  refused([&] { resize(image, 3, 3, Filter::box, Box{2, 2, 2, 4, 0}); }, "not be empty");
-  refused([&] { resize(image, 3, 3, Filter::box, Box{0.0 / 0.0 * 1, 0, 2, 4, 0}); }, "must lie inside");
+  test::refused([&] { resize(image, 0, 3); }, {"0 x 3"});
+  test::refused([&] { resize(image, 3, -1); }, {"at least 1"});
+  test::refused([&] { resize(image, 3, 3, Filter::box, Box{0, 0, 7, 4, 0}); }, {"must lie inside"});
+  test::refused([&] { resize(image, 3, 3, Filter::box, Box{-1, 0, 5, 4, 0}); }, {"must lie inside"});
+  test::refused([&] { resize(image, 3, 3, Filter::box, Box{2, 2, 2, 4, 0}); }, {"not be empty"});
+  test::refused([&] { resize(image, 3, 3, Filter::box, Box{0.0 / 0.0 * 1, 0, 2, 4, 0}); }, {"must lie inside"});
 }
 
 }  // namespace

@@ -2,22 +2,18 @@
 #include "engine/data/table.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "tests/data/files.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {
 namespace fs = std::filesystem;
 
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "graft-table-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path); }
+struct Folder : test::TempFolder {
   fs::path write(const std::string& name, const std::string& text) const {
     std::ofstream(path / name, std::ios::binary) << text;
     return path / name;
@@ -81,12 +77,8 @@ TEST(Table, WhatIsWrongIsNamedByFileAndLine) {
   for (int i = 0; i < 65; ++i) words += "word" + std::to_string(i) + ",1\n";
   EXPECT_EQ(said(words), "t.csv: column 'x' holds text of more than 64 kinds; numbers and categories are read, so leave it out");
   const fs::path train = f.write("train.csv", "x,y\n1,a\n2,b\n");
-  try {
-    read_table(f.write("test.csv", "x,y\n1,c\n"), table_format(train, "y"));
-    ADD_FAILURE();
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("test.csv:2: class 'c' does not occur in the training table"), std::string::npos) << e.what();
-  }
+  test::refused([&] { read_table(f.write("test.csv", "x,y\n1,c\n"), table_format(train, "y")); }, {"test.csv:2: class 'c' does not occur in the training table"},
+                Code::input);
 }
 
 }  // namespace

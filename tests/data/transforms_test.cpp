@@ -13,19 +13,12 @@
 #include "engine/data/transforms.h"
 #include "kernels/core/error.h"
 #include "kernels/core/philox.h"
+#include "tests/data/files.h"
 
 namespace graft {
 namespace {
 
-void refused(const std::function<void()>& f, const std::vector<std::string>& words) {
-  try {
-    f();
-    ADD_FAILURE() << "not refused: " << words[0];
-  } catch (const Error& e) {
-    EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(Code::usage));
-    for (const auto& w : words) EXPECT_NE(std::string(e.what()).find(w), std::string::npos) << e.what();
-  }
-}
+using test::refused;
 Image noise(std::int64_t h, std::int64_t w, std::int64_t bands, Image::Depth depth, std::uint64_t seed = 1) {
   Image image = Image::make(h, w, bands, depth);
   with_depth(depth, [&](auto zero) {

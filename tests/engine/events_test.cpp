@@ -11,28 +11,14 @@
 #include <sstream>
 
 #include "tests/engine/event_file.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {
 namespace fs = std::filesystem;
 
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "graft-test-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~Folder() {
-    std::error_code ec;
-    fs::remove_all(path, ec);
-  }
-};
-std::string read(const fs::path& p) {
-  std::ifstream f(p, std::ios::binary);
-  std::ostringstream s;
-  s << f.rdbuf();
-  return s.str();
-}
+using test::read_file;
+using test::TempFolder;
 
 TEST(Events, Crc32cOfRfc3720) {
   std::string up, down;
@@ -51,14 +37,14 @@ TEST(Events, Crc32cOfRfc3720) {
 }
 
 TEST(Events, AreReadBack) {
-  const Folder t;
+  const TempFolder t;
   EventWriter w(t.path, 0);
   EXPECT_EQ(w.path().filename().string().rfind("events.out.tfevents.", 0), 0u);
   EXPECT_NE(w.path().filename().string().find("." + std::to_string(getpid()) + ".0"), std::string::npos);
   w.scalars(1, {{"train/loss", 2.5}, {"train/lr", 1e-3}});
   w.scalars((std::int64_t{1} << 40) + 3, {{"test/accuracy", 0.75}, {"train/loss", std::numeric_limits<double>::quiet_NaN()}});
   w.flush();
-  const std::string file = read(w.path());
+  const std::string file = read_file(w.path());
   const std::vector<test::Event> all = test::read_events(file);
   ASSERT_EQ(all.size(), 4u);
   EXPECT_EQ(all[0].version, "brain.Event:2");
@@ -80,14 +66,14 @@ TEST(Events, AreReadBack) {
 
 // What goes on within the same second still comes behind, by name.
 TEST(Events, ALaterFileSortsBehind) {
-  const Folder t;
+  const TempFolder t;
   std::string last;
   for (int i = 0; i < 4; ++i) {
     EventWriter w(t.path, i * 10);
     w.flush();
     EXPECT_GT(w.path().filename().string(), last);
     last = w.path().filename().string();
-    EXPECT_EQ(test::read_events(read(w.path())).at(1).step, i * 10 + 1);
+    EXPECT_EQ(test::read_events(read_file(w.path())).at(1).step, i * 10 + 1);
   }
 }
 

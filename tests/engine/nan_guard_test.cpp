@@ -22,6 +22,16 @@ class Touchy : public Module {
  private:
   Linear layer_;
 };
+// The same, normalised over the batch: what an image of ones makes of it would stay in the running statistics.
+class TouchyNorm : public Module {
+ public:
+  explicit TouchyNorm(const Params& p) : before_(p), norm_(p / "bn", 10) {}
+  Tensor forward(const Tensor& x, Run& run) const override { return norm_.forward(before_.forward(x, run), run); }
+
+ private:
+  Touchy before_;
+  BatchNorm norm_;
+};
 Dataset digits(std::int64_t white) {
   Dataset d = draw_glyphs("digits", 24, 3);
   if (white >= 0) std::fill_n(d.source->block().data<std::uint8_t>() + white * 784, 784, std::uint8_t{255});
@@ -76,6 +86,36 @@ TEST(NanGuard, SkipsByPolicyAndSaysSo) {
   ASSERT_EQ(o.notes.size(), 2u);
   EXPECT_NE(o.notes[0].find("training image 17; the step is skipped"), std::string::npos) << o.notes[0];
   EXPECT_TRUE(o.finite);
+}
+
+TEST(NanGuard, ASkippedStepLeavesRunningStatistics) {
+  const Params params = Params::init(1);
+  const TouchyNorm model(params);
+  const auto statistics = [&] {
+    std::vector<std::vector<double>> all;
+    for (const Parameter& p : params.all())
+      if (!p.trainable) all.push_back(p.tensor.values());
+    return all;
+  };
+  std::vector<std::vector<double>> before = statistics();
+  ASSERT_EQ(before.size(), 2u);
+  bool skipped = false;
+  int left = 0, moved = 0;
+  Watch watch;
+  watch.note = [&](const std::string& text) { skipped = skipped || text.ends_with("the step is skipped"); };
+  watch.on_step = [&](const StepReport& r) {
+    const std::vector<std::vector<double>> now = statistics();
+    EXPECT_EQ(now == before, skipped) << "step " << r.step;
+    (skipped ? left : moved) += 1;
+    before = now;
+    skipped = false;
+  };
+  const TrainResult r = train(model, params, config({"train.on_nan=skip", "train.accumulate=2"}), digits(17), digits(-1), watch);
+  EXPECT_EQ(r.skipped, 2);
+  EXPECT_EQ(left, 2);
+  EXPECT_EQ(moved, 4);
+  for (const auto& values : before)
+    for (const double v : values) EXPECT_TRUE(std::isfinite(v));
 }
 
 TEST(NanGuard, GivesUpAfterTenStepsInARow) {

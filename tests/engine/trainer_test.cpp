@@ -49,6 +49,26 @@ Told trained(const Config& c, const Dataset& train_set, const Dataset& held_out)
   return r;
 }
 
+TEST(Trainer, AStepIsWhatTheConfigurationSays) {
+  const StepOptions plain = step_options(config({}));
+  EXPECT_EQ(plain.clip_norm, 0);
+  EXPECT_EQ(plain.loss.smoothing, 0);
+  EXPECT_EQ(plain.images, DType::f32);
+  EXPECT_EQ(plain.accumulate, 1);
+  EXPECT_FALSE(plain.recompute);
+  EXPECT_FALSE(plain.graph);
+  EXPECT_TRUE(plain.pulls.empty());
+  EXPECT_TRUE(plain.statistics.empty());
+  const StepOptions all = step_options(
+      config({"train.clip_norm=0.5", "train.label_smoothing=0.1", "train.dtype=bf16", "train.accumulate=3", "train.recompute=true", "train.seed=77"}));
+  EXPECT_EQ(all.clip_norm, 0.5);
+  EXPECT_EQ(all.loss.smoothing, 0.1);
+  EXPECT_EQ(all.images, DType::bf16);
+  EXPECT_EQ(all.accumulate, 3);
+  EXPECT_TRUE(all.recompute);
+  EXPECT_EQ(all.seed, 77u);
+}
+
 TEST(Trainer, EndsEarlyByHeldOutImagesAlone) {
   Dataset noise = digits(200, 9);  // labels that nothing can predict: no evaluation stays better for long
   const auto order = permutation(200, 1, 1);

@@ -9,23 +9,14 @@
 
 #include "engine/base/file.h"
 #include "engine/tensor/tensor.h"
+#include "tests/temp_folder.h"
 #include "weights/formats/safetensors.h"
 
 namespace graft {
 namespace {
 namespace fs = std::filesystem;
 
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "graft-checkpoints-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~Folder() {
-    std::error_code ec;
-    fs::remove_all(path, ec);
-  }
-};
+using test::TempFolder;
 std::vector<CheckpointPart> parts(double value) {
   return {{"model", {{"w", Tensor::full({40}, value)}, {"b", Tensor::full({3}, -value)}}, {{"format", "pt"}}},
           {"training", {{"optim.w.exp_avg", Tensor::full({40}, 2 * value)}}, {{"step", std::to_string(value)}}}};
@@ -34,7 +25,7 @@ double value_in(const fs::path& checkpoint) { return load(*open_checkpoint(check
 std::size_t entries(const fs::path& folder) { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator())); }
 
 TEST(Checkpoints, KeepTheNewestAndTheBest) {
-  Folder f;
+  TempFolder f;
   Checkpoints c(f.path / "checkpoints", 2);
   for (int step = 1; step <= 6; ++step) c.save(step, parts(step), step == 2);
   EXPECT_EQ(entries(c.folder()), 5u);  // 2, 5, 6, last, best
@@ -51,7 +42,7 @@ TEST(Checkpoints, AFailureAtAnyCallLeavesTheOneBefore) {
   for (const int number : {ENOSPC, EIO}) {
     int calls = 0;
     {
-      Folder f;
+      TempFolder f;
       Checkpoints c(f.path, 2);
       DiskFault counter(-1, 0);
       c.save(1, parts(1), true);
@@ -59,7 +50,7 @@ TEST(Checkpoints, AFailureAtAnyCallLeavesTheOneBefore) {
     }
     ASSERT_GT(calls, 12);  // three files: open, writes, fsync, close, rename, fsync of the folder
     for (int at = 0; at < calls; ++at) {
-      Folder f;
+      TempFolder f;
       Checkpoints c(f.path, 2);
       c.save(1, parts(1), true);
       bool failed = false;
@@ -87,7 +78,7 @@ TEST(Checkpoints, AFailureAtAnyCallLeavesTheOneBefore) {
 }
 
 TEST(Checkpoints, EveryFlippedByteIsFound) {
-  Folder f;
+  TempFolder f;
   Checkpoints c(f.path, 2);
   c.save(1, parts(1), true);
   c.save(2, parts(2), false);

@@ -19,39 +19,25 @@
 #include <set>
 
 #include "engine/tensor/tensor.h"
+#include "tests/temp_folder.h"
 
 namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/safetensors";
 
-// A new folder that goes with the test.
-class Folder {
+class Folder : public test::TempFolder {
  public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "safetensors_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
   std::set<std::string> names() const {
     std::set<std::string> all;
-    for (const auto& f : fs::directory_iterator(path_)) all.insert(f.path().filename().string());
+    for (const auto& f : fs::directory_iterator(path)) all.insert(f.path().filename().string());
     return all;
   }
-
- private:
-  fs::path path_;
 };
 
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 void spit(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 std::span<const std::byte> as_bytes(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
@@ -98,7 +84,7 @@ std::string rewritten(const SafetensorsFile& file, const fs::path& path) {
   for (const auto& e : file.entries) items.push_back({e.name, e.dtype, e.shape});
   std::reverse(items.begin(), items.end());  // the order they are given in must not matter
   write_safetensors(path, items, file.metadata, [&](std::size_t i) { return file.entries[items.size() - 1 - i].bytes; });
-  return slurp(path);
+  return read_file(path);
 }
 
 // ---- files ----
@@ -125,8 +111,8 @@ TEST(File, ReplacedFileStaysMapped) {
 TEST(File, FailuresNameTheFileAndLeaveTheOldOne) {
   Folder dir;
   EXPECT_NE(refusal([&] { MappedFile::open(dir / "no"); }).find("/no: cannot open: No such file"), std::string::npos);
-  EXPECT_NE(refusal([&] { MappedFile::open(dir.path()); }).find("is a folder"), std::string::npos);
-  EXPECT_NE(refusal([&] { read_text(dir.path()); }).find("is a folder"), std::string::npos);
+  EXPECT_NE(refusal([&] { MappedFile::open(dir.path); }).find("is a folder"), std::string::npos);
+  EXPECT_NE(refusal([&] { read_text(dir.path); }).find("is a folder"), std::string::npos);
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
   EXPECT_NE(refusal([&] { MappedFile::open(dir / "pipe"); }).find("not a regular file"), std::string::npos);  // and does not hang
   fs::remove(dir / "pipe");
@@ -142,7 +128,7 @@ TEST(File, FailuresNameTheFileAndLeaveTheOldOne) {
                                   throw std::runtime_error("stop");
                                 }),
                std::runtime_error);
-  EXPECT_EQ(slurp(dir / "a"), "12345");
+  EXPECT_EQ(read_file(dir / "a"), "12345");
   // The system says no half way: a limit on file sizes stands in for a disk that fails.
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -153,7 +139,7 @@ TEST(File, FailuresNameTheFileAndLeaveTheOldOne) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   EXPECT_NE(message.find("/a: cannot write"), std::string::npos) << message;
-  EXPECT_EQ(slurp(dir / "a"), "12345");
+  EXPECT_EQ(read_file(dir / "a"), "12345");
   EXPECT_EQ(dir.names(), std::set<std::string>{"a"});
 }
 TEST(File, FullDiskStops) {
@@ -165,7 +151,7 @@ TEST(File, FullDiskStops) {
     const fs::path file = fs::path(full) / "a";
     write_atomically(file, std::string_view("old"));
     refusal([&] { write_atomically(file, std::string(std::size_t{64} << 20, 'x')); }, Code::stopped);
-    EXPECT_EQ(slurp(file), "old");
+    EXPECT_EQ(read_file(file), "old");
     EXPECT_EQ(std::distance(fs::directory_iterator(full), fs::directory_iterator()), 1);
   }
 }
@@ -178,7 +164,7 @@ TEST_P(Golden, WritesTheReferencesBytes) {
   const fs::path path = kGolden / (std::string(GetParam()) + ".safetensors");
   const SafetensorsFile file = SafetensorsFile::open(path);
   EXPECT_TRUE(file.notes.empty());
-  EXPECT_EQ(rewritten(file, dir / "again.safetensors"), slurp(path));
+  EXPECT_EQ(rewritten(file, dir / "again.safetensors"), read_file(path));
   EXPECT_EQ(dir.names(), std::set<std::string>{"again.safetensors"});
 }
 INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::Values("all_dtypes", "edges", "names", "empty", "foreign"),
@@ -273,7 +259,7 @@ TEST(Safetensors, EveryDtypeGoesRound) {
     back.emplace_back(name, u);
   }
   write_safetensors(dir / "a.safetensors", back, metadata);  // over the very file they borrow from
-  EXPECT_EQ(rewritten(SafetensorsFile::open(dir / "a.safetensors"), dir / "b.safetensors"), slurp(dir / "a.safetensors"));
+  EXPECT_EQ(rewritten(SafetensorsFile::open(dir / "a.safetensors"), dir / "b.safetensors"), read_file(dir / "a.safetensors"));
 }
 TEST(Safetensors, BitsOfFloatsAreKept) {
   Folder dir;
@@ -315,7 +301,7 @@ TEST(Safetensors, BorrowsWhenAlignedAndCopiesWhenNot) {
     EXPECT_EQ(t.values(), (std::vector<double>{1, 2}));
     EXPECT_EQ(t.raw() == at, reinterpret_cast<std::uintptr_t>(at) % 4 == 0) << pad;
     t.data<float>()[0] = 9;  // training in place: neither a crash nor a change of the file
-    EXPECT_EQ(slurp(dir / "a"), bytes);
+    EXPECT_EQ(read_file(dir / "a"), bytes);
   }
 }
 TEST(Safetensors, BoolIsZeroOrOne) {
@@ -480,7 +466,7 @@ TEST(SafetensorsRefuses, HolesOverlapsAndEnds) {
           {"truncated", "1067 bytes, 497 are there (46%)"});
 }
 TEST(SafetensorsRefuses, AnyCutOfAGoodFile) {
-  const std::string good = slurp(kGolden / "all_dtypes.safetensors");
+  const std::string good = read_file(kGolden / "all_dtypes.safetensors");
   for (std::size_t n = 0; n < good.size(); ++n) refused(good.substr(0, n), {});
 }
 
@@ -512,8 +498,8 @@ TEST(SafetensorsRefuses, ToWrite) {
 
 TEST(SafetensorsDamage, NeverCrashes) {
   std::mt19937 random(20260511);
-  const std::string seeds[] = {slurp(kGolden / "all_dtypes.safetensors"), slurp(kGolden / "edges.safetensors"),
-                               slurp(kGolden / "names.safetensors")};
+  const std::string seeds[] = {read_file(kGolden / "all_dtypes.safetensors"), read_file(kGolden / "edges.safetensors"),
+                               read_file(kGolden / "names.safetensors")};
   const std::string_view alphabet = "{}[]\",:\\0123456789-.eEFIU_ntu\n ";
   int loaded = 0, refusals = 0;
   for (int round = 0; round < 3000; ++round) {
@@ -566,7 +552,7 @@ std::string index_of(const std::string& map) { return "{\"metadata\":{\"total_si
 TEST(Checkpoint, OneFileByItselfAndInAFolder) {
   Folder dir;
   spit(dir / "weights.safetensors", shard({"a", "b"}));
-  for (const fs::path& p : {dir / "weights.safetensors", dir.path()}) {
+  for (const fs::path& p : {dir / "weights.safetensors", dir.path}) {
     const Checkpoint c = open_checkpoint(p);
     EXPECT_EQ(c.path, (dir / "weights.safetensors").string());
     EXPECT_EQ(c.tensors.size(), 2u);
@@ -576,12 +562,12 @@ TEST(Checkpoint, OneFileByItselfAndInAFolder) {
     EXPECT_EQ(c.find("c"), nullptr);
   }
   spit(dir / "other.safetensors", shard({"c"}));
-  EXPECT_NE(refusal([&] { open_checkpoint(dir.path()); }).find("several candidates: \"other.safetensors\", \"weights.safetensors\""),
+  EXPECT_NE(refusal([&] { open_checkpoint(dir.path); }).find("several candidates: \"other.safetensors\", \"weights.safetensors\""),
             std::string::npos);
   spit(dir / "model.safetensors", shard({"m"}));
-  EXPECT_NE(open_checkpoint(dir.path()).find("m"), nullptr);
+  EXPECT_NE(open_checkpoint(dir.path).find("m"), nullptr);
   Folder none;
-  EXPECT_NE(refusal([&] { open_checkpoint(none.path()); }).find("holds no .safetensors file"), std::string::npos);
+  EXPECT_NE(refusal([&] { open_checkpoint(none.path); }).find("holds no .safetensors file"), std::string::npos);
   EXPECT_NE(refusal([&] { open_checkpoint(none / "no"); }).find("cannot open"), std::string::npos);
 }
 TEST(Checkpoint, Shards) {
@@ -590,7 +576,7 @@ TEST(Checkpoint, Shards) {
   spit(dir / "model-2.safetensors", shard({"c"}));
   spit(dir / "model.safetensors.index.json",
        index_of(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})"));
-  for (const fs::path& p : {dir / "model.safetensors.index.json", dir.path()}) {
+  for (const fs::path& p : {dir / "model.safetensors.index.json", dir.path}) {
     const Checkpoint c = open_checkpoint(p);
     EXPECT_EQ(c.tensors.size(), 3u);
     EXPECT_TRUE(c.warnings.empty());
@@ -599,7 +585,7 @@ TEST(Checkpoint, Shards) {
   // Legal, and said: tensors and files that the index leaves out, and shards that disagree about metadata.
   spit(dir / "model-2.safetensors", shard({"c", "extra"}, "{\"format\":\"tf\"}"));
   spit(dir / "consolidated.safetensors", shard({"a"}));
-  const Checkpoint c = open_checkpoint(dir.path());
+  const Checkpoint c = open_checkpoint(dir.path);
   EXPECT_NE(c.find("extra"), nullptr);
   EXPECT_EQ(c.metadata.at("format"), "pt");
   ASSERT_EQ(c.warnings.size(), 3u);
