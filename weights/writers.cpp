@@ -1,7 +1,8 @@
 #include "weights/writers.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -116,9 +117,7 @@ void write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, c
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   std::map<std::string, std::string> file_of;
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    char number[48];
-    std::snprintf(number, sizeof number, "-%05zu-of-%05zu.safetensors", s + 1, shards.size());
-    const std::string name = stem + number;
+    const std::string name = fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
     std::vector<SafetensorsItem> items;
     for (const OutTensor* t : shards[s]) items.push_back({t->name, t->dtype, t->shape}), file_of[t->name] = name;
     KeptBytes kept;
