@@ -97,5 +97,6 @@ void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
 void add_data(CLI::App& app, Action& run);  // data check, split, preview
 void add_gradcheck(CLI::App& app, Action& run);
+void add_import(CLI::App& app, Action& run);
 
 }  // namespace graft::cli

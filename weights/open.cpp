@@ -7,6 +7,7 @@
 #include "engine/base/text.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/readers.h"
+#include "weights/onnx/proto.h"
 
 namespace graft {
 namespace fs = std::filesystem;
@@ -55,6 +56,7 @@ SourcePtr open_file(const fs::path& path) {
   if (path.filename().string().ends_with(".index.json")) return open_safetensors(path);
   const FilePtr file = MappedFile::open(path);
   refuse_text(path, *file);
+  if (looks_like_onnx(file->bytes().first(std::min<std::size_t>(file->bytes().size(), 64)), file->bytes().size())) return open_onnx(path);
   return open_safetensors(path);
 }
 

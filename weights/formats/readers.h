@@ -13,5 +13,6 @@ using SourcePtr = std::unique_ptr<Source>;
 using FilePtr = std::shared_ptr<const MappedFile>;
 
 SourcePtr open_safetensors(const std::filesystem::path& path);  // file, index, or folder of either
+SourcePtr open_onnx(const std::filesystem::path& path);         // a ModelProto
 
 }  // namespace graft
