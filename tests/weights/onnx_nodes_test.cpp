@@ -27,6 +27,14 @@ std::vector<fs::path> folders(const fs::path& in) {
   std::sort(all.begin(), all.end());
   return all;
 }
+// Folders whose own outputs are not what their model says.
+const std::map<std::string, std::string> kMistaken = {
+    {"test_adam_multiple", "computed with epsilon 0.01, and the node has none, so that it is 1e-6"},
+    {"test_cast_FLOAT_to_BFLOAT16", "bfloat16 was cut off, not rounded, until ONNX 1.13"},
+    {"test_castlike_FLOAT_to_BFLOAT16", "bfloat16 was cut off, not rounded, until ONNX 1.13"},
+    {"test_castlike_FLOAT_to_BFLOAT16_expanded", "bfloat16 was cut off, not rounded, until ONNX 1.13"},
+};
+
 // A short name for a refusal: what it complains of, without the file's.
 std::string grouped(const std::string& reason) {
   for (const char* word : {"sequence", "optional", "STRING", "COMPLEX", "random", "FLOAT8", "FLOAT4", "INT4", "INT2", "cannot run this graph", "gradient"})
@@ -58,6 +66,10 @@ void walk(const std::string& kind, int least_passed) {
           ++refused;
           why[grouped(c.reason)].push_back(name);
         } else {
+          if (const auto it = kMistaken.find(name); it != kMistaken.end()) {
+            std::printf("  %s: %s\n", name.c_str(), it->second.c_str());
+            continue;
+          }
           ++failed;
           ADD_FAILURE() << name << ": " << c.reason << " (max |difference| " << c.max_difference << ")";
         }
@@ -75,10 +87,10 @@ void walk(const std::string& kind, int least_passed) {
   }
 }
 
-TEST(OnnxNodes, OperatorTests) { walk("node", 1); }
-TEST(OnnxNodes, SimpleModels) { walk("simple", 1); }
-TEST(OnnxNodes, FromPyTorch) { walk("pytorch-converted", 1); }
-TEST(OnnxNodes, PyTorchOperators) { walk("pytorch-operator", 1); }
+TEST(OnnxNodes, OperatorTests) { walk("node", 870); }
+TEST(OnnxNodes, SimpleModels) { walk("simple", 7); }
+TEST(OnnxNodes, FromPyTorch) { walk("pytorch-converted", 82); }
+TEST(OnnxNodes, PyTorchOperators) { walk("pytorch-operator", 35); }
 
 }  // namespace
 }  // namespace graft

@@ -1,5 +1,7 @@
 // Comparisons, booleans, bits, choices, and changes of type.
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "weights/onnx/op.h"
 
@@ -51,10 +53,13 @@ void bits_no(Call& c) {
 void shift(Call& c) {
   const std::string direction = c.attr("direction", "");
   if (direction != "LEFT" && direction != "RIGHT") c.wrong("shifts bits in the direction '" + direction + "'");
-  c.out(map_ints(c.in(0), c.in(1), c.type(0), [&](std::int64_t v, std::int64_t by) {
-    const auto bits = static_cast<std::uint64_t>(v);
-    if (by < 0 || by > 63) return std::int64_t{0};
-    return static_cast<std::int64_t>(direction == "LEFT" ? bits << by : bits >> by);  // the types are unsigned, so zeros come in
+  if (c.floats(0) || c.type(1) != c.type(0)) c.wrong("shifts " + type_name(c.type(0)) + " by " + type_name(c.type(1)));
+  const int width = type_info(c.type(0))->bits;
+  const bool big = is_unsigned64(c.type(0)), left = direction == "LEFT";
+  c.out(map_ints(c.in(0), c.in(1), c.type(0), [&](std::int64_t v, std::int64_t by) -> std::int64_t {
+    if (by < 0 || by >= width) return !left && !big && v < 0 ? -1 : 0;  // all that is left is the sign
+    if (left) return static_cast<std::int64_t>(static_cast<std::uint64_t>(v) << by);
+    return big ? static_cast<std::int64_t>(static_cast<std::uint64_t>(v) >> by) : v >> by;
   }));
 }
 
@@ -81,13 +86,42 @@ void cast_to(Call& c) {
   c.out(cast_value(c.in(0), static_cast<int>(std::clamp<std::int64_t>(c.attr("to", 0), 0, 1000)), c));
 }
 void cast_like(Call& c) { c.out(cast_value(c.in(0), c.type(1), c)); }
+
+// The same bits as another type of the same width.
+void bit_cast(Call& c) {
+  const int to = static_cast<int>(std::clamp<std::int64_t>(c.attr("to", 0), 0, 1000)), from = c.type(0);
+  const TypeInfo* info = type_info(to);
+  if (!info || !info->computes) c.refuse("reads bits as " + type_name(to));
+  if (info->bits != type_info(from)->bits) c.wrong("reads " + type_name(from) + " as " + type_name(to) + ", which is of another width");
+  if (to == from) return c.out(c.in(0));
+  const Tensor x = contiguous(c.x(0)).to(Device{});
+  const std::int64_t n = x.numel();
+  if (!is_float_type(from) && !is_float_type(to)) return c.out(map_ints(c.in(0), to, [](std::int64_t v) { return v; }));
+  const bool same_held = size_of(info->held) == size_of(x.dtype());
+  if (same_held) {
+    const Tensor y = Tensor::empty(x.shape(), info->held, Device{});
+    if (n) std::memcpy(y.raw(), x.raw(), static_cast<std::size_t>(x.bytes()));
+    return c.out(is_float_type(to) ? here(y) : y, to);
+  }
+  // Integers of 16 or 32 bits are held wider than the floats of their width.
+  const std::size_t width = static_cast<std::size_t>(info->bits) / 8;
+  if (is_float_type(from)) {
+    std::vector<std::int64_t> v(static_cast<std::size_t>(n), 0);
+    for (std::size_t i = 0; i < v.size(); ++i) std::memcpy(&v[i], static_cast<const std::byte*>(x.raw()) + i * width, width);
+    return c.out(from_ints(v, x.shape(), to));
+  }
+  const std::vector<std::int64_t> v = ints_of(c.in(0));
+  const Tensor y = Tensor::empty(x.shape(), info->held, Device{});
+  for (std::size_t i = 0; i < v.size(); ++i) std::memcpy(static_cast<std::byte*>(y.raw()) + i * width, &v[i], width);
+  c.out(here(y), to);
+}
 void identity(Call& c) { c.out(c.in(0)); }
 
 constexpr Operator kTable[] = {
     {"Equal", compare<eq, eq_whole>}, {"Less", compare<lt, lt_whole>}, {"LessOrEqual", compare<le, le_whole>}, {"Greater", compare<gt, gt_whole>},
     {"GreaterOrEqual", compare<ge, ge_whole>}, {"And", bits<and_bits, true>}, {"Or", bits<or_bits, true>}, {"Xor", bits<xor_bits, true>}, {"Not", logical_no},
     {"BitwiseAnd", bits<and_bits, false>}, {"BitwiseOr", bits<or_bits, false>}, {"BitwiseXor", bits<xor_bits, false>}, {"BitwiseNot", bits_no}, {"BitShift", shift},
-    {"Where", choose}, {"IsInf", is_infinite}, {"IsNaN", is_not_number}, {"Cast", cast_to}, {"CastLike", cast_like}, {"Identity", identity},
+    {"Where", choose}, {"IsInf", is_infinite}, {"IsNaN", is_not_number}, {"Cast", cast_to}, {"CastLike", cast_like}, {"BitCast", bit_cast}, {"Identity", identity},
 };
 
 }  // namespace

@@ -12,11 +12,6 @@ Tensor floats(const Call& c) {
   return c.x(0);
 }
 Tensor optional(const Call& c, std::size_t i, DType t) { return c.has(i) ? cast(c.x(i), t) : Tensor{}; }
-Shape per_channel(const Tensor& x) {
-  Shape s{1, x.size(1)};
-  for (int i = 2; i < x.rank(); ++i) s.push_back(1);
-  return s;
-}
 
 void batch(Call& c) {
   const Tensor x = floats(c);

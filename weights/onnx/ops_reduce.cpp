@@ -25,6 +25,8 @@ Tensor log_sum_exp(const Tensor& x, const Axes& a, bool k) {
   Axes all = a;
   if (all.empty())
     for (int i = 0; i < x.rank(); ++i) all.push_back(i);
+  for (const int axis : all)
+    if (x.size(axis) == 0) return log(sum(exp(x), all, k));  // of nothing: -infinity
   return all.empty() ? x : logsumexp(x, all, k);
 }
 // Per element, where there is nothing to reduce.
@@ -77,12 +79,18 @@ void extreme(Call& c) {
   for (int i = 0; i < x.rank(); ++i)
     if (x.size(i) == 0 && (axes.empty() || std::find(axes.begin(), axes.end(), i) != axes.end())) empty = true;
   if (empty) {
-    if (!is_float_type(type)) c.refuse("looks for an extreme among no integers");
     std::vector<std::int64_t> dims;
     for (int i = 0; i < x.rank(); ++i) {
       const bool gone = axes.empty() || std::find(axes.begin(), axes.end(), i) != axes.end();
       if (!gone) dims.push_back(x.size(i));
       else if (keep) dims.push_back(1);
+    }
+    if (!is_float_type(type)) {  // the end of the type's range, from which every other number leads away
+      const bool is_signed = type == kInt8 || type == kInt16 || type == kInt32 || type == kInt64;
+      const std::uint64_t most = type == kBool ? 1 : is_signed ? (std::uint64_t{1} << (type_info(type)->bits - 1)) - 1 : ~std::uint64_t{0} >> (64 - type_info(type)->bits);
+      const auto end = static_cast<std::int64_t>(Largest ? (is_signed ? ~most : 0) : most);
+      const Shape shape = shape_of(dims, c);
+      return c.out(from_ints(std::vector<std::int64_t>(static_cast<std::size_t>(shape.numel()), end), shape, type));
     }
     const double inf = std::numeric_limits<double>::infinity();
     return c.out(Tensor::full(shape_of(dims, c), Largest ? -inf : inf, x.dtype()), type);

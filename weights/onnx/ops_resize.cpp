@@ -20,11 +20,12 @@ struct Method {
 
 // Where output x lies in the input.
 double origin(const Method& m, const AxisPlan& a, std::int64_t i) {
-  const auto x = static_cast<double>(i), in = static_cast<double>(a.in), out = static_cast<double>(a.out);
+  // `wide` is the size that the scale asks for before it is rounded down to a whole one.
+  const auto x = static_cast<double>(i), in = static_cast<double>(a.in), out = static_cast<double>(a.out), wide = a.scale * in;
   if (m.coordinates == "half_pixel") return (x + 0.5) / a.scale - 0.5;
   if (m.coordinates == "half_pixel_symmetric") return in / 2 * (1 - out / (a.scale * in)) + (x + 0.5) / a.scale - 0.5;
   if (m.coordinates == "pytorch_half_pixel") return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
-  if (m.coordinates == "align_corners") return a.out > 1 ? x * (in - 1) / (out - 1) : 0;
+  if (m.coordinates == "align_corners") return a.out > 1 ? x * (in - 1) / (wide - 1) : 0;
   if (m.coordinates == "tf_half_pixel_for_nn") return (x + 0.5) / a.scale;
   if (m.coordinates == "tf_crop_and_resize") return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1) : 0.5 * (a.start + a.end) * (in - 1);
   return x / a.scale;  // asymmetric

@@ -221,7 +221,10 @@ void space_to_depth(Call& c) {
   const std::int64_t b = c.attr("blocksize", 0);
   if (x.rank() != 4 || b < 1 || x.size(2) % b || x.size(3) % b) c.wrong("cannot cut " + x.str() + " into blocks of " + std::to_string(b));
   const std::int64_t n = x.size(0), ch = x.size(1), h = x.size(2) / b, w = x.size(3) / b;
-  moved(c, reshape(permute(reshape(x, {n, ch, h, b, w, b}), {0, 3, 5, 1, 2, 4}), {n, ch * b * b, h, w}));
+  const std::string mode = c.attr("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD") c.wrong("has the mode '" + mode + "'");
+  const std::vector<int> order = mode == "DCR" ? std::vector<int>{0, 3, 5, 1, 2, 4} : std::vector<int>{0, 1, 3, 5, 2, 4};
+  moved(c, reshape(permute(reshape(x, {n, ch, h, b, w, b}), order), {n, ch * b * b, h, w}));
 }
 
 constexpr Operator kTable[] = {

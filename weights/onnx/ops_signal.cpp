@@ -1,4 +1,4 @@
-// Fourier transforms as products with matrices of sines (right for any length, slow for long ones), windows, and mel scales.
+// Fourier transforms as products with matrices of sines (right for any length, slow for long ones; in doubles), windows, and mel scales.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -44,21 +44,33 @@ void fourier(Call& c) {
   const int a = c.axis(along, x.rank());
   if (a == x.rank() - 1) c.wrong("transforms the axis of real and imaginary parts");
   const bool inverse = c.attr("inverse", 0) != 0, half = c.attr("onesided", 0) != 0;
-  if (inverse && half) c.refuse("turns half a spectrum back");
-  const std::int64_t n = c.has(std::size_t{1}) ? c.integer(1) : x.size(a);
+  const bool back = inverse && half;  // half a spectrum of real numbers, turned back
+  if (back && x.size(-1) != 2) c.wrong("turns half a spectrum back that is not complex");
+  const std::int64_t n = c.has(std::size_t{1}) ? c.integer(1) : back ? 2 * (x.size(a) - 1) : x.size(a), taken = back ? n / 2 + 1 : n;
   if (n < 1 || n > kLongest) c.refuse("transforms " + std::to_string(n) + " numbers; graft does up to " + std::to_string(kLongest));
   const auto part = [&](std::int64_t k) {
-    Tensor t = transpose(select(x, -1, k), a, -1);
-    if (t.size(-1) > n) t = slice(t, -1, 0, n);
-    if (t.size(-1) < n) {
+    Tensor t = transpose(cast(select(x, -1, k), DType::f64), a, -1);
+    if (t.size(-1) > taken) t = slice(t, -1, 0, taken);
+    if (t.size(-1) < taken) {
       std::vector<std::pair<std::int64_t, std::int64_t>> around(static_cast<std::size_t>(t.rank()), {0, 0});
-      around.back().second = n - t.size(-1);
+      around.back().second = taken - t.size(-1);
       t = pad(t, around);
     }
     return t;
   };
-  const Tensor y = transformed(part(0), x.size(-1) == 2 ? part(1) : Tensor{}, waves(c, half ? n / 2 + 1 : n, n, c.type(0)), inverse);
-  c.out(transpose(y, a, y.rank() - 2), c.type(0));
+  const DType own = x.dtype();
+  if (back) {
+    // Each wave but the first, and but the middle one of an even length, stands for its mirror image as well.
+    std::vector<double> twice(static_cast<std::size_t>(taken), 2);
+    twice[0] = 1;
+    if (n % 2 == 0) twice.back() = 1;
+    const Waves w = waves(c, taken, n, kDouble);
+    const Tensor counted = from_doubles(twice, {taken}, kDouble).tensor;
+    const Tensor y = div(sub(matmul(mul(part(0), counted), w.cosine), matmul(mul(part(1), counted), w.sine)), static_cast<double>(n));
+    return c.out(cast(unsqueeze(transpose(y, a, -1), -1), own), c.type(0));
+  }
+  const Tensor y = transformed(part(0), x.size(-1) == 2 ? part(1) : Tensor{}, waves(c, half ? n / 2 + 1 : n, n, kDouble), inverse);
+  c.out(cast(transpose(y, a, y.rank() - 2), own), c.type(0));
 }
 
 void short_time(Call& c) {
