@@ -44,6 +44,7 @@ inline std::string outside(const std::string& name, const std::vector<std::int64
 }
 
 inline std::string attribute(const std::string& name, std::int64_t v) { return bytes(1, name) + number(3, v) + number(20, 2); }
+inline std::string attribute(const std::string& name, int v) { return attribute(name, std::int64_t{v}); }
 inline std::string attribute(const std::string& name, float v) { return bytes(1, name) + real(2, v) + number(20, 1); }
 inline std::string attribute(const std::string& name, const std::vector<std::int64_t>& v) {
   std::string s = bytes(1, name) + number(20, 7);

@@ -42,7 +42,7 @@ void check_graph_gradients(const GraphParts& parts, const Shape& input, std::siz
   EXPECT_EQ(inputs.size(), wanted_parameters + 1);
   const GradCheckResult r = check_gradients(
       [&](const Tensors& in) {
-        Run run;
+        graft::Run run;
         run.training = training;
         run.moves_statistics = false;
         return g.run({{in[0], onnx::kDouble}}, &run)[0].tensor;
@@ -53,7 +53,7 @@ void check_graph_gradients(const GraphParts& parts, const Shape& input, std::siz
 
 TEST(OnnxGradients, ConvolutionNormProduct) {
   check_graph_gradients({{node("Conv", {"x", "w", "b"}, {"a"}, {attribute("pads", {1, 0, 0, 1}), attribute("strides", {2, 1})}), node("Tanh", {"a"}, {"h"}),
-                          node("AveragePool", {"h"}, {"p"}, {attribute("kernel_shape", {2, 2}), attribute("ceil_mode", 1)}), node("Flatten", {"p"}, {"q"}),
+                          node("AveragePool", {"h"}, {"p"}, {attribute("kernel_shape", {2, 2}), attribute("strides", {2, 2}), attribute("ceil_mode", 1)}), node("Flatten", {"p"}, {"q"}),
                           node("LayerNormalization", {"q", "s", "o"}, {"n"}), node("Gemm", {"n", "v", "c"}, {"y"}, {attribute("transB", 1)})},
                          {weights<double>("w", {2, 1, 2, 2}, 1), weights<double>("b", {2}, 2), weights<double>("s", {6}, 3), weights<double>("o", {6}, 4), weights<double>("v", {3, 6}, 5), weights<double>("c", {3}, 6)},
                          {value("x", 11)}, {value("y", 11)}}, {2, 1, 4, 5}, 6);
@@ -126,7 +126,7 @@ TEST(OnnxModule, FineTunes) {
   }
   const Tensor x = Tensor::from(pixels, {48, 1, 8, 8}), target = Tensor::from(labels, {48});
   const auto loss_of = [&](const OnnxModule& mod, bool training, std::uint64_t stream) {
-    Run run;
+    graft::Run run;
     run.training = training;
     run.random.stream = stream;
     return cross_entropy(mod.forward(x, run), target);
@@ -162,7 +162,7 @@ TEST(OnnxModule, DrawsAnewFromASeed) {
   EXPECT_EQ(module.ending(), "Gemm");
   EXPECT_EQ(params.all()[2].tensor.values(), std::vector<double>(6, 1));  // a norm's scale
   EXPECT_EQ(params.all()[5].tensor.values(), std::vector<double>(6, 1));  // a running variance
-  Run run;
+  graft::Run run;
   EXPECT_EQ(module.forward(Tensor::zeros({2, 1, 8, 8}), run).shape(), (Shape{2, 3}));
 }
 TEST(OnnxModule, ABatchThatIsWrittenDownIsTold) {
@@ -171,7 +171,7 @@ TEST(OnnxModule, ABatchThatIsWrittenDownIsTold) {
                                                           {tensor("s", 7, {2}, raw<std::int64_t>({1, -1})), weights<float>("w", {4, 3}, 1)}, {value("x")}, {value("y")}}))));
   const Params params = Params::from(onnx_lookup(m), 1);
   const OnnxModule module(m, params);
-  Run run;
+  graft::Run run;
   EXPECT_EQ(module.forward(Tensor::zeros({1, 4}), run).shape(), (Shape{1, 3}));
   EXPECT_THROW(module.forward(Tensor::zeros({2, 4}), run), Error);
 }
@@ -191,7 +191,7 @@ TEST(OnnxModule, TheRealMnistModelIsRightOnItsTest) {
   int right = 0;
   for (std::int64_t at = 0; at < images.size(0); at += 500) {
     const Tensor x = div(sub(div(cast(slice(images, 0, at, at + 500), DType::f32), 255.0), 0.1307), 0.3081);
-    Run run;
+    graft::Run run;
     const std::vector<std::int64_t> best = argmax(module.forward(x, run), 1).host<std::int64_t>();
     for (std::size_t i = 0; i < best.size(); ++i) right += best[i] == labels[static_cast<std::size_t>(at) + i];
   }
