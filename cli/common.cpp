@@ -95,7 +95,7 @@ Built build_model(const Config& c, const Shape& input, const std::vector<std::st
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   const auto from = c.get<std::string>("init.from");
-  Built b{Params::init(seed, dtype), {}, {}, class_names, {}};
+  Built b{Params::init(seed, dtype), {}, {}, class_names, input};
   std::optional<Import> import;
   if (!from.empty()) {
     const auto head = c.get<std::string>("init.head");
@@ -137,7 +137,8 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
 }
 
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step) {
-  return {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}, {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
+  return {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}, {"graft.input", Json(std::vector<std::int64_t>(built.input.begin(), built.input.end())).dump()},
+           {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
 }
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step) {
   fs::create_directories(folder);
@@ -153,6 +154,15 @@ std::vector<std::string> classes_of_checkpoint(const std::string& path) {
   if (j.is_array())
     for (const Json& n : j) names.push_back(n.is_string() ? n.get<std::string>() : std::string());
   return names;
+}
+Shape input_of_checkpoint(const std::string& path, const Config& config) {
+  const auto source = open_source(path);
+  if (const auto it = source->metadata.find("graft.input"); it != source->metadata.end()) {
+    const Json j = Json::parse(it->second, nullptr, false);
+    if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) { return x.is_number_unsigned() && x.get<std::uint64_t>() > 0 && x.get<std::uint64_t>() < (1u << 20); }))
+      return {j[0].get<std::int64_t>(), j[1].get<std::int64_t>(), j[2].get<std::int64_t>()};
+  }
+  return usual_input(config);
 }
 Config config_of_checkpoint(const std::string& path) {
   const auto source = open_source(path);

@@ -63,6 +63,7 @@ struct Built {
   Model model;
   std::vector<std::pair<std::string, std::string>> account;
   std::vector<std::string> class_names;  // of the outputs, in their order
+  Shape input = {};                      // [c, h, w] of one image
   struct Origin {
     std::string path, format, map, stripped;
   };
@@ -81,6 +82,7 @@ std::map<std::string, std::string> checkpoint_metadata(const Built& built, const
 // The configuration that a checkpoint carries, or the recipe of the network that it is recognised as (weights/maps). Error(input) where neither is known.
 Config config_of_checkpoint(const std::string& path);
 std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
+Shape input_of_checkpoint(const std::string& path, const Config& config);  // [c, h, w]: what it says, else what its model is usually made for
 // The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 

@@ -178,7 +178,7 @@ OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source
 
 // What images must be like and what the outputs are called, beside the weights: containers differ in where, so a file of its own.
 void write_sidecar(const fs::path& out, const Built& built, const Config& config) {
-  const Shape input = usual_input(config);
+  const Shape& input = built.input;
   const Json j{{"model", config.get<std::string>("model.name")}, {"classes", built.class_names}, {"normalize", config.get<std::vector<double>>("data.normalize")},
                {"input", {input[0], input[1], input[2]}}, {"values", "0 to 1, then (x - mean) / deviation"}, {"config", config.text()}};
   write_atomically(fs::path(out.string() + ".json"), j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
@@ -191,7 +191,7 @@ double rerun(const Built& built, const Config& config, const fs::path& at, const
   again.set("init.from=" + at.string(), Origin::flag("the export"));
   again.set("init.head=keep", Origin::flag("the export"));
   if (!map.empty()) again.set("init.map=" + map, Origin::flag("the export"));
-  const Shape input = usual_input(config);
+  const Shape& input = built.input;
   const Built other = build_model(again, input, built.class_names);
   RandomState r{1, 21, 0};
   const Tensor x = rand_normal({4, input[0], input[1], input[2]}, 0, 1, r);
@@ -215,7 +215,7 @@ int export_verb(const ConvertOptions& o) {
   config.set("peft.method=none", Origin::flag("export"));
   Config plain = config;
   plain.set("init.map=", Origin::flag("export"));
-  const Built built = build_model(plain, usual_input(config), classes_of_checkpoint(o.from));
+  const Built built = build_model(plain, input_of_checkpoint(o.from, config), classes_of_checkpoint(o.from));
   OutCheckpoint out;
   std::vector<WeightMap> own;
   if (!origin.empty()) {

@@ -65,7 +65,7 @@ int import_verb(const ImportOptions& o) {
     if (!known || it == known->facts.end()) throw Error(Code::usage, path + ": nobody says how many classes the last layer has; set model.classes=N");
     config.set("model.classes=" + std::to_string(it->second), {Layer::recipe, 0, path});
   }
-  const Built built = build_model(config, usual_input(config), classes_of_checkpoint(path));
+  const Built built = build_model(config, input_of_checkpoint(path, config), classes_of_checkpoint(path));
   for (const auto& w : built.warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   const std::string hash = weights_hash(named_tensors(built.params));
   if (!o.dry_run && o.common.out.empty()) throw Error(Code::usage, "import: name a folder to write with --out, or look with --dry-run");

@@ -70,7 +70,7 @@ OptimizerStart optimizer_of_origin(const Config& config, const Built& built) {
         throw Error(Code::usage, "init.optimizer: " + t.name + " lies otherwise in " + source->path + ", and its optimizer's state is not turned with it; train without init.optimizer");
       names.push_back(t.name);
     }
-  TorchOptimizer torch = read_torch_optimizer(*source, names, optimizer);
+  TorchOptimizer torch = read_torch_optimizer(*source, names, optimizer == "adam" || optimizer == "adamw" ? optimizer : "");
   for (const TorchOptimizerGroup& g : torch.groups)
     if (g.options.name != optimizer)
       throw Error(Code::input, source->path + ": holds the state of " + g.options.name + " and optim.name is " + optimizer + "; set optim.name=" + g.options.name + ", or train without init.optimizer");

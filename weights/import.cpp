@@ -132,7 +132,14 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
   if (!missing.empty()) complain(grouped(missing, unused) + (missing.size() == 1 ? " is missing" : " are missing"));
   if (!unused.empty()) complain(grouped(unused, missing) + (unused.size() == 1 ? " is" : " are") + " in the checkpoint but the model has no use for " + (unused.size() == 1 ? "it" : "them"));
   if (!wrong.empty()) throw Error(Code::input, source().path + " does not fit this model: " + wrong);
-  for (const Mapping::Dropped& d : mapping_->dropped()) lines.push_back({source().tensors[d.tensor].name, "unused: " + d.reason});
+  std::map<std::string, std::vector<std::size_t>> dropped;
+  for (const Mapping::Dropped& d : mapping_->dropped()) dropped[d.reason].push_back(d.tensor);
+  for (const auto& [reason, of] : dropped)
+    for (const std::size_t i : of) {
+      const bool many = of.size() > 4;  // an optimizer's moments: a line for all
+      lines.push_back({source().tensors[i].name + (many ? " and " + std::to_string(of.size() - 1) + " more" : ""), "unused: " + reason});
+      if (many) break;
+    }
   return lines;
 }
 
