@@ -57,6 +57,7 @@ class KerasSource : public Source {
     for (Hdf5Attribute& a : c.attributes) {
       if (a.name == "keras_version" || a.name == "layer_names") format = "Keras HDF5";
       if (a.object.empty() && a.name == "model_config") check_config(a.value, file, a.name);
+      if (a.name == "weight_names") continue;  // one of every layer, and the paths say it
       metadata.emplace(a.object.empty() ? a.name : a.object + "@" + a.name, std::move(a.value));
     }
     notes = std::move(c.notes);
