@@ -1,4 +1,4 @@
-// graft import FILE: what becomes of each tensor of a foreign checkpoint in a graft model, and, with --out, that model as a checkpoint of graft's, from which eval, finetune and
+// graft import MODEL.onnx --check DIR: does graft compute what the folder's outputs say? graft import FILE: what becomes of each tensor of a foreign checkpoint in a graft model, and, with --out, that model as a checkpoint of graft's, from which eval, finetune and
 // export go on.
 #include <cstdio>
 #include <filesystem>
@@ -9,6 +9,7 @@
 #include "engine/base/text.h"
 #include "weights/hash.h"
 #include "weights/import.h"
+#include "weights/onnx/check.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -16,11 +17,32 @@ namespace {
 
 struct ImportOptions {
   Common common;
-  std::string map;
+  std::string map, check;
   bool dry_run = false;
 };
 
+// 0 equal, 1 different, 3 not supported.
+int check_graph(const ImportOptions& o) {
+  if (o.common.words.size() != 1) throw Error(Code::usage, "import --check: name one ONNX model and the folder of its inputs and outputs");
+  const Session session(o.common);
+  const std::string& path = o.common.words[0];
+  const OnnxCheck c = onnx_check(path, o.check);
+  using V = OnnxCheck::Verdict;
+  const char* verdict = c.verdict == V::equal ? "equal" : c.verdict == V::different ? "different" : "not supported";
+  if (o.common.json) {
+    Json j{{"model", path}, {"folder", o.check}, {"verdict", verdict}, {"outputs", c.outputs}, {"max_difference", c.max_difference}};
+    if (!c.reason.empty()) j["reason"] = c.reason;
+    std::puts(j.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  } else if (c.verdict == V::unsupported) {
+    std::fprintf(stderr, "graft: not supported: %s\n", c.reason.c_str());
+  } else {
+    std::printf("%s: %d output%s, max |difference| %.3g%s%s\n", verdict, c.outputs, c.outputs == 1 ? "" : "s", c.max_difference, c.reason.empty() ? "" : "; ", c.reason.c_str());
+  }
+  return c.verdict == V::equal ? 0 : c.verdict == V::different ? 1 : 3;
+}
+
 int import_verb(const ImportOptions& o) {
+  if (!o.check.empty()) return check_graph(o);
   UseQueue host(host_queue());
   std::vector<std::string> words = o.common.words;
   if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "import: name a checkpoint; `graft inspect` tells what it holds");
@@ -78,6 +100,7 @@ void add_import(CLI::App& app, Action& run) {
   auto o = std::make_shared<ImportOptions>();
   add_common(*sub, o->common);
   sub->add_option("--map", o->map, "file of rules for names and layouts (init.map)");
+  sub->add_option("--check", o->check, "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
   sub->add_flag("--dry-run", o->dry_run, "only tell what would become of each tensor");
   sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });
 }

@@ -12,6 +12,7 @@
 #include "weights/formats/readers.h"
 #include "weights/formats/tf_bundle.h"
 #include "weights/formats/zip.h"
+#include "weights/onnx/proto.h"
 
 namespace graft {
 namespace fs = std::filesystem;
@@ -79,6 +80,7 @@ SourcePtr open_file(const fs::path& path) {
   if (looks_like_zip(bytes)) return open_zip(file);
   if (is_llm_c(bytes)) return open_llm_c(file);
   if (is_leveldb_table(bytes)) return open_tf_bundle(path);
+  if (looks_like_onnx(bytes.first(std::min<std::size_t>(bytes.size(), 64)), bytes.size())) return open_onnx(path);
   if (is_llama2_c(bytes)) return open_llama2_c(file);
   return open_safetensors(path);
 }

@@ -21,6 +21,7 @@ SourcePtr open_safetensors(const std::filesystem::path& path);  // file, index, 
 SourcePtr open_gguf(const std::filesystem::path& path);         // a GGUF file, or any piece of a split one
 SourcePtr open_legacy_ggml(const std::filesystem::path& path);  // what came before GGUF: "lmgg"
 SourcePtr open_npy(const FilePtr& file);                        // where is_npy (npy.h)
+SourcePtr open_onnx(const std::filesystem::path& path);         // where looks_like_onnx (weights/onnx/proto.h)
 bool is_npz(const ZipView& zip);
 SourcePtr open_npz(const FilePtr& file, ZipView zip);
 SourcePtr open_hdf5(const FilePtr& file);                       // where is_hdf5 (hdf5.h)
