@@ -11,7 +11,7 @@ foreach(library IN LISTS spec_libs family_libs)
     list(APPEND archives $<TARGET_FILE:${library}>)
   endif()
 endforeach()
-list(PREPEND archives $<TARGET_FILE:graft_engine> $<TARGET_FILE:graft_kernels>)
+list(PREPEND archives $<TARGET_FILE:graft_weights> $<TARGET_FILE:graft_engine> $<TARGET_FILE:graft_kernels>)
 list(APPEND archives $<TARGET_FILE:graft_core>)
 set(also)
 if(GRAFT_HAVE_EMU)
@@ -30,4 +30,4 @@ ExternalProject_Add(fuzz
   INSTALL_COMMAND ""
   BUILD_ALWAYS ON
   EXCLUDE_FROM_ALL ON)
-add_dependencies(fuzz graft_engine)
+add_dependencies(fuzz graft_weights)

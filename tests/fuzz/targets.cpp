@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <stdexcept>
 
 #include "tests/fuzz/table_checksums.h"
@@ -27,6 +28,8 @@
 #include "weights/formats/torch_values.h"
 #include "weights/formats/zip.h"
 #include "weights/maps/rules.h"
+#include "weights/onnx/graph.h"
+#include "weights/onnx/proto.h"
 #include "weights/stored_type.h"
 
 namespace graft::fuzz {
@@ -65,12 +68,13 @@ class MemoryFile {
 // Takes everything a source offers. What it says of itself must hold: a reader that accepts damage and then lies about sizes is a finding like any crash.
 void use(const Source& s) {
   unsigned sum = 0;
+  std::set<std::string_view> names;
   for (std::size_t i = 0; i < s.tensors.size(); ++i) {
     const StoredTensor& t = s.tensors[i];
     want(t.file < s.files.size(), "a tensor of no file");
     const StoredType* type = stored_type(t.dtype);
     want(type != nullptr, "the unknown dtype " + t.dtype);
-    want(!t.name.empty() || s.tensors.size() == 1, "a tensor without a name among others");
+    want(names.insert(t.name).second, "two tensors of the name " + t.name);
     const KeptBytes b = s.bytes(i);
     want(b.data.size() == t.bytes, "other bytes than said of " + t.name);
     if (t.strides.empty()) want(stored_bytes(*type, t.shape) == b.data.size(), "bytes that are not the shape's of " + t.name);
@@ -268,6 +272,23 @@ void maps(Bytes bytes) {
           for (const std::string& to : r.to) filled(to, *parts);
 }
 
+// Both kinds of files that ONNX has: a tensor by itself, and a model.
+void onnx(Bytes bytes) {
+  const MemoryFile file(bytes);
+  try {
+    read_onnx_tensor(file.path());
+  } catch (const Error& e) {
+    if (e.code() != Code::input) throw;
+  }
+  use(*open_onnx(file.path()));
+}
+// A graph is checked as a whole before it runs: who makes which name, types, operators that are known.
+void onnx_graph(Bytes bytes) {
+  const MemoryFile file(bytes);
+  const OnnxGraph graph(read_onnx(file.path()));
+  want(graph.inputs().size() <= bytes.size() && graph.outputs().size() <= bytes.size(), "more inputs or outputs than bytes");
+}
+
 // Whatever a file is, through the door that users have: recognising it, too, must not fall over.
 void any_file(Bytes bytes) {
   const MemoryFile file(bytes);
@@ -293,6 +314,8 @@ const std::vector<FuzzTarget>& targets() {
       {"gguf", gguf, Code::input, {"tests/golden/gguf"}},
       {"legacy_ggml", legacy_ggml, Code::input, {}},
       {"llm_c", llm_c, Code::input, {"tests/golden/llmc"}},
+      {"onnx", onnx, Code::input, {"tests/golden/onnx"}},
+      {"onnx_graph", onnx_graph, Code::input, {"tests/golden/onnx"}},
       {"maps", maps, Code::usage, {"weights/maps"}},
       {"any_file", any_file, Code::input, {"tests/golden/safetensors", "tests/golden/gguf", "tests/golden/numpy", "tests/golden/torch", "tests/golden/keras", "tests/golden/llmc"}},
   };
