@@ -112,7 +112,7 @@ void safetensors_index(Bytes bytes) {
   shards_of(file.path(), index);
 }
 
-class Walk : public JsonEvents {
+class JsonWalk : public JsonEvents {
  public:
   void key(const std::string&, std::uint64_t byte) override { at(byte); }
   bool begin(Kind, std::uint64_t byte) override {
@@ -143,7 +143,7 @@ class Walk : public JsonEvents {
 };
 void json_guard(Bytes bytes) {
   in_quotes(text_of(bytes));
-  Walk walk;
+  JsonWalk walk;
   parse_json(text_of(bytes), kName, "the header", 8, walk);
   want(walk.depth() == 0, "fewer ends than beginnings");
 }
