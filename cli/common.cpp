@@ -17,6 +17,7 @@
 #include "kernels/core/device.h"
 #include "weights/formats/safetensors.h"
 #include "weights/import.h"
+#include "weights/onnx/module.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -75,6 +76,15 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
   return config;
 }
 
+namespace {
+// The graph of an ONNX file. It is a model as any other, but rooms that build models by name know nothing of files.
+Model graph_model(const Config& c, const Params& params) {
+  const auto file = c.get<std::string>("model.graph");
+  if (file.empty()) throw Error(Code::usage, "model.name=onnx: name the file of the graph: model.graph=FILE.onnx");
+  return {std::make_shared<OnnxModule>(read_onnx(file), params), {}};
+}
+}  // namespace
+
 Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over) {
   const auto outputs = c.get<std::int64_t>("model.classes");
   if (data.classes > outputs)
@@ -103,7 +113,7 @@ Built build_model(const Config& c, const Shape& input, const std::vector<std::st
         seed, dtype);
   }
   b.params.set_rules(layer_rules(c, head_of(c)));
-  b.model = make_model(c, b.params, input);
+  b.model = c.get<std::string>("model.name") == "onnx" ? graph_model(c, b.params) : make_model(c, b.params, input);
   if (import) {
     for (const auto& l : import->account(b.params.sources())) b.account.emplace_back(l.name, l.how);
     b.warnings = import->source().warnings;
@@ -149,6 +159,12 @@ Config config_of_checkpoint(const std::string& path) {
   Config c;
   if (const auto it = source->metadata.find("graft.config"); it != source->metadata.end()) {
     c.merge_text(it->second, source->path);
+    return c;
+  }
+  if (source->format == "ONNX") {
+    const Origin origin{Layer::recipe, 0, source->path};
+    c.set("model.name=onnx", origin);
+    c.set("model.graph=" + path, origin);
     return c;
   }
   const auto known = recognise(*source, bare_names(*source));

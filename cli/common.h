@@ -110,6 +110,5 @@ void add_inspect(CLI::App& app, Action& run);  // inspect, diff
 void add_convert(CLI::App& app, Action& run);  // convert, export
 void add_import(CLI::App& app, Action& run);
 void add_gradcheck(CLI::App& app, Action& run);
-void add_import(CLI::App& app, Action& run);
 
 }  // namespace graft::cli

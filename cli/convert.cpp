@@ -116,6 +116,14 @@ int write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const ch
   return 0;
 }
 
+// The dictionary of a PyTorch file that the names of its model begin with, or nothing: the first part of what wraps them where that is a container and no prefix.
+std::string torch_wrapper(const Source& source) {
+  if (!source.format.starts_with("PyTorch")) return {};
+  const BareNames bare = bare_names(source);
+  const std::string first = bare.stripped.substr(0, bare.stripped.find('.'));
+  return first == "module" || first == "_orig_mod" || first == "net" || first == "student" ? std::string() : first;
+}
+
 int convert_verb(const ConvertOptions& o) {
   container_for(o);
   std::error_code ec;
@@ -124,7 +132,13 @@ int convert_verb(const ConvertOptions& o) {
   for (const auto& w : source->warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   OutCheckpoint out = as_written(source);
   const Container container = container_for(o);
-  if (container == Container::safetensors && !out.metadata.count("format")) out.metadata["format"] = "pt";  // other programs ask for it
+  if (container == Container::safetensors && source->format != "safetensors") out.metadata["format"] = "pt";  // other programs ask for it
+  const std::string wrapper = torch_wrapper(*source);
+  if (container == Container::torch && !wrapper.empty() &&
+      std::all_of(out.tensors.begin(), out.tensors.end(), [&](const OutTensor& t) { return t.name.starts_with(wrapper + "."); })) {
+    out.wrapped_in = wrapper;
+    for (OutTensor& t : out.tensors) t.name.erase(0, wrapper.size() + 1);
+  }
   return write_and_verify(o, out, "convert", Json::object());
 }
 
@@ -145,10 +159,7 @@ OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source
   out.origin = origin;
   out.metadata = origin->metadata;
   const BareNames bare = bare_names(*origin);
-  // The first part of what wraps the names is a dictionary where something stands beside it or it is one of the containers; the rest are prefixes of names.
-  std::string wrapped = bare.stripped.substr(0, bare.stripped.find('.'));
-  if (wrapped == "module" || wrapped == "_orig_mod" || wrapped == "net" || wrapped == "student") wrapped.clear();
-  out.wrapped_in = origin->format.starts_with("PyTorch") ? wrapped : "";
+  out.wrapped_in = torch_wrapper(*origin);
   for (std::size_t i = 0; i < origin->tensors.size(); ++i) {
     if (!bare.beside[i].empty()) continue;  // an optimizer's state: it is not this model's any more
     const StoredTensor& was = origin->tensors[i];

@@ -189,7 +189,11 @@ int inspect_verb(const InspectOptions& o) {
   std::printf("%zu tensors, %s numbers, %s", source->tensors.size(), grouped_digits(static_cast<std::uint64_t>(sum.elements)).c_str(), human(static_cast<double>(sum.bytes)).c_str());
   if (sum.tied) std::printf(" (%zu tensors lie in the memory of others and are counted once)", sum.tied);
   std::printf("\n");
-  for (const auto& [key, value] : source->metadata) std::printf("  %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 160)).c_str());
+  constexpr std::size_t kShown = 24;
+  std::size_t shown = 0;
+  for (const auto& [key, value] : source->metadata)
+    if (++shown <= kShown) std::printf("  %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
+  if (shown > kShown) std::printf("  and %zu more of such values (--json has all)\n", shown - kShown);
   if (o.strict)
     for (const auto& n : source->notes) std::printf("note: %s\n", n.c_str());
   print_tree(*source, o.values);

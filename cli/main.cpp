@@ -61,7 +61,6 @@ int main(int argc, char** argv) {
   graft::cli::add_convert(app, run);
   graft::cli::add_gradcheck(app, run);
   graft::cli::add_doctor(app, run);
-  graft::cli::add_import(app, run);
   try {
     app.parse(argc, argv);
     return run ? run() : 2;

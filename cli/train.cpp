@@ -12,6 +12,8 @@
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
 #include "engine/train/trainer.h"
+#include "weights/import.h"
+#include "weights/torch_optimizer.h"
 #include "weights/formats/safetensors.h"
 #include "weights/hash.h"
 
@@ -51,6 +53,40 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
   return {whole, std::move(data), std::move(built), std::move(from)};
 }
 
+// The state of a PyTorch optimizer that stands beside the weights of init.from, by the names of the parameters that train here. Torch numbers parameters in the order of its
+// modules, which is that of the state dict without its buffers.
+OptimizerStart optimizer_of_origin(const Config& config, const Built& built) {
+  const std::shared_ptr<const Source> source = open_source(config.get<std::string>("init.from"));
+  std::vector<WeightMap> own;
+  const Mapping mapping(source, choose_map(*source, config.get<std::string>("init.map"), own));
+  const auto optimizer = config.get<std::string>("optim.name");
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < source->tensors.size(); ++i)
+    for (const MappedTensor& t : mapping.tensors()) {
+      if (t.from.empty() || t.from[0] != i || t.how == "tied") continue;
+      const auto is_parameter = [&](const Parameter& p) { return p.name == t.name && p.trainable; };
+      if (std::none_of(built.params.all().begin(), built.params.all().end(), is_parameter)) continue;
+      if (t.rule && t.rule->kind != MapRule::Kind::rename)
+        throw Error(Code::usage, "init.optimizer: " + t.name + " lies otherwise in " + source->path + ", and its optimizer's state is not turned with it; train without init.optimizer");
+      names.push_back(t.name);
+    }
+  TorchOptimizer torch = read_torch_optimizer(*source, names, optimizer);
+  for (const TorchOptimizerGroup& g : torch.groups)
+    if (g.options.name != optimizer)
+      throw Error(Code::input, source->path + ": holds the state of " + g.options.name + " and optim.name is " + optimizer + "; set optim.name=" + g.options.name + ", or train without init.optimizer");
+  // What is drawn anew or stays frozen has no use for it.
+  const TransferPlan plan = plan_transfer(config, built.params);
+  std::set<std::string> goes_on;
+  for (const ParamSource& s : built.params.sources())
+    if (s.how == ParamSource::How::loaded) goes_on.insert(s.name);
+  for (const ParamPlan& p : plan.params)
+    if (p.frozen_until == kForEver) goes_on.erase(p.name);
+  OptimizerStart start{{}, torch.steps};
+  for (auto& [name, t] : torch.state)
+    if (goes_on.count(name.substr(0, name.rfind('.')))) start.state.emplace_back(name, std::move(t));
+  return start;
+}
+
 // The parameters of a checkpoint into those of the model; with adapters (read_adapters) these and the weights without them.
 void put_back(const fs::path& checkpoint, const Params& params) {
   NoGrad off;
@@ -76,6 +112,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     std::fprintf(stderr, "%s: %lld training and %lld held-out images, %zu parameter tensors, %d threads%s\n", folder.c_str(), static_cast<long long>(data.train.size()),
                  static_cast<long long>(data.validation.size()), built.params.all().size(), current_queue().threads(),
                  from ? (", on from step " + std::to_string(first)).c_str() : "");
+    for (const auto& w : built.warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
     for (const auto& [tensor, how] : built.account) std::fprintf(stderr, "  %-16s %s\n", tensor.c_str(), how.c_str());
   }
 
@@ -140,7 +177,12 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     run.open_logs(state.step);
     return state;
   };
-  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr);
+  std::optional<OptimizerStart> begin;
+  if (!from && finetune && config.get<bool>("init.optimizer")) {
+    begin = optimizer_of_origin(config, built);
+    if (!c.quiet) std::fprintf(stderr, "the optimizer goes on from %zu tensors of %lld updates\n", begin->state.size(), static_cast<long long>(begin->steps));
+  }
+  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr, begin ? &*begin : nullptr);
   const Json frozen = proof.check();
   const std::string hash = weights_hash(named_tensors(built.params));
   const double rate = static_cast<double>(r.samples) / std::max(1e-9, r.seconds);

@@ -82,9 +82,9 @@ Import::Import(const std::string& path, HeadPolicy policy, std::string head, con
 
 Params::Lookup Import::lookup() {
   return [this](const std::string& name) -> Tensor {
-    asked_.insert(name);
-    if (policy_ == HeadPolicy::fresh && in_head(name)) return {};
     const MappedTensor* t = mapping_->find(name);
+    asked_.insert(t ? t->name : name);
+    if (policy_ == HeadPolicy::fresh && in_head(name)) return {};
     if (!t) return {};
     Tensor x = mapping_->load(*t);
     const TensorStatistics s = statistics_of(x);
@@ -106,7 +106,10 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
   };
   for (const MappedTensor& t : mapping_->tensors()) {
     present.push_back(t.name);
-    if (!asked_.count(t.name)) unused.push_back(t.name);
+    if (asked_.count(t.name)) continue;
+    // A graph's constants that are no weights by their use are read with the graph.
+    if (source().format == "ONNX") lines.push_back({t.name, "unused: a constant of the graph"});
+    else unused.push_back(t.name);
   }
   for (const ParamSource& s : sources) {
     wanted.push_back(s.name);

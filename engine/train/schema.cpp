@@ -59,9 +59,9 @@ std::vector<Key> make_schema() {
       {"model.name",
        text,
        "mnist-cnn",
-       "network: two convolutions and two linear layers, three convolutions with batch norms, one hidden layer, or a residual network for small images with so many layers",
+       "network: two convolutions and two linear layers, three convolutions with batch norms, one hidden layer, a residual network for small images with so many layers, or the graph of an ONNX file",
        {},
-       {"mnist-cnn", "mnist-bn-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "resnet8"}},
+       {"mnist-cnn", "mnist-bn-cnn", "mlp", "cifar-resnet20", "cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "resnet8", "onnx"}},
       {"model.classes", integer, "0", "outputs of the last layer; 0: as many as the data has classes", between(0, 1000000)},
       {"model.dropout1", real, "0.25", "share of activations dropped after the pooling", kBelowOne, {}, {}, cnn},
       {"model.dropout2", real, "0.5", "share of activations dropped before the last layer", kBelowOne, {}, {}, last_dropout},
@@ -69,8 +69,11 @@ std::vector<Key> make_schema() {
       {"model.hidden", integer, "128", "width of the hidden layer", between(1, 1000000), {}, {}, {{"model.name", {"mlp"}}}},
       {"model.width", integer, "16", "channels of the first stage; the second has twice, the third four times as many", between(1, 4096), {}, {}, resnet},
 
+      {"model.graph", text, "", "ONNX file whose graph is the network", {}, {}, {}, {{"model.name", {"onnx"}}}},
+
       {"init.from", text, "", "weights or checkpoint to start from (transfer); empty: from scratch"},
       {"init.map", text, "", "file of rules that give the tensors of init.from the model's names and layouts; empty: a map of graft's own, where it knows the file", {}, {}, {}, transfer},
+      {"init.optimizer", boolean, "false", "go on with the state of the optimizer that a PyTorch checkpoint has beside its weights (momentum, moments, number of updates)", {}, {}, {}, transfer},
       {"init.head",
        text,
        "auto",

@@ -139,7 +139,7 @@ void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std
 }  // namespace
 
 TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& held_out, const Watch& watch,
-                  const TrainState* from) {
+                  const TrainState* from, const OptimizerStart* begin) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const Loader loader(train_set, training_options(c));
   const std::int64_t per_epoch = loader.batches();
@@ -189,6 +189,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       state = *at;
       restore(*at, optimizer, names, ema ? &*ema : nullptr);
       state.tensors.clear();
+    } else if (begin) {
+      optimizer.load_state(begin->state, begin->steps);
     }
     one.emplace(model, optimizer, ema ? &*ema : nullptr, each_step);
   };

@@ -78,8 +78,13 @@ struct TrainResult {
 // then the last checkpoint counts as the best. `from`: what a checkpoint's save() got; the parameters hold what was saved with it, and the numbers are those of a
 // run that never stopped. Throws Error(diverged) when the loss is not finite beyond what train.on_nan forgives, naming the first operation and the images;
 // Error(input) when `from` does not fit.
+// `optimizer`: its state to begin with where `from` is not given: "PARAM.exp_avg" and so on, and how many updates made it.
+struct OptimizerStart {
+  std::vector<std::pair<std::string, Tensor>> state;
+  std::int64_t steps = 0;
+};
 TrainResult train(const Module& model, const Params& params, const Config& config, const Dataset& train_set, const Dataset& held_out, const Watch& watch,
-                  const TrainState* from = nullptr);
+                  const TrainState* from = nullptr, const OptimizerStart* optimizer = nullptr);
 
 OptimOptions optim_options(const Config& config);  // of [optim]
 // The optimizer of [optim] over the trainable parameters, all alike; biases and norms (rank below 2) are not decayed by adamw, adafactor and lion.

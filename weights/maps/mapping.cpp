@@ -208,8 +208,11 @@ void Mapping::apply(const MapRule& rule, const std::vector<std::string>& parts, 
 }
 
 const MappedTensor* Mapping::find(std::string_view name) const {
-  const auto it = at_.find(std::string(name));
-  return it == at_.end() ? nullptr : &tensors_[it->second];
+  if (const auto it = at_.find(std::string(name)); it != at_.end()) return &tensors_[it->second];
+  // A model may have the very names that were taken for wrapping.
+  if (bare_.stripped.empty() || !name.starts_with(bare_.stripped)) return nullptr;
+  const auto it = at_.find(std::string(name.substr(bare_.stripped.size())));
+  return it == at_.end() || tensors_[it->second].rule ? nullptr : &tensors_[it->second];
 }
 
 std::string Mapping::came_from(const MappedTensor& t) const {

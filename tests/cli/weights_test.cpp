@@ -1,0 +1,163 @@
+// Other people's checkpoints from the command line: what they score, what becomes of their tensors, and that they come back as they were.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "process.h"
+#include "weights/source.h"
+
+namespace graft::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden";
+
+fs::path real_data() {
+  const char* from = std::getenv("GRAFT_TEST_DATA");
+  return from ? fs::path(from) : fs::path(GRAFT_SOURCE_DIR) / "../shared/data";
+}
+double accuracy(const std::string& arguments) {
+  TempFolder t;
+  const Outcome o = run(t.path, "eval " + arguments + " --json");
+  EXPECT_EQ(o.code, 0) << o.err;
+  return o.code == 0 ? Json::parse(o.out)["test"]["accuracy"].get<double>() : 0;
+}
+
+TEST(Weights, RealCheckpointsScoreWhatTheyScoredWhereTheyWereMade) {
+  const fs::path data = real_data(), from = data / "checkpoints";
+  if (!fs::exists(from) || !fs::exists(data / "mnist") || !fs::exists(data / "cifar10")) GTEST_SKIP() << "no real data at " << data << " (GRAFT_TEST_DATA)";
+  const std::string mnist = " data.path=" + (data / "mnist").string(), cifar = " data.path=" + (data / "cifar10").string();
+  // PyTorch gives 0.8102 for these 5,000 files.
+  EXPECT_NEAR(accuracy("cifar-resnet20 --from " + (from / "resnet20-cifar10-12fca82f.th").string() + cifar), 0.8102, 0.0005);
+  EXPECT_GE(accuracy((from / "mnist-cnn.pt").string() + mnist), 0.985);
+  EXPECT_GE(accuracy((from / "mnist-cnn.safetensors").string() + mnist), 0.985);
+  EXPECT_GE(accuracy((from / "mnist-cnn.onnx").string() + mnist + " data.normalize=[0.1307,0.3081]"), 0.985);
+  // Nobody says what this one scores on strong JPEGs: its outputs are held against NumPy's in tests/weights.
+  const double keras = accuracy((from / "resnet8-cifar10-keras.h5").string() + cifar);
+  std::printf("resnet8-cifar10-keras.h5: %.4f on the JPEGs\n", keras);
+  EXPECT_GE(keras, 0.7);
+}
+
+TEST(Weights, ATrainedModelGoesBackIntoTheFileItCameFrom) {
+  TempFolder t;
+  // Three updates in PyTorch, wrapped as a training script does.
+  const std::string origin = (kGolden / "torch_optimizer/mlp_adamw.pt").string();
+  const std::string recipe = "mnist-mlp model.hidden=4 data.kind=digits data.train_count=64 data.test_count=20 data.validation=0 train.batch=32 schedule.warmup=0 ";
+  Outcome o = run(t.path, "finetune " + recipe + "--from " + origin + " init.optimizer=true train.steps=2 optim.lr=1e-3 -o tuned");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.err.find("the optimizer goes on from 8 tensors of 3 updates"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("fc1.weight       used from model_state_dict.fc1.weight"), std::string::npos) << o.err;
+  EXPECT_EQ(open_source(t.path / "tuned/checkpoints/last/training.safetensors")->metadata.at("optimizer_steps"), "5");
+
+  // Another optimizer, or none, has no place to go on from.
+  o = run(t.path, "finetune " + recipe + "--from " + origin + " init.optimizer=true optim.name=sgd train.steps=1 -o other");
+  EXPECT_EQ(o.code, 3) << o.err;
+  EXPECT_NE(o.err.find("optim.name"), std::string::npos) << o.err;
+  o = run(t.path, "finetune " + recipe + "--from tuned/checkpoints/best init.optimizer=true train.steps=1 -o other");
+  EXPECT_EQ(o.code, 3) << o.err;
+}
+
+TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
+  TempFolder t;
+  ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code, 0);
+  const std::string best = "a/checkpoints/best/model.safetensors";
+  for (const auto& [name, extension] : {std::pair{"one", "pt"}, std::pair{"two", "npz"}, std::pair{"three", "gguf"}}) {
+    const std::string file = std::string(name) + "." + extension;
+    Outcome o = run(t.path, "convert " + best + " " + file);
+    ASSERT_EQ(o.code, 0) << o.err;
+    o = run(t.path, "diff " + best + " " + file);
+    EXPECT_EQ(o.code, 0) << file << ": " << o.out << o.err;
+  }
+  Outcome o = run(t.path, "convert one.pt back.safetensors");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run(t.path, "diff back.safetensors " + best).code, 0);
+
+  // In shards and together again: byte for byte.
+  ASSERT_EQ(run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB").code, 3);  // no such folder
+  fs::create_directory(t.path / "s");
+  o = run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(fs::exists(t.path / "s/model-00001-of-00003.safetensors")) << o.out;
+  ASSERT_EQ(run(t.path, "convert s together.safetensors").code, 0);
+  EXPECT_EQ(read_file(t.path / "together.safetensors"), read_file(t.path / "back.safetensors"));
+
+  // What rounds is told and bounded, what differs is named.
+  o = run(t.path, "convert " + best + " half.safetensors --dtype F16");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("8 tensors from F32 to F16"), std::string::npos) << o.out;
+  o = run(t.path, "diff " + best + " half.safetensors --json");
+  EXPECT_EQ(o.code, 1);
+  EXPECT_EQ(Json::parse(o.out)["differences"].size(), 8u);
+  EXPECT_EQ(run(t.path, "diff " + best + " half.safetensors --tolerance 0.01").code, 0);
+  ASSERT_EQ(run(t.path, "convert " + best + " q8.gguf --dtype Q8_0").code, 0);
+  EXPECT_EQ(run(t.path, "diff " + best + " q8.gguf --tolerance 0.01").code, 0);
+}
+
+TEST(Weights, ImportAccountsForEveryTensorAndExportRunsAgain) {
+  TempFolder t;
+  ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code, 0);
+  Outcome o = run(t.path, "export a/checkpoints/best out.pt");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("outputs differ by at most 0 "), std::string::npos) << o.out;
+  const Json beside = Json::parse(read_file(t.path / "out.pt.json"));
+  EXPECT_EQ(beside["classes"].size(), 10u);
+  EXPECT_EQ(beside["normalize"].size(), 2u);
+  // A stranger's file now: its network is recognised.
+  o = run(t.path, "inspect out.pt --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  Json j = Json::parse(o.out);
+  EXPECT_EQ(j["recognised"]["recipe"], "mnist-cnn");
+  EXPECT_EQ(j["elements"], 1199882);
+  EXPECT_EQ(j["tensors"].size(), 8u);
+  o = run(t.path, "import out.pt --dry-run --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  j = Json::parse(o.out);
+  EXPECT_EQ(j["tensors"].size(), 8u);
+  EXPECT_EQ(run(t.path, "import out.pt").code, 2);  // where to?
+  o = run(t.path, "import out.pt --out model --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run(t.path, "import out.pt --out model").code, 2);  // it is there
+  EXPECT_EQ(run(t.path, "diff model a/checkpoints/best").code, 0);
+
+  // A user's own rules: names that nobody knows.
+  std::ofstream(t.path / "names.map") << "name mine\nconv1.* -> first.*\n";
+  o = run(t.path, "import out.pt --map names.map --dry-run");
+  EXPECT_EQ(o.code, 3);
+  EXPECT_NE(o.err.find("\"first.bias\""), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("\"conv1.bias\""), std::string::npos) << o.err;
+  std::ofstream(t.path / "names.map") << "name mine\nconv1.* => first.*\n";
+  o = run(t.path, "import out.pt --map names.map --dry-run");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("names.map:2: "), std::string::npos) << o.err;
+}
+
+TEST(Weights, MisuseIsALine) {
+  TempFolder t;
+  std::ofstream(t.path / "page.pt") << "<!DOCTYPE html><html><body>404</body></html>";
+  std::ofstream(t.path / "pointer.safetensors") << "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 390660192\n";
+  for (const auto& [call, code, says] : std::vector<std::tuple<std::string, int, std::string>>{
+           {"inspect nothing.pt", 3, "cannot open"},
+           {"inspect page.pt", 3, "an HTML page at byte 0"},
+           {"inspect pointer.safetensors", 3, "a Git LFS pointer at byte 0 (390660192 bytes elsewhere); run git lfs pull"},
+           {"convert page.pt a.weights", 2, "names no container"},
+           {"convert page.pt a.pt --format zip", 2, "--format zip"},
+           {"export page.pt a.pt", 3, "an HTML page"},
+           {"import model=x", 2, "name a checkpoint"},
+           {"import page.pt --out x", 3, "an HTML page"},
+           {"diff page.pt page.pt", 3, "an HTML page"},
+       }) {
+    const Outcome o = run(t.path, call);
+    EXPECT_EQ(o.code, code) << call << ": " << o.err;
+    EXPECT_NE(o.err.find(says), std::string::npos) << call << ": " << o.err;
+    EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+    EXPECT_TRUE(o.out.empty()) << o.out;
+  }
+}
+
+}  // namespace
+}  // namespace graft::test
