@@ -243,7 +243,12 @@ class BundleFolder {
 };
 void tf_bundle(Bytes bytes) {
   static const BundleFolder folder;
-  use(*open_tf_bundle(folder.put(with_right_checksums(bytes))));
+  const SourcePtr source = open_tf_bundle(folder.put(with_right_checksums(bytes)));
+  try {
+    use(*source);
+  } catch (const Error& e) {  // each tensor has a checksum too, which this shard's numbers cannot have for all of them
+    if (e.code() != Code::input) throw;
+  }
 }
 
 void gguf(Bytes bytes) {
