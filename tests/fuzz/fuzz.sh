@@ -11,6 +11,7 @@ mkdir -p "$programs/learnt/$name" "$programs/found"
 folders=("$programs/learnt/$name")
 while read -r folder; do folders+=("$here/$folder"); done < <(sed -n "s/^ *{\"$name\", [^{]*{\(.*\)}},\$/\1/p" "$here/tests/fuzz/targets.cpp" | tr ',' '\n' | tr -d ' "' | grep . || true)
 [ -d "$here/tests/fuzz/corpus/$name" ] && folders+=("$here/tests/fuzz/corpus/$name")
+[ -d /dev/shm ] && export TMPDIR=/dev/shm  # a target that needs a folder writes a file for each input
 echo "== $name, $seconds s"
 exec "$programs/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=16384 -print_final_stats=1 -verbosity=0 \
   -artifact_prefix="$programs/found/$name-" "$@" "${folders[@]}"

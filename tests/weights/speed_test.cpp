@@ -32,6 +32,12 @@ double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];
 }
+// Processor time of the children that have ended, in ms.
+double children_ms() {
+  rusage u{};
+  ::getrusage(RUSAGE_CHILDREN, &u);
+  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+}
 // A line of /proc, in bytes; 0 where there is none.
 std::uint64_t kilobytes(const char* file, const std::string& line) {
   std::ifstream in(file);
@@ -111,18 +117,21 @@ TEST(Speed, InspectTenThousandTensors) {
   }
   std::ofstream(dir / "model.safetensors.index.json") << nlohmann::ordered_json{{"metadata", {{"total_size", 160000}}}, {"weight_map", map}}.dump(2);
   for (const std::string verb : {"inspect .", "inspect --json ."}) {
-    std::vector<double> times;
+    std::vector<double> times, processor;
     for (int i = 0; i < 7; ++i) {
+      const double before = children_ms();
       const auto begin = std::chrono::steady_clock::now();
       const test::Outcome o = test::run(dir.path, verb);
       times.push_back(seconds_since(begin) * 1e3);
+      processor.push_back(children_ms() - before);
       ASSERT_EQ(o.code, 0) << o.err;
       ASSERT_NE(o.out.find(verb == "inspect ." ? "10000 tensors" : "model.layers.99.experts.99.down_proj.weight"), std::string::npos) << o.out.substr(0, 500);
     }
     std::sort(times.begin(), times.end());
-    std::printf("graft %s of 10,000 tensors in 100 shards: %.1f ms (least), %.1f ms (median), the whole program\n", verb.c_str(), times.front(), times[times.size() / 2]);
+    std::printf("graft %s of 10,000 tensors in 100 shards: %.1f ms (least), %.1f ms (median), of the processor %.1f ms (median), the whole program\n", verb.c_str(), times.front(),
+                times[times.size() / 2], median(processor));
     if (kMeasured) {
-      EXPECT_LT(times.front(), 300) << verb;
+      EXPECT_LT(median(processor), 250) << verb;  // the time on the wall is the other programs' too
     }
   }
 }
