@@ -39,21 +39,29 @@ std::size_t stars(std::string_view pattern) {
   return n;
 }
 
-bool fits_from(std::string_view pattern, std::string_view name, std::vector<std::string>& out) {
+// `out` has a part for each star so far, so that its size is the number of the next one. `dead[star][what is left of the name]`: tried before, in vain; without it, several stars
+// and a long name would be tried in every combination.
+bool fits_from(std::string_view pattern, std::string_view name, std::vector<std::string_view>& out, std::vector<std::vector<bool>>& dead) {
   while (!pattern.empty() && pattern.front() != '*') {
     if (name.empty() || name.front() != pattern.front()) return false;
     pattern.remove_prefix(1);
     name.remove_prefix(1);
   }
   if (pattern.empty()) return name.empty();
+  const std::size_t star = out.size();
+  if (dead.size() <= star) dead.emplace_back();
+  if (dead[star].size() <= name.size()) dead[star].resize(name.size() + 1);
+  if (dead[star][name.size()]) return false;
   const bool any = pattern.starts_with("**");
   pattern.remove_prefix(any ? 2 : 1);
   for (std::size_t n = 0;; ++n) {
-    out.emplace_back(name.substr(0, n));
-    if (fits_from(pattern, name.substr(n), out)) return true;
+    out.push_back(name.substr(0, n));
+    if (fits_from(pattern, name.substr(n), out, dead)) return true;
     out.pop_back();
-    if (n == name.size() || (!any && name[n] == '.')) return false;
+    if (n == name.size() || (!any && name[n] == '.')) break;
   }
+  dead[star][name.size()] = true;
+  return false;
 }
 
 class Parser {
@@ -209,9 +217,14 @@ class Parser {
 std::vector<WeightMap> parse_maps(std::string_view text, const std::string& path) { return Parser(path).parse(text); }
 
 std::optional<std::vector<std::string>> fits(std::string_view pattern, std::string_view name) {
-  std::vector<std::string> parts;
-  if (!fits_from(pattern, name, parts)) return {};
-  return parts;
+  // Nearly all names that do not fit are told by their end, and a checkpoint has thousands of names for each of some hundred patterns.
+  const auto last = pattern.rfind('*');
+  if (last == std::string_view::npos) return pattern == name ? std::optional(std::vector<std::string>{}) : std::nullopt;
+  if (!name.ends_with(pattern.substr(last + 1))) return {};
+  std::vector<std::string_view> parts;
+  std::vector<std::vector<bool>> dead;
+  if (!fits_from(pattern, name, parts, dead)) return {};
+  return std::vector<std::string>(parts.begin(), parts.end());
 }
 
 std::string filled(std::string_view pattern, const std::vector<std::string>& parts) {
