@@ -103,7 +103,7 @@ Built build_model(const Config& c, const Shape& input, const std::vector<std::st
     const std::vector<std::string> before = classes_of_checkpoint(from);
     const bool others = !before.empty() && before != class_names;
     import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c),
-                   c.get<std::string>("init.map"));
+                   c.get<std::string>("init.map"), c.get<std::string>("init.adapter"));
     b.params = Params::from(
         [lookup = import->lookup(), &over](const std::string& name) {
           const Tensor imported = lookup(name);  // asked in any case: it is accounted for

@@ -6,11 +6,13 @@
 #include <filesystem>
 
 #include "cli/common.h"
+#include "cli/run_folder.h"
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
 #include "engine/ops/ops.h"
 #include "weights/formats/json_guard.h"
 #include "weights/import.h"
+#include "weights/peft.h"
 #include "weights/stored_type.h"
 #include "weights/writers.h"
 
@@ -199,9 +201,77 @@ double rerun(const Built& built, const Config& config, const fs::path& at, const
   return difference(built.model.module->forward(x, run), other.model.module->forward(x, run));
 }
 
+// A run with adapters, as PEFT keeps them: the factors, and whole what else differs from the base model (the last layer, running statistics).
+int export_peft(const ConvertOptions& o, const Config& config) {
+  NoGrad off;
+  const fs::path checkpoint = fs::is_directory(o.from) ? fs::path(o.from) : fs::path(o.from).parent_path();
+  const auto apart = read_adapters(checkpoint);
+  const std::string from = config.get<std::string>("init.from");
+  if (apart.empty() || from.empty()) throw Error(Code::usage, o.from + ": holds no adapters; only a run with peft.method=lora has them: export it as pt or safetensors");
+  std::error_code ec;
+  if (!fs::exists(from, ec)) throw Error(Code::usage, "export: the base model " + from + " (init.from) is not there; go to the folder where the run was started");
+  std::shared_ptr<const Source> base = open_source(from);
+  std::vector<WeightMap> own;
+  const Mapping mapping(base, choose_map(*base, config.get<std::string>("init.map"), own));
+  Config plain = config;
+  for (const char* s : {"init.map=", "init.adapter=", "init.head=keep", "peft.method=none"}) plain.set(s, Origin::flag("export"));
+  plain.set("init.from=" + o.from, Origin::flag("export"));
+  const Built built = build_model(plain, input_of_checkpoint(o.from, config), classes_of_checkpoint(o.from));
+  const auto now = named_tensors(built.params);
+  const auto held = [&](const std::string& name) -> Tensor {
+    const auto it = std::find_if(apart.begin(), apart.end(), [&](const auto& t) { return t.first == name; });
+    return it == apart.end() ? Tensor{} : it->second;
+  };
+  // As the base model calls it; its own name where it is new.
+  const auto name_there = [&](const std::string& name) {
+    const MappedTensor* t = mapping.find(name);
+    if (t && t->rule && t->rule->kind != MapRule::Kind::rename) throw Error(Code::usage, "export: " + name + " is " + t->how + " in " + from + ", and PEFT has no place for that; export it as pt");
+    return t ? mapping.bare(t->from[0]) : name;
+  };
+  PeftOutput out;
+  out.rank = config.get<std::int64_t>("peft.rank");
+  out.alpha = config.get<double>("peft.alpha");
+  out.base = from;
+  std::set<std::string> whole;  // modules
+  for (const auto& [name, t] : now) {
+    const auto dot = name.rfind('.');
+    const Tensor a = held(name.substr(0, dot) + ".lora_A"), b = held(name.substr(0, dot) + ".lora_B");
+    if (name.ends_with(".weight") && a.defined()) {
+      const std::string there = name_there(name);
+      out.layers.emplace_back(there.substr(0, there.size() - 7), t, a, b);
+    } else if (const MappedTensor* was = mapping.find(name); !was || mapping.load(*was).shape() != t.shape() || difference(mapping.load(*was), t) != 0) {
+      whole.insert(name.substr(0, dot));
+    }
+  }
+  for (const auto& [name, t] : now)
+    if (whole.count(name.substr(0, name.rfind('.')))) out.whole.emplace_back(name_there(name), t);
+  // PEFT wants all of a whole module, counters that graft has no use for as well.
+  std::set<std::string> modules;
+  for (const auto& [name, t] : out.whole) modules.insert(name.substr(0, name.rfind('.')));
+  for (const Mapping::Dropped& d : mapping.dropped())
+    if (const std::string& name = mapping.bare(d.tensor); !name.empty() && modules.count(name.substr(0, name.rfind('.')))) out.whole.emplace_back(name, base->load(d.tensor));
+  write_peft(o.to, out);
+
+  // Read again, added to the base model, and run.
+  Config again = config;
+  for (const std::string& s : {"init.adapter=" + o.to, std::string("init.head=auto"), std::string("peft.method=none")}) again.set(s, Origin::flag("export"));
+  const Built other = build_model(again, built.input, built.class_names);
+  RandomState r{1, 21, 0};
+  const Tensor x = rand_normal({4, built.input[0], built.input[1], built.input[2]}, 0, 1, r);
+  Run run;
+  const double d = difference(built.model.module->forward(x, run), other.model.module->forward(x, run));
+  if (!(d <= 1e-5)) throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the folder is kept for you to look at");
+  if (o.json) std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "peft"}, {"adapters", out.layers.size()}, {"whole", out.whole.size()}, {"difference", d}}.dump(2).c_str());
+  else
+    std::printf("%s: %zu adapters and %zu whole tensors for %s, read again and run on drawn images: outputs differ by at most %.3g of the largest\n", o.to.c_str(), out.layers.size(), out.whole.size(),
+                from.c_str(), d);
+  return 0;
+}
+
 int export_verb(const ConvertOptions& o) {
   UseQueue host(host_queue());
   Config config = config_of_checkpoint(o.from);
+  if (o.format == "peft") return export_peft(o, config);
   std::string origin = o.like;
   const std::string map = config.get<std::string>("init.map");
   if (origin.empty() && !o.plain) {
@@ -215,6 +285,7 @@ int export_verb(const ConvertOptions& o) {
   config.set("peft.method=none", Origin::flag("export"));
   Config plain = config;
   plain.set("init.map=", Origin::flag("export"));
+  plain.set("init.adapter=", Origin::flag("export"));
   const Built built = build_model(plain, input_of_checkpoint(o.from, config), classes_of_checkpoint(o.from));
   OutCheckpoint out;
   std::vector<WeightMap> own;
@@ -242,7 +313,7 @@ int export_verb(const ConvertOptions& o) {
 void options(CLI::App& sub, ConvertOptions& o) {
   sub.add_option("from", o.from, "checkpoint: file or folder")->required();
   sub.add_option("to", o.to, "file to write; its extension names the container")->required();
-  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say");
+  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say; export also peft: a folder with the adapters of a run");
   sub.add_option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
   sub.add_option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
   sub.add_flag("--json", o.json, "one JSON document on stdout");

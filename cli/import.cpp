@@ -17,7 +17,7 @@ namespace {
 
 struct ImportOptions {
   Common common;
-  std::string map, check;
+  std::string map, adapter, check;
   bool dry_run = false;
 };
 
@@ -55,6 +55,7 @@ int import_verb(const ImportOptions& o) {
     for (const auto& w : words) config.set(w);
   }
   if (!o.map.empty()) config.set("init.map=" + o.map, Origin::flag("--map"));
+  if (!o.adapter.empty()) config.set("init.adapter=" + o.adapter, Origin::flag("--adapter"));
   config.set("init.from=" + path, Origin::flag("the checkpoint"));
   config.set("init.head=keep", Origin::flag("the checkpoint"));
   if (config.get<std::int64_t>("model.classes") == 0) {
@@ -74,6 +75,7 @@ int import_verb(const ImportOptions& o) {
     if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec)) throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
     Config stored = config;
     stored.set("init.map=", Origin::flag("the import"));
+    stored.set("init.adapter=", Origin::flag("the import"));
     save_checkpoint(o.common.out, built, stored, 0);
   }
   if (o.common.json) {
@@ -100,6 +102,7 @@ void add_import(CLI::App& app, Action& run) {
   auto o = std::make_shared<ImportOptions>();
   add_common(*sub, o->common);
   sub->add_option("--map", o->map, "file of rules for names and layouts (init.map)");
+  sub->add_option("--adapter", o->adapter, "folder of a PEFT adapter that is added to the weights (init.adapter)");
   sub->add_option("--check", o->check, "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
   sub->add_flag("--dry-run", o->dry_run, "only tell what would become of each tensor");
   sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });

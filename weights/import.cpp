@@ -73,11 +73,25 @@ const WeightMap* choose_map(const Source& source, const std::string& file, std::
   return r ? r->map : nullptr;
 }
 
-Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map) : policy_(policy), head_(std::move(head)) {
+Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map, const std::string& adapter) : policy_(policy), head_(std::move(head)) {
+  if (!adapter.empty()) adapter_ = read_peft(adapter);
   std::shared_ptr<const Source> source = open_source(path);
   const WeightMap* chosen = choose_map(*source, map, own_);
   if (chosen) map_name_ = chosen->name;
   mapping_.emplace(std::move(source), chosen);
+}
+
+// Adapters name tensors as the base model does.
+Tensor Import::adapted(const MappedTensor& t, const Tensor& x) {
+  const std::string& name = mapping_->bare(t.from[0]);
+  const auto layer = adapter_->layers.find(name);
+  const auto whole = adapter_->whole.find(name);
+  if (layer == adapter_->layers.end() && whole == adapter_->whole.end()) return x;
+  if (t.rule && t.rule->kind != MapRule::Kind::rename && t.rule->kind != MapRule::Kind::tie)
+    throw Error(Code::input, adapter_->path + ": " + in_quotes(name) + " is " + t.how + " on its way into this model, and an adapter is not; merge it where it was made");
+  of_adapter_.insert(name);
+  if (whole != adapter_->whole.end()) return whole->second;
+  return adapter_->merged(name, x);
 }
 
 Params::Lookup Import::lookup() {
@@ -85,8 +99,11 @@ Params::Lookup Import::lookup() {
     const MappedTensor* t = mapping_->find(name);
     asked_.insert(t ? t->name : name);
     if (policy_ == HeadPolicy::fresh && in_head(name)) return {};
+    if (!t && adapter_)  // a head that the base model has not
+      if (const auto it = adapter_->whole.find(name); it != adapter_->whole.end()) return of_adapter_.insert(name), it->second;
     if (!t) return {};
     Tensor x = mapping_->load(*t);
+    if (adapter_) x = adapted(*t, x);
     const TensorStatistics s = statistics_of(x);
     const auto warn = [&](const std::string& what) { warnings_.push_back(source().path + ": tensor " + in_quotes(mapping_->came_from(*t)) + " " + what); };
     if (s.nan || s.infinite) warn("holds " + std::to_string(s.nan) + " NaN and " + std::to_string(s.infinite) + " infinite numbers of " + std::to_string(s.count));
@@ -102,7 +119,8 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
   const auto came = [&](const std::string& name) -> std::string {
     const MappedTensor* t = mapping_->find(name);
     const std::string from = t ? mapping_->came_from(*t) : name;
-    return !t || from == name ? "loaded " : t->how + " from " + from + ", ";
+    const std::string with = !adapter_ || !t ? "" : adapter_->layers.count(mapping_->bare(t->from[0])) ? "with its adapter, " : adapter_->whole.count(mapping_->bare(t->from[0])) ? "of the adapter, " : "";
+    return with + (!t || from == name ? "loaded " : t->how + " from " + from + ", ");
   };
   for (const MappedTensor& t : mapping_->tensors()) {
     present.push_back(t.name);
@@ -131,6 +149,18 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
   const auto complain = [&](const std::string& what) { wrong += (wrong.empty() ? "" : "; ") + what; };
   if (!missing.empty()) complain(grouped(missing, unused) + (missing.size() == 1 ? " is missing" : " are missing"));
   if (!unused.empty()) complain(grouped(unused, missing) + (unused.size() == 1 ? " is" : " are") + " in the checkpoint but the model has no use for " + (unused.size() == 1 ? "it" : "them"));
+  if (adapter_) {
+    std::vector<std::string> left, names;
+    for (const auto& [name, l] : adapter_->layers)
+      if (!of_adapter_.count(name)) left.push_back(name);
+    const auto dropped = [&](const std::string& name) {
+      return std::any_of(mapping_->dropped().begin(), mapping_->dropped().end(), [&](const Mapping::Dropped& d) { return mapping_->bare(d.tensor) == name; });
+    };
+    for (const auto& [name, t] : adapter_->whole)
+      if (!of_adapter_.count(name) && !dropped(name)) left.push_back(name);
+    for (const MappedTensor& t : mapping_->tensors()) names.push_back(mapping_->bare(t.from[0]));
+    if (!left.empty()) complain("the adapter " + adapter_->path + " is for " + grouped(left, names) + ", which the checkpoint has not");
+  }
   if (!wrong.empty()) throw Error(Code::input, source().path + " does not fit this model: " + wrong);
   std::map<std::string, std::vector<std::size_t>> dropped;
   for (const Mapping::Dropped& d : mapping_->dropped()) dropped[d.reason].push_back(d.tensor);

@@ -7,6 +7,7 @@
 
 #include "engine/nn/params.h"
 #include "weights/maps/mapping.h"
+#include "weights/peft.h"
 #include "weights/source.h"
 
 namespace graft {
@@ -21,7 +22,8 @@ class Import {
  public:
   // `path`: any checkpoint (weights/source.h). `map`: a file of rules; empty: the carried map that recognises the checkpoint, or none, where its names are the model's.
   // `head`: path of the layer that HeadPolicy speaks of, or several with spaces between.
-  Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map = {});
+  // `adapter`: a folder of PEFT's (weights/peft.h), added to the weights on the way in; empty: none.
+  Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map = {}, const std::string& adapter = {});
   Params::Lookup lookup();
 
   struct Line { std::string name, how; };
@@ -41,6 +43,9 @@ class Import {
   std::string map_name_;
   HeadPolicy policy_;
   std::string head_;
+  Tensor adapted(const MappedTensor& t, const Tensor& x);
+  std::optional<PeftAdapter> adapter_;
+  std::set<std::string> of_adapter_;  // its names that were used
   std::set<std::string> asked_;
   std::vector<std::string> warnings_;
 };

@@ -73,6 +73,7 @@ std::vector<Key> make_schema() {
 
       {"init.from", text, "", "weights or checkpoint to start from (transfer); empty: from scratch"},
       {"init.map", text, "", "file of rules that give the tensors of init.from the model's names and layouts; empty: a map of graft's own, where it knows the file", {}, {}, {}, transfer},
+      {"init.adapter", text, "", "folder of an adapter (LoRA, as PEFT saves it) that is added to the weights of init.from", {}, {}, {}, transfer},
       {"init.optimizer", boolean, "false", "go on with the state of the optimizer that a PyTorch checkpoint has beside its weights (momentum, moments, number of updates)", {}, {}, {}, transfer},
       {"init.head",
        text,

@@ -163,7 +163,7 @@ LayerRules layer_rules(const Config& c, const std::string& head) {
   r.lora_rank = c.get<std::int64_t>("peft.rank");
   r.lora_scale = c.get<double>("peft.alpha") / static_cast<double>(r.lora_rank);
   r.lora_on = [head, targets = c.get<Texts>("peft.targets")](const std::string& layer) {
-    if (layer == head || layer.starts_with(head + ".")) return false;
+    if (below(head, layer + ".weight")) return false;
     return targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return matches_pattern(t, layer); });
   };
   return r;

@@ -149,6 +149,25 @@ TEST(Weights, ImportAccountsForEveryTensorAndExportRunsAgain) {
   EXPECT_NE(o.err.find("names.map:2: "), std::string::npos) << o.err;
 }
 
+TEST(Weights, AdaptersGoOutAndComeBack) {
+  TempFolder t;
+  const std::string net = "digits-cnn data.train_count=64 data.test_count=20 train.batch=16 schedule.warmup=0 train.steps=2 ";
+  ASSERT_EQ(run(t.path, "train " + net + "-q -o a").code, 0);
+  ASSERT_EQ(run(t.path, "finetune " + net + "--from a/checkpoints/best peft.method=lora peft.rank=2 -q -o b").code, 0);
+  Outcome o = run(t.path, "export b/checkpoints/best adapter --format peft --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out);
+  EXPECT_EQ(j["adapters"], 3);
+  EXPECT_EQ(j["whole"], 2);
+  EXPECT_EQ(j["difference"], 0.0);
+  o = run(t.path, "import a/checkpoints/best --adapter adapter --out c");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run(t.path, "diff c b/checkpoints/best").code, 0);
+  o = run(t.path, "export a/checkpoints/best nothing --format peft");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("holds no adapters"), std::string::npos) << o.err;
+}
+
 TEST(Weights, MisuseIsALine) {
   TempFolder t;
   std::ofstream(t.path / "page.pt") << "<!DOCTYPE html><html><body>404</body></html>";

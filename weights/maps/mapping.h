@@ -54,6 +54,7 @@ class Mapping {
   };
   const std::vector<Dropped>& dropped() const { return dropped_; }
   const std::string& stripped() const { return bare_.stripped; }
+  const std::string& bare(std::size_t i) const { return bare_.names[i]; }  // name of tensor i of the source without what wraps it
   std::string came_from(const MappedTensor& t) const;  // names in the source, for people
 
   // The way back: what tensor i of the source is when the model's tensors are what `value` gives (undefined: none of that name). An undefined tensor where nothing of the

@@ -1,0 +1,79 @@
+// Adapters of PEFT's: added to the weights they give what PEFT's own merge gives; what does not belong is named.
+#include "weights/peft.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/temp_folder.h"
+#include "weights/formats/safetensors.h"
+#include "weights/import.h"
+
+namespace graft {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden";
+
+void expect_merged(const std::string& base, const std::string& name) {
+  const auto merged = open_source(kGolden / "peft" / (name + "_merged.safetensors"));
+  Import import(base, HeadPolicy::keep, "", "", (kGolden / "peft" / name).string());
+  const Params p = Params::from(import.lookup(), 1);
+  for (std::size_t i = 0; i < merged->tensors.size(); ++i) {
+    const StoredTensor& t = merged->tensors[i];
+    const std::vector<double> want = merged->load(i).values(), got = p.get(t.name, Shape(t.shape), Init::zeros()).values();
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t k = 0; k < want.size(); ++k) ASSERT_LE(std::fabs(got[k] - want[k]), 1e-6 * (1 + std::fabs(want[k]))) << t.name << " " << k;
+  }
+  std::size_t with = 0;
+  for (const auto& line : import.account(p.sources())) with += line.how.find("adapter") != std::string::npos;
+  EXPECT_GE(with, 3u);
+}
+
+TEST(Peft, MergesAsPeftDoes) {
+  expect_merged((kGolden / "torch_optimizer/mlp_adamw.pt").string(), "mlp");
+  // rank-stabilised, with another alpha and rank for one layer; a convolution that is not square; an embedding
+  expect_merged((kGolden / "peft/conv_base.safetensors").string(), "conv");
+}
+
+TEST(Peft, AnAdapterOfAnotherModelIsRefusedByName) {
+  Import import((kGolden / "peft/conv_base.safetensors").string(), HeadPolicy::keep, "", "", (kGolden / "peft/mlp").string());
+  const Params p = Params::from(import.lookup(), 1);
+  for (const StoredTensor& t : import.source().tensors) p.get(t.name, Shape(t.shape), Init::zeros());
+  try {
+    import.account(p.sources());
+    FAIL() << "nothing was refused";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Code::input);
+    EXPECT_NE(std::string(e.what()).find("\"fc#.weight\""), std::string::npos) << e.what();
+  }
+}
+
+TEST(Peft, WhatIsNoLoraIsRefused) {
+  const test::TempFolder t;
+  fs::copy(kGolden / "peft/mlp", t.path / "a", fs::copy_options::recursive);
+  const std::string good = test::read_file(t.path / "a/adapter_config.json");
+  const auto said = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    std::ofstream(t.path / "a/adapter_config.json") << text;
+    try {
+      read_peft(t.path / "a");
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Code::input);
+      return std::string(e.what());
+    }
+    return std::string("nothing was refused");
+  };
+  EXPECT_NE(said("\"LORA\"", "\"IA3\"").find("is of the method IA3"), std::string::npos);
+  EXPECT_NE(said("\"use_dora\": false", "\"use_dora\": true").find("is DoRA"), std::string::npos);
+  EXPECT_NE(said("\"lora_alpha\": 6", "\"lora_alpha\": -6").find("'lora_alpha' is not a number above 0"), std::string::npos);
+  EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc.*\": 2}").find("the regular expression \"fc.*\""), std::string::npos);
+  EXPECT_NE(said("{", "[").find("is no JSON object"), std::string::npos);
+  EXPECT_EQ(said("\"r\": 2", "\"r\": 2"), "nothing was refused");
+}
+
+}  // namespace
+}  // namespace graft

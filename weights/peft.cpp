@@ -1,0 +1,145 @@
+#include "weights/peft.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "engine/autograd/tape.h"
+#include "engine/base/file.h"
+#include "engine/ops/ops.h"
+#include "weights/formats/json_guard.h"
+#include "weights/formats/safetensors.h"
+#include "weights/source.h"
+
+namespace graft {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr std::string_view kRoot = "base_model.model.";
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& what) { throw Error(Code::input, path.string() + ": " + what); }
+
+double number(const Json& j, const char* key, const fs::path& path) {
+  const auto it = j.find(key);
+  if (it == j.end() || !it->is_number() || !(it->get<double>() > 0)) refuse(path, std::string("'") + key + "' is not a number above 0; have the adapter saved again");
+  return it->get<double>();
+}
+bool flag(const Json& j, const char* key) {
+  const auto it = j.find(key);
+  return it != j.end() && it->is_boolean() && it->get<bool>();
+}
+
+// "layer1.fc" of alpha_pattern means every layer whose path ends with it, at a dot.
+double alpha_of(const Json& config, const std::string& layer, double otherwise, const fs::path& path) {
+  const auto it = config.find("alpha_pattern");
+  if (it == config.end() || !it->is_object()) return otherwise;
+  for (const auto& [key, value] : it->items()) {
+    if (key.find_first_of("\\^$*+?()[]{}|") != std::string::npos) refuse(path, "alpha_pattern has the regular expression " + in_quotes(key) + "; write the layers' names out");
+    const bool ends = layer.size() >= key.size() && layer.compare(layer.size() - key.size(), key.size(), key) == 0 && (layer.size() == key.size() || layer[layer.size() - key.size() - 1] == '.');
+    if (ends && value.is_number() && value.get<double>() > 0) return value.get<double>();
+  }
+  return otherwise;
+}
+
+Tensor flat(const Tensor& t) { return reshape(t, {t.size(0), t.size(0) > 0 ? t.numel() / t.size(0) : 0}); }
+
+}  // namespace
+
+Tensor PeftAdapter::merged(const std::string& name, const Tensor& weight) const {
+  NoGrad off;
+  const PeftLayer& l = layers.at(name);
+  const std::int64_t out = l.b.size(0), in = l.a.size(1);
+  if (weight.rank() < 2 || weight.numel() != out * in || weight.size(0) != (l.transposed ? in : out))
+    throw Error(Code::input, path + ": the adapter of " + in_quotes(name) + " is " + l.b.str() + " times " + l.a.str() + " but the weight is " + weight.str() + "; it belongs to another model");
+  const DType exact = weight.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  Tensor product = matmul(cast(l.b, exact), cast(l.a, exact));
+  if (l.transposed) product = contiguous(permute(product, {1, 0}));
+  return cast(add(cast(weight, exact), reshape(mul(product, l.scale), weight.shape())), weight.dtype());
+}
+
+PeftAdapter read_peft(const fs::path& folder) {
+  UseQueue host(host_queue());
+  NoGrad off;
+  const fs::path settings = folder / "adapter_config.json";
+  const Json config = Json::parse(read_text(settings, 1 << 20), nullptr, false);
+  if (!config.is_object()) refuse(settings, "is no JSON object; have the adapter saved again");
+  const auto type = config.find("peft_type");
+  if (type == config.end() || !type->is_string() || type->get<std::string>() != "LORA")
+    refuse(settings, "is of the method " + (type != config.end() && type->is_string() ? type->get<std::string>() : std::string("?")) + "; graft adds LoRA, merge others where they were made");
+  if (flag(config, "use_dora")) refuse(settings, "is DoRA, which scales each row of the weight; merge it where it was made (merge_and_unload)");
+  const double alpha = number(config, "lora_alpha", settings);
+  const bool stabilised = flag(config, "use_rslora"), fan_in = flag(config, "fan_in_fan_out");
+
+  std::error_code ec;
+  const fs::path weights = fs::exists(folder / "adapter_model.safetensors", ec) ? folder / "adapter_model.safetensors" : folder / "adapter_model.bin";
+  const auto source = open_source(weights);
+  PeftAdapter adapter;
+  adapter.path = folder.string();
+  for (std::size_t i = 0; i < source->tensors.size(); ++i) {
+    std::string name = source->tensors[i].name;
+    if (!name.starts_with(kRoot)) refuse(weights, "tensor " + in_quotes(name) + " does not begin with base_model.model.; it is no adapter of PEFT's");
+    name.erase(0, kRoot.size());
+    if (name.find("lora_magnitude_vector") != std::string::npos) refuse(weights, "tensor " + in_quotes(name) + " is DoRA's; merge it where it was made (merge_and_unload)");
+    bool taken = false;
+    for (const auto& [mark, is_a, embedding] : {std::tuple{".lora_A.", true, false}, {".lora_B.", false, false}, {".lora_embedding_A", true, true}, {".lora_embedding_B", false, true}}) {
+      const auto at = name.find(mark);
+      if (at == std::string::npos) continue;
+      // what follows is "weight", or the adapter's name before it
+      PeftLayer& l = adapter.layers[name.substr(0, at) + ".weight"];
+      l.transposed = embedding || fan_in;
+      const Tensor t = source->load(i);
+      if (t.rank() < 2) refuse(weights, "tensor " + in_quotes(name) + " is " + t.str() + "; a factor has at least two axes");
+      Tensor& place = is_a ? l.a : l.b;
+      if (place.defined()) refuse(weights, "has two adapters for " + in_quotes(name.substr(0, at)) + "; save one");
+      place = flat(t);
+      taken = true;
+      break;
+    }
+    if (taken) continue;
+    if (const auto at = name.find(".modules_to_save."); at != std::string::npos) name.erase(at, 16);
+    if (const auto at = name.find(".base_layer."); at != std::string::npos) name.erase(at, 11);
+    adapter.whole[name] = source->load(i);
+  }
+  for (auto& [name, l] : adapter.layers) {
+    if (!l.a.defined() || !l.b.defined()) refuse(weights, "has one half of the adapter of " + in_quotes(name) + "; have it saved again");
+    const std::int64_t rank = l.a.size(0);
+    if (rank < 1 || l.b.size(1) != rank) refuse(weights, "the adapter of " + in_quotes(name) + " is " + l.b.str() + " times " + l.a.str() + ", which is no product");
+    const double of_layer = alpha_of(config, name.substr(0, name.size() - 7), alpha, settings);
+    l.scale = of_layer / (stabilised ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
+  }
+  if (adapter.layers.empty() && adapter.whole.empty()) refuse(weights, "holds nothing");
+  return adapter;
+}
+
+void write_peft(const fs::path& folder, const PeftOutput& o) {
+  UseQueue host(host_queue());
+  NoGrad off;
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  std::vector<std::string> targets;
+  for (const auto& [layer, weight, a, b] : o.layers) {
+    targets.push_back(layer);
+    const std::int64_t rank = b.size(1);
+    Shape of_a(std::vector<std::int64_t>(weight.shape().begin(), weight.shape().end())), of_b(std::vector<std::int64_t>(static_cast<std::size_t>(weight.rank()), 1));
+    of_a[0] = rank;
+    of_b[0] = weight.size(0);
+    of_b[1] = rank;
+    tensors.emplace_back(std::string(kRoot) + layer + ".lora_A.weight", reshape(contiguous(a), of_a));
+    tensors.emplace_back(std::string(kRoot) + layer + ".lora_B.weight", reshape(contiguous(b), of_b));
+  }
+  std::set<std::string> modules;
+  for (const auto& [name, t] : o.whole) {
+    modules.insert(name.substr(0, name.rfind('.')));
+    tensors.emplace_back(std::string(kRoot) + name, contiguous(t));
+  }
+  std::error_code ec;
+  fs::create_directories(folder, ec);
+  if (ec) throw file_error(folder, "make the folder", ec.value());
+  write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
+  const Json config{{"base_model_name_or_path", o.base}, {"bias", "none"}, {"fan_in_fan_out", false}, {"inference_mode", true}, {"init_lora_weights", true}, {"lora_alpha", o.alpha},
+                    {"lora_dropout", 0.0}, {"modules_to_save", modules.empty() ? Json(nullptr) : Json(modules)}, {"peft_type", "LORA"}, {"r", o.rank}, {"target_modules", targets},
+                    {"task_type", nullptr}, {"use_dora", false}, {"use_rslora", false}};
+  write_atomically(folder / "adapter_config.json", config.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace graft
