@@ -10,6 +10,7 @@
 
 #include <protozero/pbf_reader.hpp>
 
+#include "engine/base/text.h"
 #include "weights/formats/json_guard.h"
 #include "weights/onnx/external.h"
 #include "weights/onnx/sha1.h"
@@ -419,7 +420,9 @@ std::string OnnxNode::str() const {
   std::string id = name;
   for (const std::string& o : outputs)
     if (id.empty()) id = o;
-  return in_quotes(id) + " (" + (domain.empty() ? "" : domain + ".") + op + ")";
+  std::string kind = (domain.empty() ? "" : domain + ".") + op;  // anything, in a damaged file
+  if (kind.size() > 120) kind = kind.substr(0, 120) + "...";
+  return in_quotes(id) + " (" + one_line(kind) + ")";
 }
 
 bool looks_like_onnx(std::span<const std::byte> head, std::uint64_t size) {
