@@ -214,7 +214,8 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
       case 4: fixed<float>(r, [&](const char* p, std::size_t n) { put(p, n * 4); }); break;
       case 5: integers(r, [&](std::int64_t v) {
           // int32, and whatever is narrower, the bits of 16-bit and 8-bit floats included
-          if (width == 0 || width > 4) return put(&v, std::max<std::size_t>(width, 1));  // gather() finds the count wrong
+          if (width > 4) refuse("a tensor of " + std::string(info->stored) + " with its numbers in int32_data, which has no room for them", at, t.name);
+          if (width == 0) return put(&v, 1);  // 4-bit numbers, two of them; of text gather() takes nothing
           const std::int32_t low = static_cast<std::int32_t>(v);
           put(&low, width);
         });
