@@ -126,3 +126,5 @@ put("onnx_graph/found_newline_in_domain", onnx([field(2, b"y") + field(4, b"a") 
 # And the numbers of a type of 16 bytes in the field that has 4: more was read than there is.
 put("onnx/found_complex_in_int32_data", bytes.fromhex("2a022d03100f35499d83bf"))
 put("onnx/found_complex_as_initialiser", field(1, 8) + field(7, field(5, field(1, 1) + field(2, 15) + field(5, b"\x07") + field(8, b"w")) + field(2, b"g")) + field(8, field(2, 13)))
+# A type that only ONNX has: it is listed, and not loaded.
+put("onnx/found_int4", bytes.fromhex("08083a0f2a0a080110162a0107420177120167420210") + b"\x0d")
