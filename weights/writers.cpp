@@ -106,7 +106,8 @@ void write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, c
   std::vector<std::vector<const OutTensor*>> shards(1);
   std::uint64_t filled = 0, total = 0;
   for (const OutTensor& t : tensors) {
-    const std::uint64_t size = stored_bytes(*stored_type(t.dtype), t.shape).value_or(0);
+    const StoredType* type = stored_type(t.dtype);  // none for what only its own container has; the header refuses it
+    const std::uint64_t size = type ? stored_bytes(*type, t.shape).value_or(0) : 0;
     if (filled > 0 && filled + size > most) shards.emplace_back(), filled = 0;
     shards.back().push_back(&t);
     filled += size;

@@ -108,3 +108,23 @@ else:
 put("any_file/pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 390660192\n")
 put("any_file/page", "<!DOCTYPE html>\n<html><body>Not found</body></html>\n")
 put("any_file/link", "../../blobs/0123456789abcdef0123456789abcdef")
+
+
+def field(number, value):
+    """A field of a protocol buffer: a small number, or bytes of fewer than 128."""
+    return bytes([number << 3, value]) if isinstance(value, int) else bytes([number << 3 | 2, len(value)]) + value
+
+
+def onnx(nodes, opsets):
+    graph = b"".join(field(1, n) for n in nodes) + field(2, b"g") + field(12, field(1, b"y"))
+    return field(1, 8) + field(2, b"by hand") + field(7, graph) + b"".join(field(8, o) for o in opsets)
+
+
+# Found by fuzzing: the names of operators and their domains went into messages as they stood.
+put("onnx_graph/found_newline_in_operator", onnx([field(2, b"y") + field(4, b"a\nb")], [field(2, 13)]))
+put("onnx_graph/found_newline_in_domain", onnx([field(2, b"y") + field(4, b"a") + field(7, b"c\nd")], [field(2, 13)]))
+# And the numbers of a type of 16 bytes in the field that has 4: more was read than there is.
+put("onnx/found_complex_in_int32_data", bytes.fromhex("2a022d03100f35499d83bf"))
+put("onnx/found_complex_as_initialiser", field(1, 8) + field(7, field(5, field(1, 1) + field(2, 15) + field(5, b"\x07") + field(8, b"w")) + field(2, b"g")) + field(8, field(2, 13)))
+# A type that only ONNX has: it is listed, and not loaded.
+put("onnx/found_int4", bytes.fromhex("08083a0f2a0a080110162a0107420177120167420210") + b"\x0d")

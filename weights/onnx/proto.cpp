@@ -10,6 +10,7 @@
 
 #include <protozero/pbf_reader.hpp>
 
+#include "engine/base/text.h"
 #include "weights/formats/json_guard.h"
 #include "weights/onnx/external.h"
 #include "weights/onnx/sha1.h"
@@ -213,7 +214,8 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
       case 4: fixed<float>(r, [&](const char* p, std::size_t n) { put(p, n * 4); }); break;
       case 5: integers(r, [&](std::int64_t v) {
           // int32, and whatever is narrower, the bits of 16-bit and 8-bit floats included
-          if (width == 0 || width > 4) return put(&v, std::max<std::size_t>(width, 1));  // gather() finds the count wrong
+          if (width > 4) refuse("a tensor of " + std::string(info->stored) + " with its numbers in int32_data, which has no room for them", at, t.name);
+          if (width == 0) return put(&v, 1);  // 4-bit numbers, two of them; of text gather() takes nothing
           const std::int32_t low = static_cast<std::int32_t>(v);
           put(&low, width);
         });
@@ -419,7 +421,9 @@ std::string OnnxNode::str() const {
   std::string id = name;
   for (const std::string& o : outputs)
     if (id.empty()) id = o;
-  return in_quotes(id) + " (" + (domain.empty() ? "" : domain + ".") + op + ")";
+  std::string kind = (domain.empty() ? "" : domain + ".") + op;  // anything, in a damaged file
+  if (kind.size() > 120) kind = kind.substr(0, 120) + "...";
+  return in_quotes(id) + " (" + one_line(kind) + ")";
 }
 
 bool looks_like_onnx(std::span<const std::byte> head, std::uint64_t size) {
