@@ -128,3 +128,5 @@ put("onnx/found_complex_in_int32_data", bytes.fromhex("2a022d03100f35499d83bf"))
 put("onnx/found_complex_as_initialiser", field(1, 8) + field(7, field(5, field(1, 1) + field(2, 15) + field(5, b"\x07") + field(8, b"w")) + field(2, b"g")) + field(8, field(2, 13)))
 # A type that only ONNX has: it is listed, and not loaded.
 put("onnx/found_int4", bytes.fromhex("08083a0f2a0a080110162a0107420177120167420210") + b"\x0d")
+# One number of 4 bits: ONNX fills the byte up.
+put("onnx/found_one_float4", bytes.fromhex("08083a0f2a0a080110172a0107420177120167420210") + b"\x0d")

@@ -86,7 +86,10 @@ void use(const Source& s) {
     want(names.insert(t.name).second, "two tensors of the name " + t.name);
     const KeptBytes b = s.bytes(i);
     want(b.data.size() == t.bytes, "other bytes than said of " + t.name);
-    if (t.strides.empty()) want(stored_bytes(*type, t.shape) == b.data.size(), "bytes that are not the shape's of " + t.name);
+    // ONNX rounds an odd number of 4-bit elements up to a byte, which no type that loads may do.
+    const auto size = stored_bytes(*type, t.shape);
+    const bool rounded = !size && type->bits < 8 && !type->loads;
+    if (t.strides.empty()) want(rounded || size == b.data.size(), "bytes that are not the shape's of " + t.name);
     for (const std::byte x : b.data) sum += static_cast<unsigned>(x);
     if (type->loads && t.shape.size() <= 8) want(s.load(i).shape() == Shape(t.shape), "another shape than said of " + t.name);
   }
