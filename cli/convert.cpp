@@ -12,6 +12,8 @@
 #include "engine/ops/ops.h"
 #include "weights/formats/json_guard.h"
 #include "weights/import.h"
+#include "weights/onnx/module.h"
+#include "weights/onnx/writer.h"
 #include "weights/peft.h"
 #include "weights/stored_type.h"
 #include "weights/writers.h"
@@ -268,6 +270,25 @@ int export_peft(const ConvertOptions& o, const Config& config) {
   return 0;
 }
 
+// As a graph: nodes and weights, for programs that run ONNX.
+int export_onnx(const ConvertOptions& o, const Config& config, const Built& built) {
+  NoGrad off;
+  write_onnx(o.to, *built.model.module, built.params, built.input, checkpoint_metadata(built, config, 0));
+  write_sidecar(o.to, built, config);
+  // Read again, with another number of images than it was traced with.
+  const auto graph = read_onnx(o.to);
+  const Params params = Params::from(onnx_lookup(graph), 1);
+  const OnnxModule again(graph, params);
+  RandomState r{1, 21, 0};
+  const Tensor x = rand_normal({5, built.input[0], built.input[1], built.input[2]}, 0, 1, r);
+  Run run;
+  const double d = difference(built.model.module->forward(x, run), again.forward(x, run));
+  if (!(d <= 1e-5)) throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the file is kept for you to look at");
+  if (o.json) std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "onnx"}, {"difference", d}}.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  else std::printf("%s: an ONNX graph of opset 17, read again and run on drawn images: outputs differ by at most %.3g of the largest\n", o.to.c_str(), d);
+  return 0;
+}
+
 int export_verb(const ConvertOptions& o) {
   UseQueue host(host_queue());
   Config config = config_of_checkpoint(o.from);
@@ -287,6 +308,7 @@ int export_verb(const ConvertOptions& o) {
   plain.set("init.map=", Origin::flag("export"));
   plain.set("init.adapter=", Origin::flag("export"));
   const Built built = build_model(plain, input_of_checkpoint(o.from, config), classes_of_checkpoint(o.from));
+  if (o.format == "onnx" || (o.format.empty() && fs::path(o.to).extension() == ".onnx")) return export_onnx(o, config, built);
   OutCheckpoint out;
   std::vector<WeightMap> own;
   if (!origin.empty()) {
@@ -313,7 +335,7 @@ int export_verb(const ConvertOptions& o) {
 void options(CLI::App& sub, ConvertOptions& o) {
   sub.add_option("from", o.from, "checkpoint: file or folder")->required();
   sub.add_option("to", o.to, "file to write; its extension names the container")->required();
-  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say; export also peft: a folder with the adapters of a run");
+  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say; export also onnx, and peft: a folder with the adapters of a run");
   sub.add_option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
   sub.add_option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
   sub.add_flag("--json", o.json, "one JSON document on stdout");
