@@ -16,7 +16,7 @@ int gradcheck_verb(const Common& c) {
   // There are no data here: where a recipe leaves the classes to them there are ten, and pictures are as small as the model allows.
   if (config.get<std::int64_t>("model.classes") == 0) config.set("model.classes=10", {Layer::recipe, 1, "no data"});
   const std::int64_t classes = config.get<std::int64_t>("model.classes");
-  const Shape input = config.get<std::string>("model.name") == "mnist-cnn" ? Shape{1, 28, 28} : Shape{3, 8, 8};
+  const Shape input = config.get<std::string>("model.name").starts_with("mnist-") ? Shape{1, 28, 28} : Shape{3, 8, 8};
   Params params = Params::init(seed, DType::f64);
   const Model model = make_model(config, params, input);
   RandomState r{seed, 11, 0};
