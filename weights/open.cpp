@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "engine/base/text.h"
@@ -85,6 +86,26 @@ SourcePtr open_file(const fs::path& path) {
   return open_safetensors(path);
 }
 
+// A model's folder as hubs have it says in config.json what the network is. What it says of how weights are packed decides whether they can be read at all.
+void read_config(const fs::path& folder, Source& source) {
+  const fs::path path = folder / "config.json";
+  std::error_code ec;
+  if (!fs::is_regular_file(path, ec)) return;
+  const nlohmann::json j = nlohmann::json::parse(read_text(path, 4 << 20), nullptr, false);
+  if (!j.is_object()) {
+    source.warnings.push_back(path.string() + ": is no JSON object; what it says of the network was not read");
+    return;
+  }
+  for (const char* key : {"model_type", "torch_dtype", "dtype"})
+    if (const auto it = j.find(key); it != j.end() && it->is_string()) source.metadata.emplace(key, it->get<std::string>());
+  if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string()) source.metadata.emplace("architecture", it->front().get<std::string>());
+  if (const auto it = j.find("quantization_config"); it != j.end() && it->is_object()) {
+    const auto method = it->find("quant_method");
+    refuse(path, "the weights are packed by " + (method != it->end() && method->is_string() ? in_quotes(method->get<std::string>()) : std::string("a method without a name")) +
+                     " (quantization_config), which graft does not unpack; get the checkpoint that it was made of, or a GGUF of it");
+  }
+}
+
 // The weights of a folder as safetensors come first (open_safetensors says what it wants, where there is nothing at all).
 SourcePtr open_folder(const fs::path& path) {
   std::error_code ec;
@@ -106,7 +127,11 @@ SourcePtr open_folder(const fs::path& path) {
 
 std::unique_ptr<Source> open_source(const fs::path& path) {
   std::error_code ec;
-  if (fs::is_directory(path, ec)) return open_folder(path);
+  if (fs::is_directory(path, ec)) {
+    SourcePtr source = open_folder(path);
+    read_config(path, *source);
+    return source;
+  }
   if (const auto index = bundle_index(path)) return open_tf_bundle(*index);  // a prefix: there is no file of that name
   return open_file(path);
 }

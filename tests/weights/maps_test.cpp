@@ -1,10 +1,12 @@
 // Maps: each kind of rule there and back, what wraps names, recognition, and every complaint with its line.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
 #include <memory>
 
 #include "engine/ops/ops.h"
+#include "tests/temp_folder.h"
 #include "weights/formats/safetensors.h"
 #include "weights/import.h"
 #include "weights/maps/mapping.h"
@@ -196,6 +198,20 @@ TEST(Maps, TheCarriedOnesKnowTheirNetworks) {
   EXPECT_EQ(family({"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight", "model.layers.0.mlp.gate_proj.weight"}), "qwen3");
   EXPECT_EQ(family({"weight"}, "whisper"), "whisper");
   EXPECT_EQ(family({"something.else"}), "");
+}
+
+TEST(Maps, AFolderSaysItselfWhatItIs) {
+  const test::TempFolder t;
+  write_safetensors(t.path / "model.safetensors", {{"something", Tensor::ones({2})}});
+  const auto with = [&](const std::string& config) {
+    std::ofstream(t.path / "config.json") << config;
+    return open_source(t.path);
+  };
+  const auto whisper = with(R"({"model_type": "whisper", "architectures": ["WhisperModel"], "torch_dtype": "float16"})");
+  EXPECT_EQ(whisper->metadata.at("architecture"), "WhisperModel");
+  EXPECT_EQ(recognise(*whisper, bare_names(*whisper))->map->name, "whisper");
+  EXPECT_EQ(with("{broken")->warnings.size(), 1u);
+  EXPECT_NE(refused([&] { with(R"({"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}})"); }, Code::input).find("packed by \"gptq\""), std::string::npos);
 }
 
 TEST(Import, ComplaintsAreGroupedAndNameTheNearest) {
