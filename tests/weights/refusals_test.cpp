@@ -34,7 +34,7 @@ constexpr bool kMeasured = true;
 struct Seen {
   int code = -1;
   std::string out, err;
-  double ms = 0;
+  double ms = 0, processor_ms = 0;
   long rss_kb = 0;
 };
 Seen inspect(const fs::path& file, const fs::path& scratch) {
@@ -54,6 +54,8 @@ Seen inspect(const fs::path& file, const fs::path& scratch) {
   s.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   ::posix_spawn_file_actions_destroy(&actions);
   s.rss_kb = usage.ru_maxrss;
+  const auto ms_of = [](const timeval& t) { return 1e3 * static_cast<double>(t.tv_sec) + 1e-3 * static_cast<double>(t.tv_usec); };
+  s.processor_ms = ms_of(usage.ru_utime) + ms_of(usage.ru_stime);
   s.out = read_file(out), s.err = read_file(err);
   return s;
 }
@@ -73,7 +75,11 @@ void refused(const TempFolder& dir, const std::string& name, const std::vector<s
   const auto before = listing();
   Seen s = inspect(dir / name, scratch.path);
   // The least of three; of more where a busy machine made all three long.
-  for (int i = 0; i < 2 || (i < 12 && s.ms >= 50); ++i) s.ms = std::min(s.ms, inspect(dir / name, scratch.path).ms);
+  for (int i = 0; i < 2 || (i < 12 && s.ms >= 50); ++i) {
+    const Seen again = inspect(dir / name, scratch.path);
+    s.ms = std::min(s.ms, again.ms);
+    s.processor_ms = std::min(s.processor_ms, again.processor_ms);
+  }
   const std::string who = name + ": " + s.err;
   EXPECT_EQ(s.code, 3) << who;
   EXPECT_EQ(s.out, "") << who;
@@ -85,7 +91,7 @@ void refused(const TempFolder& dir, const std::string& name, const std::vector<s
   for (const std::string& part : parts) EXPECT_NE(s.err.find(part), std::string::npos) << "wanted '" << part << "' in " << who;
   EXPECT_EQ(listing(), before) << who;
   if (kMeasured) {
-    EXPECT_LT(s.ms, 50) << who;
+    EXPECT_LT(s.processor_ms, 50) << who;  // the time on the wall, printed below, is the other programs' too: with a compiler on each core it was 84 ms
     EXPECT_LE(s.rss_kb, static_cast<long>((64u << 10) + header / 1024)) << who;
   }
   if (s.ms > slowest) slowest = s.ms, slowest_file = name;
