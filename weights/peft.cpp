@@ -30,6 +30,22 @@ bool flag(const Json& j, const char* key) {
   return it != j.end() && it->is_boolean() && it->get<bool>();
 }
 
+// Ways to begin that leave something of the weight in the factors or take something out of it: the trained factors then belong to what was left of the base model, which no file
+// holds, and added to the base model itself they would give other weights without a word. PEFT's own list grows, so that what is not known to leave the weight alone is refused.
+void refuse_changed_base(const Json& config, const fs::path& path) {
+  if (const auto it = config.find("init_lora_weights"); it != config.end() && !it->is_boolean() && !it->is_null()) {
+    const std::string way = it->is_string() ? it->get<std::string>() : it->dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (way != "gaussian" && way != "orthogonal" && way != "eva" && way != "mica")
+      refuse(path, "began as " + in_quotes(way) + ", which may change the base model's weights; save it with path_initial_model_for_weight_conversion, or merged (merge_and_unload)");
+  }
+  // Layers that are no weight + scale B A, or that are in the model more often than in its file.
+  for (const char* key : {"alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "monteclora_config", "use_bdlora", "use_qalora"}) {
+    const auto it = config.find(key);
+    if (it == config.end() || it->is_null() || (it->is_boolean() && !it->get<bool>()) || (it->is_array() && it->empty())) continue;
+    refuse(path, std::string("sets '") + key + "', which is more than a sum of weight and factors; merge it where it was made (merge_and_unload) if it can be");
+  }
+}
+
 // "layer1.fc" of alpha_pattern means every layer whose path ends with it, at a dot.
 double alpha_of(const Json& config, const std::string& layer, double otherwise, const fs::path& path) {
   const auto it = config.find("alpha_pattern");
@@ -68,6 +84,7 @@ PeftAdapter read_peft(const fs::path& folder) {
   if (type == config.end() || !type->is_string() || type->get<std::string>() != "LORA")
     refuse(settings, "is of the method " + (type != config.end() && type->is_string() ? type->get<std::string>() : std::string("?")) + "; graft adds LoRA, merge others where they were made");
   if (flag(config, "use_dora")) refuse(settings, "is DoRA, which scales each row of the weight; merge it where it was made (merge_and_unload)");
+  refuse_changed_base(config, settings);
   const double alpha = number(config, "lora_alpha", settings);
   const bool stabilised = flag(config, "use_rslora"), fan_in = flag(config, "fan_in_fan_out");
 

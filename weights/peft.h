@@ -28,7 +28,7 @@ struct PeftAdapter {
   Tensor merged(const std::string& name, const Tensor& weight) const;
 };
 
-// Error(input): no such folder, another method than LoRA, DoRA, halves of a pair, patterns that are regular expressions, names outside "base_model.model.".
+// Error(input): no such folder, another method than LoRA, DoRA, adapters that change the base model's weights (PiSSA, OLoRA, ...), halves of a pair, patterns that are regular expressions, names outside "base_model.model.".
 PeftAdapter read_peft(const std::filesystem::path& folder);
 
 struct PeftOutput {

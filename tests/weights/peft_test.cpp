@@ -72,6 +72,13 @@ TEST(Peft, WhatIsNoLoraIsRefused) {
   EXPECT_NE(said("\"lora_alpha\": 6", "\"lora_alpha\": -6").find("'lora_alpha' is not a number above 0"), std::string::npos);
   EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc.*\": 2}").find("the regular expression \"fc.*\""), std::string::npos);
   EXPECT_NE(said("{", "[").find("is no JSON object"), std::string::npos);
+  // PEFT takes part of the weight away when these begin: on the weight itself they would be wrong and nothing would show it.
+  for (const std::string way : {"pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "of tomorrow"})
+    EXPECT_NE(said("\"init_lora_weights\": true", "\"init_lora_weights\": \"" + way + "\"").find("began as \"" + way + "\""), std::string::npos) << way;
+  for (const std::string way : {"gaussian", "orthogonal", "eva", "mica"})
+    EXPECT_EQ(said("\"init_lora_weights\": true", "\"init_lora_weights\": \"" + way + "\""), "nothing was refused");
+  EXPECT_NE(said("\"layer_replication\": null", "\"layer_replication\": [[0, 2], [1, 3]]").find("sets 'layer_replication'"), std::string::npos);
+  EXPECT_NE(said("\"use_qalora\": false", "\"use_qalora\": true").find("sets 'use_qalora'"), std::string::npos);
   EXPECT_EQ(said("\"r\": 2", "\"r\": 2"), "nothing was refused");
 }
 
