@@ -75,6 +75,7 @@ TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
       const bool last = kills >= 50 || attempt > 12;
       o = last ? run(t.path, call + " --json -q") : run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + call + " --json -q", "timeout");
       if (o.code == 0) break;
+      if (o.code == 124) continue;  // it ended by itself in the moment when it was to be killed: to go on from that changes nothing
       ASSERT_TRUE(o.code == 137 || o.code == -1) << o.code << ": " << o.err;
       ++kills;
     }

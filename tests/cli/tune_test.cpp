@@ -200,6 +200,7 @@ TEST(Tune, AfterKillNineAtRandomMomentsItEndsAsIfNothingHadHappened) {
       for (const std::string& one : finished(o.err)) done.insert(one);
       if (o.code == 0) break;
       if (o.err.find("before the study was made") != std::string::npos) continue;  // the whole command comes next
+      if (o.code == 124) continue;  // it ended by itself in the moment when it was to be killed
       ASSERT_TRUE(o.code == 137 || o.code == -1) << again << ": " << o.code << ": " << o.err;
       ++kills;
     }
