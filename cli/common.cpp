@@ -155,6 +155,10 @@ std::vector<std::string> classes_of_checkpoint(const std::string& path) {
     for (const Json& n : j) names.push_back(n.is_string() ? n.get<std::string>() : std::string());
   return names;
 }
+Config without_origin(Config config) {
+  for (const char* s : {"init.map=", "init.adapter=", "init.optimizer=false"}) config.set(s, Origin::flag("the checkpoint"));
+  return config;
+}
 Shape input_of_checkpoint(const std::string& path, const Config& config) {
   const auto source = open_source(path);
   if (const auto it = source->metadata.find("graft.input"); it != source->metadata.end()) {

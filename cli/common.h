@@ -81,6 +81,9 @@ void save_checkpoint(const std::string& folder, const Built& built, const Config
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step);
 // The configuration that a checkpoint carries, or the recipe of the network that it is recognised as (weights/maps). Error(input) where neither is known.
 Config config_of_checkpoint(const std::string& path);
+// The same without what belongs to the file that training began from (init.map, init.adapter, init.optimizer): the checkpoint has the model's names and its adapter already.
+// For all that loads the checkpoint itself.
+Config without_origin(Config config);
 std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
 Shape input_of_checkpoint(const std::string& path, const Config& config);  // [c, h, w]: what it says, else what its model is usually made for
 // The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.

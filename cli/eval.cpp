@@ -25,7 +25,7 @@ Loaded load(const Common& c, const std::string& from) {
     if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "name a checkpoint: a .safetensors file or a folder such as runs/mnist-cnn-1/checkpoints/best");
     path = words[0];
     words.erase(words.begin());
-    config = config_of_checkpoint(path);
+    config = without_origin(config_of_checkpoint(path));
     for (const auto& f : c.files) config.merge_file(f);
     for (const auto& w : words) config.set(w);
   } else {

@@ -49,7 +49,7 @@ int import_verb(const ImportOptions& o) {
   const std::string path = words[0];
   words.erase(words.begin());
   const bool recipe = !words.empty() && words[0].find('=') == std::string::npos;
-  Config config = recipe ? make_config(o.common, words, true) : config_of_checkpoint(path);
+  Config config = recipe ? make_config(o.common, words, true) : without_origin(config_of_checkpoint(path));
   if (!recipe) {
     for (const auto& f : o.common.files) config.merge_file(f);
     for (const auto& w : words) config.set(w);
@@ -73,10 +73,7 @@ int import_verb(const ImportOptions& o) {
   if (!o.dry_run) {
     std::error_code ec;
     if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec)) throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
-    Config stored = config;
-    stored.set("init.map=", Origin::flag("the import"));
-    stored.set("init.adapter=", Origin::flag("the import"));
-    save_checkpoint(o.common.out, built, stored, 0);
+    save_checkpoint(o.common.out, built, without_origin(config), 0);
   }
   if (o.common.json) {
     Json table = Json::array();

@@ -96,7 +96,7 @@ Json as_json(const Source& s, const BareNames& bare, const std::optional<Recogni
     tensors.push_back(std::move(j));
   }
   Json out{{"verb", "inspect"}, {"path", s.path}, {"format", s.format}, {"files", s.files}, {"elements", sum.elements}, {"bytes", sum.bytes}, {"shared", sum.tied},
-           {"stripped", bare.stripped}, {"recognised", nullptr}, {"metadata", s.metadata}, {"warnings", s.warnings}, {"notes", s.notes}, {"tensors", std::move(tensors)}};
+           {"stripped", bare.stripped}, {"recognised", nullptr}, {"metadata", s.metadata}, {"beside", s.beside}, {"warnings", s.warnings}, {"notes", s.notes}, {"tensors", std::move(tensors)}};
   if (known)
     out["recognised"] = {{"name", known->map->name}, {"what", known->map->what}, {"recipe", known->recipe.empty() ? Json(nullptr) : Json(known->recipe)}, {"facts", facts_of(*known)}};
   return out;
@@ -191,6 +191,7 @@ int inspect_verb(const InspectOptions& o) {
   std::printf("\n");
   constexpr std::size_t kShown = 24;
   std::size_t shown = 0;
+  for (const auto& [key, value] : source->beside) std::printf("  config.json: %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
   for (const auto& [key, value] : source->metadata)
     if (++shown <= kShown) std::printf("  %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
   if (shown > kShown) std::printf("  and %zu more of such values (--json has all)\n", shown - kShown);

@@ -41,6 +41,7 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
   Config source = config;
   std::optional<TrainState> from;
   if (!checkpoint.empty()) {
+    source = without_origin(std::move(source));
     source.set("init.from=" + (checkpoint / "model.safetensors").string(), Origin::flag("the checkpoint"));
     source.set("init.head=keep", Origin::flag("the checkpoint"));
     from = read_train_state(checkpoint);

@@ -1,9 +1,11 @@
-// What tests of files have in common: a folder that goes with the test, and all of a file's bytes.
+// What tests of files have in common: a folder that goes with the test, and all of a file's bytes, read and written.
 #pragma once
 #include <stdlib.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -33,5 +35,14 @@ inline std::string read_file(const std::filesystem::path& p) {
   s << f.rdbuf();
   return s.str();
 }
+
+// Folders on the way are made.
+inline void write_file(const std::filesystem::path& p, const std::string& bytes) {
+  std::filesystem::create_directories(p.parent_path());
+  std::filesystem::remove(p);  // some file systems wait for the disk where a file is cut and written anew: thousands of times in a test
+  std::ofstream(p, std::ios::binary) << bytes;
+}
+
+inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
 
 }  // namespace graft::test

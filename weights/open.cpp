@@ -97,8 +97,8 @@ void read_config(const fs::path& folder, Source& source) {
     return;
   }
   for (const char* key : {"model_type", "torch_dtype", "dtype"})
-    if (const auto it = j.find(key); it != j.end() && it->is_string()) source.metadata.emplace(key, it->get<std::string>());
-  if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string()) source.metadata.emplace("architecture", it->front().get<std::string>());
+    if (const auto it = j.find(key); it != j.end() && it->is_string()) source.beside.emplace(key, it->get<std::string>());
+  if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string()) source.beside.emplace("architecture", it->front().get<std::string>());
   if (const auto it = j.find("quantization_config"); it != j.end() && it->is_object()) {
     const auto method = it->find("quant_method");
     refuse(path, "the weights are packed by " + (method != it->end() && method->is_string() ? in_quotes(method->get<std::string>()) : std::string("a method without a name")) +

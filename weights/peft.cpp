@@ -53,7 +53,9 @@ double alpha_of(const Json& config, const std::string& layer, double otherwise, 
   for (const auto& [key, value] : it->items()) {
     if (key.find_first_of("\\^$*+?()[]{}|") != std::string::npos) refuse(path, "alpha_pattern has the regular expression " + in_quotes(key) + "; write the layers' names out");
     const bool ends = layer.size() >= key.size() && layer.compare(layer.size() - key.size(), key.size(), key) == 0 && (layer.size() == key.size() || layer[layer.size() - key.size() - 1] == '.');
-    if (ends && value.is_number() && value.get<double>() > 0) return value.get<double>();
+    if (!ends) continue;
+    if (!value.is_number() || !(value.get<double>() > 0)) refuse(path, "alpha_pattern's " + in_quotes(key) + " is not a number above 0; have the adapter saved again");
+    return value.get<double>();
   }
   return otherwise;
 }

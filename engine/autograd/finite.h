@@ -4,31 +4,23 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/tensor/tensor.h"
+#include "engine/autograd/watch.h"
 
 namespace graft {
 
 std::int64_t count_not_finite(const Tensor& t);  // 0 for integers
 
-class FiniteWatch {
+class FiniteWatch : public CallWatch {
  public:
-  FiniteWatch();
-  ~FiniteWatch();
-  FiniteWatch(const FiniteWatch&) = delete;
   // "div of f32[8,1], f32[8,1] in the backward of sqrt gave 1 of 8 values that are not finite", or empty.
   const std::string& found() const { return found_; }
-
-  // The tape calls these; `text` names the call.
-  using Text = std::string (*)(const void*);
-  void look(Text text, const void* call, const Tensors& in, const Tensors& out);
-  void within(Text text, const void* call) { text_ = text, call_ = call; }  // the step of a backward pass that operations now belong to; nullptr: none
+  void look(Text text, const void* call, const Tensors& in, const Tensors& out) override;
+  void within(Text text, const void* call) override { text_ = text, call_ = call; }
 
  private:
   Text text_ = nullptr;
   const void* call_ = nullptr;
   std::string found_;
-  FiniteWatch* before_;
 };
-FiniteWatch* finite_watch();  // of this thread, or nullptr
 
 }  // namespace graft

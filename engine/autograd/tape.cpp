@@ -185,7 +185,7 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
         if (watch[w].node == n /* never for leaves: they arrive through accept */ && dy[static_cast<std::size_t>(watch[w].output)].defined()) (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
       const auto text = +[](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); };
       const OpScope scope(n->name, text, n);
-      FiniteWatch* const watch_values = finite_watch();
+      CallWatch* const watch_values = call_watch();
       if (watch_values) watch_values->within(text, n);
       const Tensors dx = n->backward(dy);
       if (watch_values) {

@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/autograd/finite.h"
+#include "engine/autograd/watch.h"
 #include "engine/tensor/tensor.h"
 #include "kernels/core/scope.h"
 
@@ -196,7 +196,7 @@ Tensors record(const typename Op::Attrs& attrs, const Tensors& in) {
     NoGrad off;
     out = Op::forward(c, attrs, in);
   }
-  if (FiniteWatch* w = finite_watch()) w->look(&Call<Op>::text, &call, in, out);
+  if (CallWatch* w = call_watch()) w->look(&Call<Op>::text, &call, in, out);
   if constexpr (HasBackward<Op>) {
     if (record_it) {
       for (int i : c.kept_outputs_) c.keep(out[static_cast<std::size_t>(i)].detach());

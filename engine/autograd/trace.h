@@ -1,26 +1,24 @@
-// A look at every call of an operation while it runs: for writing a network down in another language. It stands where a FiniteWatch stands and in its place: one of them at a time.
+// Every call of an operation while it lives, in order, for writing a network down in another language.
 #pragma once
 #include <functional>
 #include <string>
 
-#include "engine/autograd/finite.h"
+#include "engine/autograd/watch.h"
 
 namespace graft {
 
-class Trace {
+class Trace : public CallWatch {
  public:
-  // `call`: "conv2d(stride=1x1, ...) of f32[2,3,8,8], ...". Tensors are the very ones of the call: who keeps them can tell them again by impl().
+  // Who keeps the tensors can tell them again by impl().
   using Saw = std::function<void(const std::string& call, const Tensors& in, const Tensors& out)>;
-  explicit Trace(Saw saw);
-  ~Trace();
-  Trace(const Trace&) = delete;
-  void see(const std::string& call, const Tensors& in, const Tensors& out) { saw_(call, in, out); }
+  explicit Trace(Saw saw) : saw_(std::move(saw)) {}
+  void look(Text text, const void* call, const Tensors& in, const Tensors& out) override {
+    const NoWatch off;
+    saw_(text(call), in, out);
+  }
 
  private:
   Saw saw_;
-  FiniteWatch place_;  // what the tape asks after each call
-  Trace* before_;
 };
-Trace* current_trace();  // of this thread, or nullptr
 
 }  // namespace graft

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/autograd/finite.h"
 #include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 #include "engine/train/preflight_step.h"

@@ -137,6 +137,12 @@ TEST(Weights, ImportAccountsForEveryTensorAndExportRunsAgain) {
   EXPECT_EQ(run(t.path, "import out.pt --out model").code, 2);  // it is there
   EXPECT_EQ(run(t.path, "diff model a/checkpoints/best").code, 0);
 
+  // An origin in a narrower type gets that type back.
+  ASSERT_EQ(run(t.path, "convert out.pt half.pt --dtype F16").code, 0);
+  o = run(t.path, "export a/checkpoints/best again.pt --like half.pt");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run(t.path, "diff again.pt half.pt").code, 0);
+
   // A user's own rules: names that nobody knows.
   std::ofstream(t.path / "names.map") << "name mine\nconv1.* -> first.*\n";
   o = run(t.path, "import out.pt --map names.map --dry-run");
@@ -163,6 +169,17 @@ TEST(Weights, AdaptersGoOutAndComeBack) {
   o = run(t.path, "import a/checkpoints/best --adapter adapter --out c");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(run(t.path, "diff c b/checkpoints/best").code, 0);
+  // A run that began with an adapter has it in its weights: neither eval nor resume adds it again.
+  o = run(t.path, "finetune " + net + "--from a/checkpoints/best init.adapter=adapter train.checkpoint_every=1 --json -q -o d");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string hash = Json::parse(o.out)["weights_hash"];
+  o = run(t.path, "eval d/checkpoints/last --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(Json::parse(o.out)["weights_hash"], hash);
+  fs::remove_all(t.path / "d/checkpoints/step-00000002");
+  o = run(t.path, "resume d --json -q");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(Json::parse(o.out)["weights_hash"], hash);
   o = run(t.path, "export a/checkpoints/best nothing --format peft");
   EXPECT_EQ(o.code, 2);
   EXPECT_NE(o.err.find("holds no adapters"), std::string::npos) << o.err;

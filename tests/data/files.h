@@ -1,4 +1,4 @@
-// What tests of files need: writing one, and the message of an error.
+// What tests of data need: small pictures, and the message of an error.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -10,15 +10,10 @@
 
 #include "engine/data/decode.h"
 #include "kernels/core/error.h"
+#include "tests/temp_folder.h"
 
 namespace graft::test {
 
-inline void write_file(const std::filesystem::path& p, const std::string& bytes) {
-  std::filesystem::create_directories(p.parent_path());
-  std::filesystem::remove(p);  // some file systems wait for the disk where a file is cut and written anew: thousands of times in a test
-  std::ofstream(p, std::ios::binary) << bytes;
-}
-inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
 inline std::string text_of(const std::vector<std::byte>& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 // A PNG of one gray value: the smallest picture that tells which one it is.

@@ -135,7 +135,7 @@ TEST(FiniteWatch, SeesTheFirstOperationForwardsAndBackwards) {
   FiniteWatch watch;
   backward(sum(sqrt(x)));  // the root of 0 is finite, its slope is not
   EXPECT_NE(watch.found().find("in the backward of sqrt"), std::string::npos) << watch.found();
-  EXPECT_EQ(finite_watch(), &watch);
+  EXPECT_EQ(call_watch(), &watch);
 }
 
 }  // namespace

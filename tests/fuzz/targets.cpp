@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "tests/fuzz/table_checksums.h"
+#include "tests/temp_folder.h"
 #include "weights/formats/byte_window.h"
 #include "weights/formats/ggml_legacy.h"
 #include "weights/formats/gguf.h"
@@ -232,26 +233,14 @@ void leveldb_table(Bytes bytes) {
 }
 
 // The index of a bundle with one shard of numbers beside it.
-class BundleFolder {
+class BundleFolder : test::TempFolder {
  public:
-  BundleFolder() {
-    std::string name = (fs::temp_directory_path() / "graft_fuzz_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-    std::ofstream(path_ / "b.data-00000-of-00001", std::ios::binary) << std::string(1352, '\1');
-  }
-  ~BundleFolder() {
-    std::error_code ec;
-    fs::remove_all(path_, ec);
-  }
+  BundleFolder() { test::write_file(path / "b.data-00000-of-00001", std::string(1352, '\1')); }
   fs::path put(Bytes index) const {
-    const fs::path file = path_ / "b.index";
-    std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(index.data()), static_cast<std::streamsize>(index.size()));
+    const fs::path file = path / "b.index";
+    test::write_file(file, std::string(reinterpret_cast<const char*>(index.data()), index.size()));
     return file;
   }
-
- private:
-  fs::path path_;
 };
 void tf_bundle(Bytes bytes) {
   static const BundleFolder folder;

@@ -11,7 +11,7 @@ TEST(Corpus, EveryFileIsReadOrRefused) {
   for (const fuzz::FuzzTarget& target : fuzz::targets()) {
     int taken = 0, refused = 0;
     for (const auto& file : fuzz::seeds(target, GRAFT_SOURCE_DIR)) {
-      const std::string bytes = damage::slurp(file);
+      const std::string bytes = damage::read_file(file);
       const std::vector<std::byte> exact(reinterpret_cast<const std::byte*>(bytes.data()), reinterpret_cast<const std::byte*>(bytes.data()) + bytes.size());
       try {
         ++(fuzz::parse(target, exact) ? taken : refused);

@@ -11,48 +11,21 @@
 
 #include "kernels/core/error.h"
 #include "weights/source.h"
+#include "tests/weights/refusal.h"
 #include "weights/stored_type.h"
 
 namespace graft::damage {
 
 namespace fs = std::filesystem;
+using test::read_file;
+using test::TempFolder;
+using test::write_file;
 
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "graft_reader_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~ScratchFolder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-inline std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-inline void spit(const fs::path& path, const std::string& bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out << bytes;
-}
-
-// The message of the Error(input) that `f` throws, which must be of one line and name a byte and a next step; "(accepted)" where it throws nothing.
+// The same, of Error(input) and short enough to be read.
 inline std::string refusal(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    const std::string what = e.what();
-    EXPECT_EQ(e.code(), Code::input) << what;
-    EXPECT_EQ(what.find('\n'), std::string::npos) << what;
-    EXPECT_LT(what.size(), 900u) << what;
-    return what;
-  }
-  return "(accepted)";
+  const std::string what = test::refusal(f);
+  EXPECT_LT(what.size(), 900u) << what;
+  return what;
 }
 // Opening `path` and loading all of it is refused with every one of `parts`.
 inline void refused(const fs::path& path, const std::vector<std::string>& parts) {
@@ -102,7 +75,7 @@ inline bool taken(const fs::path& path, const std::string& damage) {
 // become a large number. The file is as it was afterwards.
 inline SweepCount sweep(const fs::path& path, const fs::path& victim, std::size_t cuts, std::size_t flips) {
   SweepCount count;
-  const std::string whole = slurp(victim);
+  const std::string whole = read_file(victim);
   EXPECT_TRUE(taken(path, "undamaged")) << path;
   const auto see = [&](const std::string& damage) {
     const bool ok = taken(path, victim.filename().string() + " " + damage);
@@ -133,7 +106,7 @@ inline SweepCount sweep(const fs::path& path, const fs::path& victim, std::size_
     if (n == 0) break;
   }
   out.close();
-  spit(victim, whole);
+  write_file(victim, whole);
   return count;
 }
 

@@ -51,7 +51,7 @@ const std::string kWeight = floats({1, 2, 3, 4, 5, 6});
 
 TEST(LegacyGgml, WhisperAndGpt2) {
   const Folder dir;
-  spit(dir / "whisper.bin", whisper().tensor("encoder.w", {3, 2}, 0, kWeight).tensor("half", {2}, 1, std::string("\x00\x3c\x00\xc0", 4)).out);
+  write_file(dir / "whisper.bin", whisper().tensor("encoder.w", {3, 2}, 0, kWeight).tensor("half", {2}, 1, std::string("\x00\x3c\x00\xc0", 4)).out);
   const auto file = open_source(dir / "whisper.bin");
   const auto& w = dynamic_cast<const LegacyGgmlSource&>(*file);
   EXPECT_EQ(w.format, "legacy ggml (whisper)");
@@ -65,13 +65,13 @@ TEST(LegacyGgml, WhisperAndGpt2) {
   EXPECT_EQ(w.load(0).values(), (std::vector<double>{1, 2, 3, 4, 5, 6}));  // begins at no multiple of 4
   EXPECT_EQ(w.load(1).values(), (std::vector<double>{1, -2}));
 
-  spit(dir / "gpt2.bin", gpt2().tensor("model/wte", {3, 2}, 0, kWeight).out);
+  write_file(dir / "gpt2.bin", gpt2().tensor("model/wte", {3, 2}, 0, kWeight).out);
   const auto other = open_source(dir / "gpt2.bin");
   EXPECT_EQ(other->format, "legacy ggml (gpt2)");
   EXPECT_EQ(other->metadata.at("n_embd"), "4");
   EXPECT_EQ(other->load(0).values(), (std::vector<double>{1, 2, 3, 4, 5, 6}));
 
-  spit(dir / "empty.bin", whisper().out);
+  write_file(dir / "empty.bin", whisper().out);
   EXPECT_EQ(open_source(dir / "empty.bin")->warnings.size(), 1u);
 }
 

@@ -1,7 +1,6 @@
 // GGUF files made by hand, right or wrong, and what the tests of GGUF share.
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -12,9 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "tests/weights/refusal.h"
 #include "weights/formats/gguf.h"
 
 namespace graft::gguf_tests {
+
+using test::bytes_of;
+using test::read_file;
+using test::refusal;
+using Folder = test::TempFolder;
+using test::write_file;
 
 class GgufBuilder {
  public:
@@ -51,41 +57,5 @@ class GgufBuilder {
   std::uint32_t version_;
   std::string out_;
 };
-
-// A new folder that goes with the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "gguf_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string slurp(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-inline void spit(const std::filesystem::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
-inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
-
-// The one-line message of the Error(code) that `f` throws.
-template <class F>
-std::string refusal(F&& f, Code code = Code::input) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
-    return e.what();
-  }
-  return "(accepted)";
-}
 
 }  // namespace graft::gguf_tests

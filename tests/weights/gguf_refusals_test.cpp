@@ -160,7 +160,7 @@ TEST(GgufRefusals, Data) {
 
 // Opened as text and saved: the bytes that are no UTF-8 became U+FFFD.
 TEST(GgufRefusals, MangledAsText) {
-  const std::string good = slurp(kGolden / "all.gguf");
+  const std::string good = read_file(kGolden / "all.gguf");
   std::string mangled;
   for (const char c : good) mangled += static_cast<unsigned char>(c) < 0x80 ? std::string(1, c) : "\xEF\xBF\xBD";
   refused(mangled, {"read and written as text", "EF BF BD"});
@@ -168,11 +168,11 @@ TEST(GgufRefusals, MangledAsText) {
 
 TEST(GgufRefusals, OpenSourceTellsThemByContent) {
   const Folder dir;
-  spit(dir / "model.safetensors", GgufBuilder(9).begin(0, 0).bytes());
+  write_file(dir / "model.safetensors", GgufBuilder(9).begin(0, 0).bytes());
   EXPECT_NE(refusal([&] { open_source(dir / "model.safetensors"); }).find("GGUF version 9"), std::string::npos);
   fs::copy_file(kGolden / "vocab.gguf", dir / "vocab.bin");
   EXPECT_EQ(open_source(dir / "vocab.bin")->format, "GGUF version 3");
-  spit(dir / "pointer.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 390660192\n");
+  write_file(dir / "pointer.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 390660192\n");
   EXPECT_NE(refusal([&] { open_source(dir / "pointer.gguf"); }).find("390660192 bytes"), std::string::npos);
 }
 
@@ -180,7 +180,7 @@ TEST(GgufRefusals, OpenSourceTellsThemByContent) {
 
 TEST(GgufDamage, EveryTruncationIsRefusedUnlessOnlyPaddingIsGone) {
   for (const char* name : {"all.gguf", "aligned.gguf"}) {
-    const std::string good = slurp(kGolden / name);
+    const std::string good = read_file(kGolden / name);
     const GgufFile whole = GgufFile::parse(bytes_of(good), "x.gguf");
     const std::uint64_t end = whole.tensors.back().offset + whole.tensors.back().bytes;
     for (std::size_t n = 0; n < good.size(); ++n) {
@@ -198,7 +198,7 @@ TEST(GgufDamage, EveryTruncationIsRefusedUnlessOnlyPaddingIsGone) {
 
 // Whatever single bit flips: a refusal, or a header that says exactly what the changed bytes say, so that writing it gives those bytes again.
 TEST(GgufDamage, NoFlippedBitOfTheHeaderIsLost) {
-  const std::string good = slurp(kGolden / "all.gguf");
+  const std::string good = read_file(kGolden / "all.gguf");
   const GgufFile whole = GgufFile::parse(bytes_of(good), "x.gguf");
   int refusals = 0, read = 0;
   for (std::size_t bit = 0; bit < 8 * whole.data; ++bit) {
@@ -226,7 +226,7 @@ TEST(GgufDamage, NoFlippedBitOfTheHeaderIsLost) {
 TEST(GgufDamage, NoiseIsRefused) {
   std::uint64_t state = 1;
   const auto next = [&] { return state = state * 6364136223846793005u + 1442695040888963407u; };
-  const std::string good = slurp(kGolden / "all.gguf");
+  const std::string good = read_file(kGolden / "all.gguf");
   for (int i = 0; i < 3000; ++i) {
     std::string bad = good;
     for (std::size_t changes = 1 + (next() >> 60); changes > 0; --changes) bad[(next() >> 33) % 2400] = static_cast<char>(next() >> 56);

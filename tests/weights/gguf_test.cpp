@@ -99,12 +99,12 @@ TEST(Gguf, EveryKindOfValueIsThere) {
 TEST(Gguf, WritesGgufPysFilesAgainByteForByte) {
   const Folder dir;
   for (const char* name : {"all.gguf", "aligned.gguf", "vocab.gguf", "part-00001-of-00003.gguf"}) {
-    const std::string original = slurp(kGolden / name);
+    const std::string original = read_file(kGolden / name);
     const GgufFile file = GgufFile::parse(bytes_of(original), name);
     std::vector<GgufItem> items;
     for (const GgufTensor& t : file.tensors) items.push_back({t.name, t.dtype, t.shape});
     write_gguf(dir / name, file.keys, items, [&](std::size_t i) { return bytes_of(original).subspan(file.tensors[i].offset, file.tensors[i].bytes); });
-    EXPECT_TRUE(slurp(dir / name) == original) << name;
+    EXPECT_TRUE(read_file(dir / name) == original) << name;
   }
 }
 
@@ -118,7 +118,7 @@ TEST(Gguf, VersionsOneAndTwo) {
     b.raw(std::string(reinterpret_cast<const char*>(x), sizeof x)).pad();
     b.raw(std::string("\x00\x3c", 2)).raw(std::string(32, '\x02')).pad();
     const Folder dir;
-    spit(dir / "old.gguf", b.bytes());
+    write_file(dir / "old.gguf", b.bytes());
     const auto file = open_source(dir / "old.gguf");
     EXPECT_EQ(file->format, "GGUF version " + std::to_string(version));
     ASSERT_EQ(file->tensors.size(), 2u);
@@ -194,10 +194,10 @@ TEST(Gguf, WrongPiecesAreRefused) {
     keys.set("split.tensors.count", GgufValue::of(all));
     return gguf_header(keys, {{tensor, "F32", {1}}}) + std::string(32, '\0');
   };
-  holds(with([&](const Folder& d) { spit(d / "part-00003-of-00003.gguf", piece(2, "blk.0.weight", 5)); }), {"part-00001", "has too", "blk.0.weight"});
+  holds(with([&](const Folder& d) { write_file(d / "part-00003-of-00003.gguf", piece(2, "blk.0.weight", 5)); }), {"part-00001", "has too", "blk.0.weight"});
   holds(with([&](const Folder& d) {
-          spit(d / "part-00001-of-00003.gguf", piece(0, "a", 5));
-          spit(d / "part-00003-of-00003.gguf", piece(2, "b", 5));
+          write_file(d / "part-00001-of-00003.gguf", piece(0, "a", 5));
+          write_file(d / "part-00003-of-00003.gguf", piece(2, "b", 5));
         }),
         {"hold 5 tensors, and they hold 4"});
 }
@@ -262,7 +262,7 @@ TEST(Gguf, RealVocabulariesOpen) {
     // The same bytes again, the vocabulary of 30,000 to 50,000 texts included.
     const Folder dir;
     write_gguf(dir / "again.gguf", as_gguf(*file).keys, {}, [](std::size_t) { return std::span<const std::byte>(); });
-    EXPECT_TRUE(slurp(dir / "again.gguf") == slurp(data / r.file)) << r.file;
+    EXPECT_TRUE(read_file(dir / "again.gguf") == read_file(data / r.file)) << r.file;
   }
   if (opened == 0) GTEST_SKIP() << "no vocabularies at " << data << "; set GRAFT_TEST_DATA";
 }
@@ -385,9 +385,9 @@ TEST(Gguf, GgufPyReadsWhatGraftWrites) {
   write_all_types(dir / "all.gguf");
   const std::string out = (dir / "out.txt").string();
   ASSERT_EQ(std::system((python + " '" + (kGolden / "judge_gguf.py").string() + "' '" + (dir / "all.gguf").string() + "' > '" + out + "'").c_str()), 0)
-      << slurp(out);
+      << read_file(out);
   const auto file = open_source(dir / "all.gguf");
-  std::istringstream lines(slurp(out));
+  std::istringstream lines(read_file(out));
   std::size_t keys = 0, tensors = 0;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("key ")) ++keys;

@@ -12,16 +12,16 @@ namespace graft {
 namespace {
 
 using damage::refused;
-using damage::ScratchFolder;
-using damage::slurp;
-using damage::spit;
+using damage::TempFolder;
+using damage::read_file;
+using damage::write_file;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/keras";
 
 TEST(H5, ReadsWhatH5pyReads) {
-  const Json golden = Json::parse(slurp(kGolden / "answers.json"))["files"];
+  const Json golden = Json::parse(read_file(kGolden / "answers.json"))["files"];
   std::size_t tensors = 0;
   for (const auto& [name, answers] : golden.items()) {
     const auto s = open_source(kGolden / name);
@@ -61,7 +61,7 @@ TEST(H5, KnowsTypesPlacesAndLinks) {
   EXPECT_EQ(s->metadata.at("fixed"), "[\"a\",\"bcd\"]");
   EXPECT_EQ(s->metadata.at("flag"), "true");
   // The place of a tensor is where its bytes are: nothing is copied.
-  const std::string file = slurp(kGolden / "good_every.h5");
+  const std::string file = read_file(kGolden / "good_every.h5");
   const StoredTensor& t = *s->find("le/f4");
   const KeptBytes b = s->bytes(static_cast<std::size_t>(&t - s->tensors.data()));
   EXPECT_EQ(std::memcmp(file.data() + t.offset, b.data.data(), t.bytes), 0);
@@ -83,8 +83,8 @@ TEST(H5, ReadsKerasLayouts) {
   EXPECT_NE(s->find("optimizer/vars/259"), nullptr);
 }
 TEST(H5, ReadsKerasArchives) {
-  ScratchFolder dir;
-  const std::string weights = slurp(kGolden / "good_keras3.weights.h5");
+  TempFolder dir;
+  const std::string weights = read_file(kGolden / "good_keras3.weights.h5");
   const auto write = [&](const std::string& config, const std::string& inner) {
     write_atomically(dir / "m.keras", [&](FileSink& sink) {
       ZipWriter zip(sink, 1);
@@ -98,7 +98,7 @@ TEST(H5, ReadsKerasArchives) {
   const auto s = open_source(dir / "m.keras"), plain = open_source(kGolden / "good_keras3.weights.h5");
   EXPECT_EQ(s->format, "Keras archive");
   ASSERT_EQ(s->tensors.size(), plain->tensors.size());
-  const std::string file = slurp(dir / "m.keras");
+  const std::string file = read_file(dir / "m.keras");
   for (std::size_t i = 0; i < s->tensors.size(); ++i) {
     EXPECT_EQ(s->load(i).values(), plain->load(i).values());
     const KeptBytes b = s->bytes(i);
@@ -131,20 +131,20 @@ TEST(H5, RefusesByName) {
   refused(kGolden / "bad_lambda.h5", {"\"evil\" is a Lambda layer", "CVE-2025-9905"});
 }
 TEST(H5, SaysHowMuchOfADownloadIsThere) {
-  ScratchFolder dir;
-  const std::string whole = slurp(kGolden / "good_keras2.h5");
-  spit(dir / "a.h5", whole.substr(0, whole.size() / 2));
+  TempFolder dir;
+  const std::string whole = read_file(kGolden / "good_keras2.h5");
+  write_file(dir / "a.h5", whole.substr(0, whole.size() / 2));
   refused(dir / "a.h5", {"the file is cut: " + std::to_string(whole.size() / 2) + " of " + std::to_string(whole.size()), "(50 %)"});
-  spit(dir / "a.h5", whole + "more");
+  write_file(dir / "a.h5", whole + "more");
   const auto s = open_source(dir / "a.h5");
   ASSERT_EQ(s->notes.size(), 1u);
   EXPECT_NE(s->notes[0].find("4 bytes after the end"), std::string::npos);
 }
 TEST(H5, SurvivesDamage) {
-  ScratchFolder dir;
+  TempFolder dir;
   for (const char* name : {"good_keras2.h5", "good_latest.h5", "good_keras3.weights.h5", "good_every.h5", "good_many.h5"}) {
     const fs::path file = dir / "x.h5";
-    spit(file, slurp(kGolden / name));
+    write_file(file, read_file(kGolden / name));
     const auto c = damage::sweep(file, file, 150, 2500);
     EXPECT_GT(c.refused, 150) << name;
     std::printf("damaged %s: %d refused, %d opened (numbers or unused bytes differ)\n", name, c.refused, c.opened);

@@ -7,9 +7,9 @@ namespace graft {
 namespace {
 
 using damage::refused;
-using damage::ScratchFolder;
-using damage::slurp;
-using damage::spit;
+using damage::TempFolder;
+using damage::read_file;
+using damage::write_file;
 namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/llmc";
@@ -71,12 +71,12 @@ TEST(Llama2C, HasMetasNamesAndTheStreamsNumbers) {
   EXPECT_EQ(own->metadata.at("shared_classifier"), "false");
 }
 TEST(LlmC, RefusesWhatDoesNotFit) {
-  ScratchFolder dir;
-  const std::string whole = slurp(kGolden / "gpt2_fp32.bin");
+  TempFolder dir;
+  const std::string whole = read_file(kGolden / "gpt2_fp32.bin");
   const auto with = [&](std::size_t word, std::int32_t v, const std::vector<std::string>& parts) {
     std::string bytes = whole;
     std::memcpy(bytes.data() + 4 * word, &v, 4);
-    spit(dir / "a.bin", bytes);
+    write_file(dir / "a.bin", bytes);
     refused(dir / "a.bin", parts);
   };
   with(1, 1, {"an llm.c file of version 1", "train_gpt2.py"});
@@ -87,17 +87,17 @@ TEST(LlmC, RefusesWhatDoesNotFit) {
   with(5, 3, {"4 channels for 3 heads"});
   with(6, 2000000000, {"more than any file has"});
   with(7, 10, {"a padded vocabulary of 10 for 11 words"});
-  spit(dir / "a.bin", whole + "x");
+  write_file(dir / "a.bin", whole + "x");
   refused(dir / "a.bin", {"3361 bytes and its header says 3360"});
   // A llama2.c file of another length is nothing that is known.
-  spit(dir / "b.bin", slurp(kGolden / "llama_shared.bin") + "x");
+  write_file(dir / "b.bin", read_file(kGolden / "llama_shared.bin") + "x");
   EXPECT_NE(damage::refusal([&] { open_source(dir / "b.bin"); }), "(accepted)");
 }
 TEST(LlmC, SurvivesDamage) {
-  ScratchFolder dir;
+  TempFolder dir;
   for (const char* name : {"gpt2_fp32.bin", "gpt2_bf16.bin", "llama_shared.bin", "llama_own.bin"}) {
     const fs::path file = dir / "x";
-    spit(file, slurp(kGolden / name));
+    write_file(file, read_file(kGolden / name));
     const auto c = damage::sweep(file, file, 400, 5000);
     EXPECT_GT(c.refused, 100) << name;
     std::printf("damaged %s: %d refused, %d opened (numbers or unused bytes differ)\n", name, c.refused, c.opened);

@@ -22,7 +22,7 @@ class Held : public Source {
     path = "held";
     format = "memory";
     files = {path};
-    if (!type.empty()) metadata["model_type"] = type;
+    if (!type.empty()) beside["model_type"] = type;
     for (const auto& [name, t] : all) {
       tensors.push_back({name, std::string(stored_name(t.dtype())), {t.shape().begin(), t.shape().end()}, {}, 0, static_cast<std::uint64_t>(t.bytes()), 0, -1});
       values_.push_back(contiguous(t));
@@ -208,7 +208,8 @@ TEST(Maps, AFolderSaysItselfWhatItIs) {
     return open_source(t.path);
   };
   const auto whisper = with(R"({"model_type": "whisper", "architectures": ["WhisperModel"], "torch_dtype": "float16"})");
-  EXPECT_EQ(whisper->metadata.at("architecture"), "WhisperModel");
+  EXPECT_EQ(whisper->beside.at("architecture"), "WhisperModel");
+  EXPECT_TRUE(whisper->metadata.empty()) << "what is converted stays byte for byte what it was";
   EXPECT_EQ(recognise(*whisper, bare_names(*whisper))->map->name, "whisper");
   EXPECT_EQ(with("{broken")->warnings.size(), 1u);
   EXPECT_NE(refused([&] { with(R"({"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}})"); }, Code::input).find("packed by \"gptq\""), std::string::npos);

@@ -12,9 +12,9 @@ namespace graft {
 namespace {
 
 using damage::refused;
-using damage::ScratchFolder;
-using damage::slurp;
-using damage::spit;
+using damage::TempFolder;
+using damage::read_file;
+using damage::write_file;
 namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/numpy";
@@ -110,14 +110,14 @@ TEST(Npy, RefusesWhatIsNoArrayOfNumbers) {
   refused(kGolden / "bad_long_double.npy", {"\"<f16\"", "astype"});
 }
 TEST(Npy, RefusesHeadersThatNumpyWouldNotWrite) {
-  ScratchFolder dir;
+  TempFolder dir;
   const std::string data(16, 'x');
   const auto header = [](const std::string& descr, const std::string& order, const std::string& shape) { return "{'descr': " + descr + ", 'fortran_order': " + order + ", 'shape': " + shape + ", }\n"; };
   const auto wrong = [&](const std::string& bytes, const std::vector<std::string>& parts) {
-    spit(dir / "a", bytes);
+    write_file(dir / "a", bytes);
     refused(dir / "a", parts);
   };
-  spit(dir / "a", npy(header("'<f4'", "False", "(2, 2)"), data));
+  write_file(dir / "a", npy(header("'<f4'", "False", "(2, 2)"), data));
   EXPECT_EQ(open_source(dir / "a")->tensors[0].name, "a") << "by content, not by the ending";
   // What could be evaluated is only text here.
   wrong(npy("__import__('os').system('false')\n", data), {"no '{' where it must be", "byte 10"});
@@ -149,7 +149,7 @@ TEST(Npy, RefusesHeadersThatNumpyWouldNotWrite) {
 }
 
 TEST(Npz, WhatIsWrittenIsReadAgainAndAligned) {
-  ScratchFolder dir;
+  TempFolder dir;
   const std::vector<NpzItem> items = {{"a", "F32", {2, 3}}, {"deep/b.c", "I64", {}}, {"none", "F16", {0, 4}}, {"half", "BF16", {4}}, {"flag", "BOOL", {3}}, {"c", "C64", {1}}, {"u", "U8", {5}}};
   std::vector<std::string> data;
   for (const NpzItem& i : items) {
@@ -169,16 +169,16 @@ TEST(Npz, WhatIsWrittenIsReadAgainAndAligned) {
     const KeptBytes b = s->bytes(i);
     EXPECT_EQ(std::string(reinterpret_cast<const char*>(b.data.data()), b.data.size()), data[i]) << items[i].name;
   }
-  const std::string once = slurp(dir / "a.npz");
+  const std::string once = read_file(dir / "a.npz");
   write_npz(dir / "a.npz", items, give);
-  EXPECT_EQ(slurp(dir / "a.npz"), once) << "the same arrays, the same bytes";
+  EXPECT_EQ(read_file(dir / "a.npz"), once) << "the same arrays, the same bytes";
 
   const auto usage = [&](const std::vector<NpzItem>& wrong) {
     try {
       write_npz(dir / "a.npz", wrong, give);
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), Code::usage) << e.what();
-      EXPECT_EQ(slurp(dir / "a.npz"), once) << "the old file is as it was";
+      EXPECT_EQ(read_file(dir / "a.npz"), once) << "the old file is as it was";
       return;
     }
     ADD_FAILURE() << "accepted";
@@ -193,14 +193,14 @@ TEST(Npz, NumpyLoadsWhatIsWritten) {
   const char* given = std::getenv("GRAFT_PYTHON");
   const std::string python = given ? given : "python3";
   if (std::system((python + " -c 'import numpy' >/dev/null 2>&1").c_str()) != 0) GTEST_SKIP() << python << " has no numpy: set GRAFT_PYTHON to one that has";
-  ScratchFolder dir;
+  TempFolder dir;
   const std::vector<float> a = {1, 2.5f, -3, 4, 5, 6};
   const std::vector<std::int64_t> b = {-7};
   const std::vector<std::int32_t> big(100000, 3);
   write_npz(dir / "a.npz", {{"a", "F32", {2, 3}}, {"deep/b", "I64", {}}, {"none", "F64", {0, 2}}, {"big", "I32", {100, 1000}}}, [&](std::size_t i) {
     return i == 0 ? std::as_bytes(std::span(a)) : i == 1 ? std::as_bytes(std::span(b)) : i == 2 ? std::span<const std::byte>() : std::as_bytes(std::span(big));
   });
-  spit(dir / "judge.py",
+  write_file(dir / "judge.py",
        "import sys, zipfile, numpy as np\n"
        "assert zipfile.ZipFile(sys.argv[1]).testzip() is None\n"
        "z = np.load(sys.argv[1], allow_pickle=False)\n"
@@ -212,7 +212,7 @@ TEST(Npz, NumpyLoadsWhatIsWritten) {
   EXPECT_EQ(std::system((python + " " + (dir / "judge.py").string() + " " + (dir / "a.npz").string()).c_str()), 0);
 }
 TEST(Npz, LeavesWhatIsNoArrayAndSaysSo) {
-  ScratchFolder dir;
+  TempFolder dir;
   const std::string one = npy_header("U8", std::vector<std::int64_t>{1}) + "x";
   write_atomically(dir / "a.zip", [&](FileSink& sink) {
     ZipWriter zip(sink);
@@ -228,11 +228,11 @@ TEST(Npz, LeavesWhatIsNoArrayAndSaysSo) {
 }
 
 TEST(Npy, SurvivesDamage) {
-  ScratchFolder dir;
+  TempFolder dir;
   damage::SweepCount all;
   for (const char* name : {"good_version_1.npy", "good_version_3.npy", "good_fortran.npy", "good_every.npz", "good_packed.npz"}) {
     const fs::path file = dir / "x";
-    spit(file, slurp(kGolden / name));
+    write_file(file, read_file(kGolden / name));
     const auto c = damage::sweep(file, file, 400, 1500);
     EXPECT_GT(c.refused, 100) << name;
     all.opened += c.opened, all.refused += c.refused;

@@ -1,13 +1,13 @@
 // ONNX files for tests, written byte by byte: no library that wrote them could hide what the reader does with damaged ones.
 #pragma once
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "tests/temp_folder.h"
 
 namespace graft::onnx_build {
 
@@ -85,22 +85,11 @@ inline std::string model(const std::string& g, std::int64_t version = 17, const 
 }
 
 // A new folder that goes with the test.
-class OnnxFolder {
- public:
-  OnnxFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "onnx_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~OnnxFolder() { std::filesystem::remove_all(path_); }
+struct OnnxFolder : test::TempFolder {
   std::filesystem::path write(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
+    test::write_file(path / name, content);
+    return path / name;
   }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace graft::onnx_build

@@ -93,7 +93,7 @@ TEST(Onnx, FilesBesideTheModel) {
   };
   const std::string sum = sha1_hex(std::as_bytes(std::span(data.data(), data.size())));
   EXPECT_EQ(run_one(of({{"location", "weights.bin"}, {"offset", "8"}, {"length", "8"}, {"checksum", sum}}), {floats({0, 0}, {2})}), (std::vector<double>{3, 4}));
-  EXPECT_EQ(open_source(f.path() / "m.onnx")->load(0).values(), (std::vector<double>{3, 4}));
+  EXPECT_EQ(open_source(f.path / "m.onnx")->load(0).values(), (std::vector<double>{3, 4}));
   EXPECT_EQ(sha1_hex(std::as_bytes(std::span("abc", 3))), "a9993e364706816aba3e25717850c26c9cd0d89d");  // FIPS 180's own
   EXPECT_EQ(sha1_hex({}), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
   const std::string million(1000000, 'a');
@@ -112,14 +112,14 @@ TEST(Onnx, FilesBesideTheModel) {
   EXPECT_HAS(refused({{"location", ""}}), "has no name");
   // The ways out of the folder.
   EXPECT_HAS(refused({{"location", "/etc/passwd"}}), "is an absolute path");
-  EXPECT_HAS(refused({{"location", "../" + f.path().filename().string() + "/weights.bin"}}), "leads out of the folder by ..");
+  EXPECT_HAS(refused({{"location", "../" + f.path.filename().string() + "/weights.bin"}}), "leads out of the folder by ..");
   EXPECT_HAS(refused({{"location", "sub/../../x"}}), "leads out of the folder by ..");
   EXPECT_HAS(refused({{"location", "..\\x"}}), "as Windows names paths");
   EXPECT_HAS(refused({{"location", "c:x"}}), "as Windows names paths");
   EXPECT_HAS(refused({{"location", std::string("weights.bin\0x", 13)}}), "zero byte");
-  fs::create_symlink("/etc/passwd", f.path() / "link");
+  fs::create_symlink("/etc/passwd", f.path / "link");
   EXPECT_HAS(refused({{"location", "link"}}), "is a link out of the folder");
-  fs::create_directory(f.path() / "folder");
+  fs::create_directory(f.path / "folder");
   EXPECT_HAS(refused({{"location", "folder"}}), "is no regular file");
 }
 
@@ -236,13 +236,13 @@ TEST(Onnx, PyTorchsModelsGiveItsAnswers) {
 TEST(Onnx, AnotherAnswerIsDifferent) {
   const OnnxFolder f;
   const fs::path golden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/onnx/cnn";
-  fs::copy(golden / "test_data_set_0/input_0.pb", f.path() / "input_0.pb");
+  fs::copy(golden / "test_data_set_0/input_0.pb", f.path / "input_0.pb");
   f.write("output_0.pb", tensor("y", 1, {2, 5}, raw<float>(std::vector<float>(10, 0.25f))));
-  const OnnxCheck c = onnx_check(golden / "model.onnx", f.path());
+  const OnnxCheck c = onnx_check(golden / "model.onnx", f.path);
   EXPECT_EQ(c.verdict, OnnxCheck::Verdict::different);
   EXPECT_HAS(c.reason, "expected 0.250000");
   f.write("output_0.pb", tensor("y", 1, {2, 4}, raw<float>(std::vector<float>(8, 0.25f))));
-  EXPECT_HAS(onnx_check(golden / "model.onnx", f.path()).reason, "has the shape [2,5], expected [2,4]");
+  EXPECT_HAS(onnx_check(golden / "model.onnx", f.path).reason, "has the shape [2,5], expected [2,4]");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace graft {
 namespace {
 
-using torch_testing::as_bytes;
+using torch_testing::bytes_of;
 using torch_testing::refused;
 
 // The value as Python would print it, objects as what makes them.
@@ -51,14 +51,14 @@ std::string print(const PickleTree& t, PickleId id) {
 }
 
 std::string read(const std::string& stream) {
-  const PickleTree t = parse_pickle(as_bytes(stream), "x.pkl");
+  const PickleTree t = parse_pickle(bytes_of(stream), "x.pkl");
   EXPECT_EQ(t.size, stream.size());
   return print(t, t.root);
 }
 // Trees point into their stream, so that is kept to the end.
 PickleTree tree(const std::string& stream, std::uint64_t base = 0) {
   static std::deque<std::string> kept;
-  return parse_pickle(as_bytes(kept.emplace_back(stream)), "x", "", base);
+  return parse_pickle(bytes_of(kept.emplace_back(stream)), "x", "", base);
 }
 std::string bytes(std::initializer_list<int> all) {
   std::string s;
@@ -158,8 +158,8 @@ TEST(Pickle, StreamsAndPlaces) {
   const PickleTree t = tree("\x80\x02N.rest", 1000);
   EXPECT_EQ(t.size, 4u);
   EXPECT_EQ(t[t.root].byte, 1002u);
-  for (const char* begin : {"\x80\x02}.", "\x80\x05N.", "(dp0\n.", "ccollections\nO"}) EXPECT_TRUE(looks_like_pickle(as_bytes(begin))) << begin;
-  for (const char* begin : {"", "\x80", "\x80\x06N.", "{\"a\"", "PK\3\4", "\x89HDF"}) EXPECT_FALSE(looks_like_pickle(as_bytes(begin))) << begin;
+  for (const char* begin : {"\x80\x02}.", "\x80\x05N.", "(dp0\n.", "ccollections\nO"}) EXPECT_TRUE(looks_like_pickle(bytes_of(begin))) << begin;
+  for (const char* begin : {"", "\x80", "\x80\x06N.", "{\"a\"", "PK\3\4", "\x89HDF"}) EXPECT_FALSE(looks_like_pickle(bytes_of(begin))) << begin;
 }
 
 TEST(Pickle, TheListHasNoDoubles) {
@@ -173,7 +173,7 @@ TEST(Pickle, TheListHasNoDoubles) {
 }
 
 void wrong(const std::string& stream, const std::vector<std::string>& parts) {
-  refused([&] { parse_pickle(as_bytes(stream), "x.pkl", "part"); }, parts);
+  refused([&] { parse_pickle(bytes_of(stream), "x.pkl", "part"); }, parts);
 }
 
 TEST(PickleRefusals, Streams) {

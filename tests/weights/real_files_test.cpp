@@ -26,15 +26,15 @@ std::vector<fs::path> real_files() {
 
 // A copy that a test may damage, its bytes, and what it holds.
 struct Victim {
-  damage::ScratchFolder folder;
+  damage::TempFolder folder;
   fs::path path;
   std::string bytes;
   std::vector<StoredTensor> tensors;
   std::vector<std::string> data;
   bool checksums = false;
 
-  explicit Victim(const fs::path& from) : path(folder / ("victim" + from.extension().string())), bytes(damage::slurp(from)) {
-    damage::spit(path, bytes);
+  explicit Victim(const fs::path& from) : path(folder / ("victim" + from.extension().string())), bytes(damage::read_file(from)) {
+    damage::write_file(path, bytes);
     const auto s = open_source(path);
     tensors = s->tensors;
     for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -67,7 +67,7 @@ TEST(Resnet8, EqualsNumpysPassOverTheKerasFile) {
   EXPECT_EQ(params.all().size(), weights) << "every weight of the file has its place";
   for (const ParamSource& p : params.sources()) EXPECT_EQ(p.how, ParamSource::How::loaded) << p.name << " " << p.detail;
 
-  const Json golden = Json::parse(damage::slurp(fs::path(GRAFT_SOURCE_DIR) / "tests/golden/keras/resnet8.json"));
+  const Json golden = Json::parse(damage::read_file(fs::path(GRAFT_SOURCE_DIR) / "tests/golden/keras/resnet8.json"));
   graft::Run run;
   NoGrad off;
   const std::int64_t n = golden["images"];

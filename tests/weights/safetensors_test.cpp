@@ -19,13 +19,16 @@
 #include <set>
 
 #include "engine/tensor/tensor.h"
-#include "tests/temp_folder.h"
+#include "tests/weights/refusal.h"
 
 namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
+using test::bytes_of;
 using test::read_file;
+using test::refusal;
+using test::write_file;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/safetensors";
 
@@ -38,13 +41,11 @@ class Folder : public test::TempFolder {
   }
 };
 
-void spit(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
-std::span<const std::byte> as_bytes(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
 // Entries point into the bytes they came from, so those are kept to the end.
 SafetensorsFile parse(const std::string& file) {
   static std::deque<std::string> kept;
-  return SafetensorsFile::parse(as_bytes(kept.emplace_back(file)), "x.safetensors");
+  return SafetensorsFile::parse(bytes_of(kept.emplace_back(file)), "x.safetensors");
 }
 
 std::string file_of(const std::string& json, const std::string& data = "") {
@@ -57,18 +58,6 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
   return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
 }
 
-// The one-line message of the Error(code) that `f` throws.
-template <class F>
-std::string refusal(F&& f, Code code = Code::input) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
-    return e.what();
-  }
-  return "(accepted)";
-}
 // `file` must be refused as x.safetensors with a message that holds every one of `parts`.
 void refused(const std::string& file, const std::vector<std::string>& parts) {
   const std::string message = refusal([&] { parse(file); });
@@ -91,11 +80,11 @@ std::string rewritten(const SafetensorsFile& file, const fs::path& path) {
 
 TEST(File, MapsAndReads) {
   Folder dir;
-  spit(dir / "a", "hello");
+  write_file(dir / "a", "hello");
   auto file = MappedFile::open(dir / "a");
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()), "hello");
   EXPECT_EQ(read_text(dir / "a"), "hello");
-  spit(dir / "none", "");
+  write_file(dir / "none", "");
   EXPECT_EQ(MappedFile::open(dir / "none")->bytes().size(), 0u);
   EXPECT_EQ(read_text(dir / "none"), "");
 }
@@ -117,7 +106,7 @@ TEST(File, FailuresNameTheFileAndLeaveTheOldOne) {
   EXPECT_NE(refusal([&] { MappedFile::open(dir / "pipe"); }).find("not a regular file"), std::string::npos);  // and does not hang
   fs::remove(dir / "pipe");
   EXPECT_NE(refusal([&] { write_atomically(dir / "no/a", std::string_view("x")); }).find("cannot write"), std::string::npos);
-  spit(dir / "a", "12345");
+  write_file(dir / "a", "12345");
   EXPECT_NE(refusal([&] { read_text(dir / "a", 4); }).find("longer than 4 bytes"), std::string::npos);
   EXPECT_EQ(read_text(dir / "a", 5), "12345");
 
@@ -290,7 +279,7 @@ TEST(Safetensors, BorrowsWhenAlignedAndCopiesWhenNot) {
   };
   for (std::size_t pad = 0; pad < 8; ++pad) {
     const std::string bytes = file_of(json(pad), data);
-    spit(dir / "a", bytes);
+    write_file(dir / "a", bytes);
     Tensor t;
     const std::byte* at = nullptr;
     {
@@ -473,7 +462,7 @@ TEST(SafetensorsRefuses, AnyCutOfAGoodFile) {
 TEST(SafetensorsRefuses, ToWrite) {
   Folder dir;
   const auto write = [&](const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata = {}) {
-    return refusal([&] { write_safetensors(dir / "a", items, metadata, [](std::size_t) { return as_bytes("xxxx"); }); }, Code::usage);
+    return refusal([&] { write_safetensors(dir / "a", items, metadata, [](std::size_t) { return bytes_of("xxxx"); }); }, Code::usage);
   };
   EXPECT_NE(write({{"__metadata__", "U8", {1}}}).find("\"__metadata__\""), std::string::npos);
   EXPECT_NE(write({{"a", "U8", {1}}, {"a", "I8", {1}}}).find("two tensors are named \"a\""), std::string::npos);
@@ -551,7 +540,7 @@ std::string index_of(const std::string& map) { return "{\"metadata\":{\"total_si
 
 TEST(Checkpoint, OneFileByItselfAndInAFolder) {
   Folder dir;
-  spit(dir / "weights.safetensors", shard({"a", "b"}));
+  write_file(dir / "weights.safetensors", shard({"a", "b"}));
   for (const fs::path& p : {dir / "weights.safetensors", dir.path}) {
     const Checkpoint c = open_checkpoint(p);
     EXPECT_EQ(c.path, (dir / "weights.safetensors").string());
@@ -561,10 +550,10 @@ TEST(Checkpoint, OneFileByItselfAndInAFolder) {
     EXPECT_NE(c.find("b"), nullptr);
     EXPECT_EQ(c.find("c"), nullptr);
   }
-  spit(dir / "other.safetensors", shard({"c"}));
+  write_file(dir / "other.safetensors", shard({"c"}));
   EXPECT_NE(refusal([&] { open_checkpoint(dir.path); }).find("several candidates: \"other.safetensors\", \"weights.safetensors\""),
             std::string::npos);
-  spit(dir / "model.safetensors", shard({"m"}));
+  write_file(dir / "model.safetensors", shard({"m"}));
   EXPECT_NE(open_checkpoint(dir.path).find("m"), nullptr);
   Folder none;
   EXPECT_NE(refusal([&] { open_checkpoint(none.path); }).find("holds no .safetensors file"), std::string::npos);
@@ -572,9 +561,9 @@ TEST(Checkpoint, OneFileByItselfAndInAFolder) {
 }
 TEST(Checkpoint, Shards) {
   Folder dir;
-  spit(dir / "model-1.safetensors", shard({"a", "b"}));
-  spit(dir / "model-2.safetensors", shard({"c"}));
-  spit(dir / "model.safetensors.index.json",
+  write_file(dir / "model-1.safetensors", shard({"a", "b"}));
+  write_file(dir / "model-2.safetensors", shard({"c"}));
+  write_file(dir / "model.safetensors.index.json",
        index_of(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})"));
   for (const fs::path& p : {dir / "model.safetensors.index.json", dir.path}) {
     const Checkpoint c = open_checkpoint(p);
@@ -583,8 +572,8 @@ TEST(Checkpoint, Shards) {
     EXPECT_EQ(load(*c.find("c")).item(), 'd');
   }
   // Legal, and said: tensors and files that the index leaves out, and shards that disagree about metadata.
-  spit(dir / "model-2.safetensors", shard({"c", "extra"}, "{\"format\":\"tf\"}"));
-  spit(dir / "consolidated.safetensors", shard({"a"}));
+  write_file(dir / "model-2.safetensors", shard({"c", "extra"}, "{\"format\":\"tf\"}"));
+  write_file(dir / "consolidated.safetensors", shard({"a"}));
   const Checkpoint c = open_checkpoint(dir.path);
   EXPECT_NE(c.find("extra"), nullptr);
   EXPECT_EQ(c.metadata.at("format"), "pt");
@@ -595,11 +584,11 @@ TEST(Checkpoint, Shards) {
 }
 TEST(Checkpoint, RefusesWrongIndexes) {
   Folder dir;
-  spit(dir / "1.safetensors", shard({"a", "b"}));
-  spit(dir / "2.safetensors", shard({"c"}));
+  write_file(dir / "1.safetensors", shard({"a", "b"}));
+  write_file(dir / "2.safetensors", shard({"c"}));
   const fs::path path = dir / "model.safetensors.index.json";
   const auto refused_index = [&](const std::string& json, const std::vector<std::string>& parts) {
-    spit(path, json);
+    write_file(path, json);
     const std::string message = refusal([&] { open_checkpoint(path); });
     EXPECT_NE(message.find(';'), std::string::npos) << message;
     for (const auto& part : parts) EXPECT_NE(message.find(part), std::string::npos) << "wanted '" << part << "' in: " << message;
@@ -623,9 +612,9 @@ TEST(Checkpoint, RefusesWrongIndexes) {
   refused_index("{\"metadata\":{},\"metadata\":{}}", {"key \"metadata\" is there twice"});
   refused_index("not json", {"the index is not JSON"});
   refused_index("", {"the index is empty"});
-  spit(dir / "2.safetensors", shard({"c", "a"}));
+  write_file(dir / "2.safetensors", shard({"c", "a"}));
   refused_index(index_of(R"({"a":"1.safetensors","c":"2.safetensors"})"), {"tensor \"a\"", "is in the shard \"1.safetensors\" too"});
-  spit(dir / "2.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
+  write_file(dir / "2.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
   refused_index(index_of(R"({"a":"1.safetensors","c":"2.safetensors"})"), {"2.safetensors: is a Git LFS pointer (5 bytes"});
 }
 

@@ -12,9 +12,9 @@ namespace graft {
 namespace {
 
 using damage::refused;
-using damage::ScratchFolder;
-using damage::slurp;
-using damage::spit;
+using damage::TempFolder;
+using damage::read_file;
+using damage::write_file;
 namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/tf";
@@ -103,12 +103,12 @@ TEST(TfBundle, IsFoundByPrefixIndexAndFolder) {
   EXPECT_NE(open_source(kGolden / "folder")->find("w"), nullptr) << "the checkpoint file names ckpt-7, wherever it was written";
   EXPECT_NE(open_source(kGolden / "folder/ckpt-3")->find("old"), nullptr);
   EXPECT_NE(open_source(kGolden / "half_plus_two")->find("a2"), nullptr) << "the only index of a folder";
-  ScratchFolder dir;
-  copy_bundle("good_types", dir.path());
+  TempFolder dir;
+  copy_bundle("good_types", dir.path);
   fs::rename(dir / "good_types.index", dir / "good_types.data");  // by content
   EXPECT_NE(damage::refusal([&] { open_source(dir / "good_types.data"); }).find("good_types.data.data-00000-of-00001"), std::string::npos);
-  spit(dir / "checkpoint", "model_checkpoint_path: \"gone-1\"\n");
-  refused(dir.path(), {"names \"gone-1\"", "\"gone-1.index\""});
+  write_file(dir / "checkpoint", "model_checkpoint_path: \"gone-1\"\n");
+  refused(dir.path, {"names \"gone-1\"", "\"gone-1.index\""});
 }
 TEST(TfBundle, RefusesByName) {
   refused(kGolden / "bad_text", {"DT_STRING", "\"names\""});
@@ -119,17 +119,17 @@ TEST(TfBundle, RefusesByName) {
   refused(kGolden / "bad_version_1", {"checkpoint of version 1", "SaverDef.V2"});
   refused(kGolden / "bad_slice_missing", {"of whose 2 slices one is not there", "\"parts\""});
   refused(kGolden / "bad_slices_overlap", {"\"parts\""});
-  ScratchFolder dir;
-  copy_bundle("good_shards", dir.path());
+  TempFolder dir;
+  copy_bundle("good_shards", dir.path);
   fs::remove(dir / "good_shards.data-00000-of-00003");
   fs::remove(dir / "good_shards.data-00002-of-00003");
   refused(dir / "good_shards", {"2 of 3 shards are missing", "\"good_shards.data-00000-of-00003\", \"good_shards.data-00002-of-00003\""});
 }
 TEST(TfBundle, ChecksEveryByte) {
-  ScratchFolder dir;
-  copy_bundle("good_types", dir.path());
-  copy_bundle("good_snappy", dir.path());
-  copy_bundle("good_slices", dir.path());
+  TempFolder dir;
+  copy_bundle("good_types", dir.path);
+  copy_bundle("good_snappy", dir.path);
+  copy_bundle("good_slices", dir.path);
   for (const char* name : {"good_types", "good_snappy", "good_slices"}) {
     const fs::path index = dir / (std::string(name) + ".index"), data = dir / (std::string(name) + ".data-00000-of-00001");
     const auto i = damage::sweep(index, index, 1000, 10000), d = damage::sweep(index, data, 1000, 10000);

@@ -18,15 +18,15 @@
 namespace graft {
 namespace {
 
-using torch_testing::as_bytes;
+using torch_testing::bytes_of;
 using torch_testing::checkpoint;
 using torch_testing::golden_lines;
 using torch_testing::kGolden;
 using torch_testing::listing;
 using torch_testing::refusal;
 using torch_testing::refused;
-using torch_testing::slurp;
-using torch_testing::spit;
+using torch_testing::read_file;
+using torch_testing::write_file;
 using torch_testing::TempFolder;
 namespace fs = std::filesystem;
 
@@ -60,7 +60,7 @@ constexpr GoldenTorch kFiles[] = {{"state.pt", "state", "PyTorch zip"},
 
 std::unique_ptr<Source> parse(const std::string& bytes, const std::string& path = "x.pt") {
   const auto kept = std::make_shared<const std::string>(bytes);
-  return open_torch(as_bytes(*kept), path, kept);
+  return open_torch(bytes_of(*kept), path, kept);
 }
 
 TEST(Torch, EveryContainerGivesWhatPyTorchReads) {
@@ -104,7 +104,7 @@ TEST(Torch, EveryContainerGivesWhatPyTorchReads) {
 
 TEST(Torch, TheSameFromMemoryAndFromShards) {
   for (const auto& [file, name, format] : kFiles) {
-    const std::string bytes = slurp(kGolden / file);
+    const std::string bytes = read_file(kGolden / file);
     EXPECT_EQ(listing(*parse(bytes)), listing(*open_source(kGolden / file))) << file;
   }
   const auto shards = open_source(kGolden / "pytorch_model.bin.index.json");
@@ -116,7 +116,7 @@ TEST(Torch, TheSameFromMemoryAndFromShards) {
 
 TEST(Torch, TensorsAreViewsOfTheFile) {
   const auto source = open_source(kGolden / "state.pt");
-  const std::string file = slurp(kGolden / "state.pt");
+  const std::string file = read_file(kGolden / "state.pt");
   const auto& t = source->tensors;
   const auto at = [&](const char* name) { return static_cast<std::size_t>(source->find(name) - t.data()); };
   EXPECT_EQ(t[at("layer.weight")].storage, t[at("head.weight")].storage) << "tied";
@@ -169,32 +169,32 @@ TEST(Torch, ContentDecidesNotTheName) {
 TEST(Torch, Folders) {
   TempFolder dir;
   fs::copy(kGolden / "state.pt", dir / "pytorch_model.bin");
-  spit(dir / "config.json", "{}");
-  spit(dir / "training_args.bin", "\x80\x02""c__main__\nArgs\n)\x81.");
-  EXPECT_EQ(open_source(dir.path())->tensors.size(), 11u);
+  write_file(dir / "config.json", "{}");
+  write_file(dir / "training_args.bin", "\x80\x02""c__main__\nArgs\n)\x81.");
+  EXPECT_EQ(open_source(dir.path)->tensors.size(), 11u);
   fs::rename(dir / "pytorch_model.bin", dir / "best.ckpt");
-  EXPECT_EQ(open_source(dir.path())->path, (dir / "best.ckpt").string()) << "the only file of weights";
+  EXPECT_EQ(open_source(dir.path)->path, (dir / "best.ckpt").string()) << "the only file of weights";
   fs::copy(kGolden / "legacy.pth", dir / "last.ckpt");
-  refused([&] { open_source(dir.path()); }, {"several candidates", "\"best.ckpt\", \"last.ckpt\"", "name the one to read"});
+  refused([&] { open_source(dir.path); }, {"several candidates", "\"best.ckpt\", \"last.ckpt\"", "name the one to read"});
 
   TempFolder shards;
   for (const char* f : {"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"})
     fs::copy(kGolden / f, shards / f);
-  EXPECT_EQ(listing(*open_source(shards.path())), golden_lines("shards"));
+  EXPECT_EQ(listing(*open_source(shards.path)), golden_lines("shards"));
   const auto index = [&](const std::string& map) {
-    spit(shards / "pytorch_model.bin.index.json", "{\"weight_map\": {" + map + "}}");
-    open_source(shards.path());
+    write_file(shards / "pytorch_model.bin.index.json", "{\"weight_map\": {" + map + "}}");
+    open_source(shards.path);
   };
   const std::string one = "\"pytorch_model-00001-of-00002.bin\"", two = "\"pytorch_model-00002-of-00002.bin\"";
   refused([&] { index("\"a\": " + one + ", \"tied\": " + one + ", \"b\": " + one); }, {"tensor \"b\"", "is not in its shard", "or any other"});
   refused([&] { index("\"a\": " + two + ", \"tied\": " + one + ", \"b\": " + two); }, {"tensor \"a\"", "is not in its shard", "but in"});
   EXPECT_NE(refusal([&] { index("\"a\": " + one + ", \"b\": \"gone.bin\""); }).find("1 of 2 shards are missing: \"gone.bin\""), std::string::npos);
-  spit(shards / "pytorch_model.bin.index.json", "{\"weight_map\": {\"a\": " + one + ", \"b\": " + two + "}}");
-  const auto source = open_source(shards.path());
+  write_file(shards / "pytorch_model.bin.index.json", "{\"weight_map\": {\"a\": " + one + ", \"b\": " + two + "}}");
+  const auto source = open_source(shards.path);
   ASSERT_EQ(source->warnings.size(), 1u);
   EXPECT_NE(source->warnings[0].find("1 tensors that the index leaves out: \"tied\""), std::string::npos);
   fs::copy(kGolden / "pytorch_model-00001-of-00002.bin", shards / "pytorch_model-00002-of-00002.bin", fs::copy_options::overwrite_existing);
-  EXPECT_NE(refusal([&] { open_source(shards.path()); }).find("is in the shard \"pytorch_model-00001-of-00002.bin\" too"), std::string::npos);
+  EXPECT_NE(refusal([&] { open_source(shards.path); }).find("is in the shard \"pytorch_model-00001-of-00002.bin\" too"), std::string::npos);
 }
 
 TEST(Torch, RealFiles) {
@@ -226,7 +226,7 @@ std::string archive(const std::string& pickle, const std::vector<std::pair<std::
     for (const auto& [name, data] : members) zip.add("a/" + name, data);
     zip.finish();
   });
-  return slurp(dir / "x");
+  return read_file(dir / "x");
 }
 std::string text(const std::string& s) { return "X" + std::string{static_cast<char>(s.size()), 0, 0, 0} + s; }
 std::string whole(int v) {
@@ -320,7 +320,7 @@ TEST(Torch, ModulesAreDataWhateverTheirNames) {
 }
 
 TEST(TorchRefusals, ContainersThatLie) {
-  const std::string zip = slurp(kGolden / "state.pt"), old = slurp(kGolden / "legacy.pth"), tar = slurp(kGolden / "old.tar");
+  const std::string zip = read_file(kGolden / "state.pt"), old = read_file(kGolden / "legacy.pth"), tar = read_file(kGolden / "old.tar");
   refused([&] { parse(zip.substr(0, zip.size() / 2)); }, {"without its end record", "the download was cut off"});
   refused([&] { parse(old.substr(0, old.size() - 20)); },
           {"the file ends after " + std::to_string(old.size() - 20), "% are there", "the download was cut off"});
@@ -334,9 +334,9 @@ TEST(TorchRefusals, ContainersThatLie) {
   refused([&] { parse(broken); }, {"a tar header whose checksum is wrong"});
   refused([&] { parse(archive("\x80\x02}.", {{"byteorder", "middle"}})); }, {"the byte order \"middle\""});
   refused([&] { parse(archive("\x80\x02}.}.", {})); }, {"2 bytes after the pickle's end"});
-  refused([&] { parse(slurp(kGolden / "arrays4.pkl") + "x"); }, {"1 bytes after the pickle's end"});
+  refused([&] { parse(read_file(kGolden / "arrays4.pkl") + "x"); }, {"1 bytes after the pickle's end"});
   // data.pkl without its archive
-  const ZipView view = ZipView::parse(as_bytes(zip), "z");
+  const ZipView view = ZipView::parse(bytes_of(zip), "z");
   const KeptBytes pickle = view.bytes(*view.find("state/data.pkl"));
   refused([&] { open_torch(pickle.data, "data.pkl"); }, {"is missing", "data.pkl of an archive without the archive"});
   TempFolder dir;
@@ -406,7 +406,7 @@ std::optional<std::vector<std::string>> try_all(const std::string& bytes) {
 TEST(TorchDamage, EveryTruncationIsRefused) {
   int refusals = 0;
   for (const auto& [file, name, format] : kFiles) {
-    const std::string whole = slurp(kGolden / file);
+    const std::string whole = read_file(kGolden / file);
     const std::size_t step = whole.size() > 2500 ? 7 : 1;
     // A tar ends with two blocks of zeros, of which readers need one.
     const std::size_t last = std::string(file) == "old.tar" ? whole.size() - 512 : whole.size();
@@ -424,7 +424,7 @@ TEST(TorchDamage, FlippedBits) {
   std::mt19937 random(1);
   int refusals = 0, same = 0, other = 0;
   for (const auto& [file, name, format] : kFiles) {
-    const std::string whole = slurp(kGolden / file);
+    const std::string whole = read_file(kGolden / file);
     const auto want = try_all(whole);
     ASSERT_TRUE(want.has_value()) << file;
     const bool summed = std::string(format).ends_with("zip") || std::string(format) == "TorchScript";
@@ -451,7 +451,7 @@ TEST(TorchDamage, FlippedBits) {
 // Streams of opcodes that begin well and go on at random: whatever they mean, nothing but a refusal or values.
 TEST(TorchDamage, RandomOpcodes) {
   std::mt19937 random(2);
-  const std::string seed = slurp(kGolden / "arrays2.pkl"), seed4 = slurp(kGolden / "tensors4.pkl");
+  const std::string seed = read_file(kGolden / "arrays2.pkl"), seed4 = read_file(kGolden / "tensors4.pkl");
   const std::string ops =
       "(.012FIJKLMNPQRSTUVXabcdeghijlopqrstu}])G\x80\x81\x82\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98";
   for (int round = 0; round < 20000; ++round) {
@@ -510,9 +510,9 @@ TEST(TorchWriter, WhatIsWrittenIsReadBackAlike) {
     if (from->tensors[0].offset > 0 && std::string(format) != "pickle") {
       EXPECT_EQ(with_ties(*back), with_ties(*from)) << "ties stay";
     }
-    const std::string once = slurp(dir / "out.pt");
+    const std::string once = read_file(dir / "out.pt");
     write_from(*back, dir / "again.pt");
-    EXPECT_EQ(slurp(dir / "again.pt"), once) << "the same tensors give the same bytes";
+    EXPECT_EQ(read_file(dir / "again.pt"), once) << "the same tensors give the same bytes";
   }
   // Nothing at all, and a wrapped one.
   write_torch(dir / "none.pt", std::vector<TorchItem>{}, [](std::size_t) { return std::span<const std::byte>(); });
@@ -530,7 +530,7 @@ TEST(TorchWriter, TiesWithoutPlaces) {
   EXPECT_NE(s->find("layer.weight")->storage, s->find("row")->storage);
   // One storage by its number, but two opinions on what is in it: both are kept.
   const std::string a = "aaaa", b = "bbbb";
-  write_torch(dir / "two.pt", {{"a", "U8", {4}, {}, 0, 100}, {"b", "U8", {4}, {}, 0, 100}}, [&](std::size_t i) { return as_bytes(i ? b : a); });
+  write_torch(dir / "two.pt", {{"a", "U8", {4}, {}, 0, 100}, {"b", "U8", {4}, {}, 0, 100}}, [&](std::size_t i) { return bytes_of(i ? b : a); });
   const auto two = open_source(dir / "two.pt");
   EXPECT_NE(two->tensors[0].storage, two->tensors[1].storage);
   EXPECT_EQ(listing(*two), (std::vector<std::string>{"a U8 4 : 61616161", "b U8 4 : 62626262"}));
@@ -555,7 +555,7 @@ TEST(TorchWriter, Refuses) {
   TempFolder dir;
   const std::string four(4, 'x');
   const auto write = [&](std::vector<TorchItem> items) {
-    return refusal([&] { write_torch(dir / "x.pt", items, [&](std::size_t) { return as_bytes(four); }); }, Code::usage);
+    return refusal([&] { write_torch(dir / "x.pt", items, [&](std::size_t) { return bytes_of(four); }); }, Code::usage);
   };
   EXPECT_NE(write({{"a", "U8", {4}, {}, -1, 0}, {"a", "U8", {4}, {}, -1, 0}}).find("two tensors are called \"a\""), std::string::npos);
   EXPECT_NE(write({{"a", "Q4_0", {32}, {}, -1, 0}}).find("PyTorch has no tensors of Q4_0"), std::string::npos);
@@ -563,7 +563,7 @@ TEST(TorchWriter, Refuses) {
   EXPECT_NE(write({{"\xff", "U8", {4}, {}, -1, 0}}).find("is not UTF-8"), std::string::npos);
   EXPECT_NE(refusal(
                 [&] {
-                  write_torch(dir / "x.pt", {{"a", "U8", {5}, {}, -1, 0}}, [&](std::size_t) { return as_bytes(four); });
+                  write_torch(dir / "x.pt", {{"a", "U8", {5}, {}, -1, 0}}, [&](std::size_t) { return bytes_of(four); });
                 },
                 Code::bug)
                 .find("4 bytes for"),
@@ -581,7 +581,7 @@ TEST(TorchWriter, PyTorchTakesIt) {
     write_from(*from, dir / "out.pt", wrapped);
     std::string want;
     for (const std::string& line : with_ties(*from)) want += line + "\n";
-    spit(dir / "want.txt", want);
+    write_file(dir / "want.txt", want);
     EXPECT_EQ(std::system(("'" + python + "' '" + (kGolden / "judge.py").string() + "' '" + (dir / "out.pt").string() + "' '" + (dir / "want.txt").string() +
                            "' " + wrapped + " >/dev/null")
                               .c_str()),

@@ -1,7 +1,6 @@
 // What the tests of zip, pickle and PyTorch files share: folders that go, refusals by their sentence, golden listings, damage.
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cstdlib>
@@ -14,51 +13,21 @@
 #include <string>
 #include <vector>
 
+#include "tests/weights/refusal.h"
 #include "weights/source.h"
 #include "weights/stored_type.h"
 
 namespace graft::torch_testing {
 
 namespace fs = std::filesystem;
+using test::bytes_of;
+using test::read_file;
+using test::refusal;
+using test::TempFolder;
+using test::write_file;
 
 inline const fs::path kGolden = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/torch";
 
-// A new folder that goes with the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (fs::temp_directory_path() / "torch_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TempFolder() { fs::remove_all(path_); }
-  TempFolder(const TempFolder&) = delete;
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-inline std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-inline void spit(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
-inline std::span<const std::byte> as_bytes(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
-
-// The one-line message of the Error that `f` throws, or "(accepted)".
-inline std::string refusal(const std::function<void()>& f, Code code = Code::input) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
-    return e.what();
-  }
-  return "(accepted)";
-}
 // The file's message: its name first, a byte, a next step, and every one of `parts`.
 inline void refused(const std::function<void()>& f, const std::vector<std::string>& parts) {
   const std::string message = refusal(f);

@@ -8,11 +8,11 @@
 namespace graft {
 namespace {
 
-using torch_testing::as_bytes;
+using torch_testing::bytes_of;
 using torch_testing::kGolden;
 using torch_testing::refusal;
 using torch_testing::refused;
-using torch_testing::slurp;
+using torch_testing::read_file;
 using torch_testing::TempFolder;
 
 std::string text_of(const KeptBytes& b) { return {reinterpret_cast<const char*>(b.data.data()), b.data.size()}; }
@@ -29,7 +29,7 @@ std::string written(const std::vector<std::pair<std::string, std::string>>& memb
     for (const auto& [name, data] : members) w.add(name, data);
     w.finish();
   });
-  return slurp(dir / "z");
+  return read_file(dir / "z");
 }
 void patch(std::string& s, std::size_t at, std::uint64_t v, int width) {
   for (int i = 0; i < width; ++i) s[at + static_cast<std::size_t>(i)] = static_cast<char>(v >> (8 * i));
@@ -66,7 +66,7 @@ TEST(Zip, StoredMembersAreSpansOfTheFile) {
   for (const auto zip64 : {ZipWriter::Zip64::needed, ZipWriter::Zip64::always})
     for (const std::uint64_t align : {1u, 16u, 64u, 4096u}) {
       const std::string file = written(kThree, align, zip64);
-      const ZipView z = ZipView::parse(as_bytes(file), "z");
+      const ZipView z = ZipView::parse(bytes_of(file), "z");
       ASSERT_EQ(z.members().size(), 3u);
       for (std::size_t i = 0; i < 3; ++i) {
         const ZipMember& m = z.members()[i];
@@ -74,22 +74,22 @@ TEST(Zip, StoredMembersAreSpansOfTheFile) {
         EXPECT_EQ(m.offset % align, 0u);
         const KeptBytes b = z.bytes(m);
         EXPECT_EQ(text_of(b), kThree[i].second);
-        EXPECT_EQ(b.data.data(), as_bytes(file).data() + m.offset);
+        EXPECT_EQ(b.data.data(), bytes_of(file).data() + m.offset);
         EXPECT_EQ(z.find(m.name), &m);
       }
       EXPECT_EQ(z.find("absent"), nullptr);
       EXPECT_EQ(file, written(kThree, align, zip64)) << "no times in it";
     }
-  EXPECT_EQ(ZipView::parse(as_bytes(written({})), "z").members().size(), 0u);
-  EXPECT_TRUE(looks_like_zip(as_bytes(written({}))));
-  EXPECT_FALSE(looks_like_zip(as_bytes(std::string("PK"))));
+  EXPECT_EQ(ZipView::parse(bytes_of(written({})), "z").members().size(), 0u);
+  EXPECT_TRUE(looks_like_zip(bytes_of(written({}))));
+  EXPECT_FALSE(looks_like_zip(bytes_of(std::string("PK"))));
 }
 
 TEST(Zip, ManyMembers) {
   std::vector<std::pair<std::string, std::string>> many;
   for (int i = 0; i < 70000; ++i) many.emplace_back("m" + std::to_string(i), i % 1000 ? "" : std::to_string(i));
   const std::string file = written(many, 1);
-  const ZipView z = ZipView::parse(as_bytes(file), "z");
+  const ZipView z = ZipView::parse(bytes_of(file), "z");
   ASSERT_EQ(z.members().size(), many.size()) << "more than the short end record can count";
   EXPECT_EQ(text_of(z.bytes(*z.find("m69000"))), "69000");
 }
@@ -111,7 +111,7 @@ TEST(Zip, WriterRefuses) {
 void broken(const std::function<void(std::string&)>& change, const std::vector<std::string>& parts) {
   std::string s = written(kThree);
   change(s);
-  refused([&] { contents(ZipView::parse(as_bytes(s), "x.zip")); }, parts);
+  refused([&] { contents(ZipView::parse(bytes_of(s), "x.zip")); }, parts);
 }
 
 TEST(Zip, EveryRuleBrokenOnce) {
@@ -147,19 +147,19 @@ TEST(Zip, EveryRuleBrokenOnce) {
     std::string s = twice;
     s[central(s, 0) + 46] = 'b';
     patch(s, central(s, 0) + 42, local(s, 1), 4);
-    refused([&] { ZipView::parse(as_bytes(s), "x.zip"); }, {"lie over one another"});
+    refused([&] { ZipView::parse(bytes_of(s), "x.zip"); }, {"lie over one another"});
   }
   {
     std::string s = twice;
     s[local(s, 1) + 30] = s[central(s, 1) + 46] = 'a';
-    refused([&] { ZipView::parse(as_bytes(s), "x.zip"); }, {"the member is there twice", "\"a\""});
+    refused([&] { ZipView::parse(bytes_of(s), "x.zip"); }, {"the member is there twice", "\"a\""});
   }
   // A member that reaches into the next.
   {
     std::string s = written({{"a", "0123456789"}, {"b", std::string(1000, 'b')}});
     for (const int at : {20, 24}) patch(s, central(s, 0) + static_cast<std::size_t>(at), 80, 4);
     for (const int at : {18, 22}) patch(s, local(s, 0) + static_cast<std::size_t>(at), 80, 4);
-    refused([&] { ZipView::parse(as_bytes(s), "x.zip"); }, {"\"a\" and \"b\" lie over one another"});
+    refused([&] { ZipView::parse(bytes_of(s), "x.zip"); }, {"\"a\" and \"b\" lie over one another"});
   }
 }
 
@@ -169,7 +169,7 @@ TEST(Zip, Zip64RulesBrokenOnce) {
   const auto with = [&](std::size_t at, std::uint64_t v, int width) {
     std::string s = whole;
     patch(s, at, v, width);
-    return [s] { contents(ZipView::parse(as_bytes(s), "x.zip")); };
+    return [s] { contents(ZipView::parse(bytes_of(s), "x.zip")); };
   };
   refused(with(locator + 8, record + 1, 8), {"zip64 end record is not where its locator says"});
   refused(with(locator + 8, ~std::uint64_t{0}, 8), {"zip64 end record is not where its locator says"});
@@ -182,8 +182,8 @@ TEST(Zip, Zip64RulesBrokenOnce) {
 }
 
 TEST(Zip, DeflatedMembersAreBounded) {
-  const std::string whole = slurp(kGolden / "zipfile.zip");
-  const ZipView z = ZipView::parse(as_bytes(whole), "z");
+  const std::string whole = read_file(kGolden / "zipfile.zip");
+  const ZipView z = ZipView::parse(bytes_of(whole), "z");
   const ZipMember& m = *z.find("deflated");
   EXPECT_EQ(m.method, 8);
   refused([&] { z.bytes(m, 29999); }, {"the member is 30000 bytes, more than the 29999 that are taken"});
@@ -194,7 +194,7 @@ TEST(Zip, DeflatedMembersAreBounded) {
     while (s.compare(l + 30, 8, "deflated") != 0) l = s.find("PK\3\4", l + 4);
     patch(s, c + 24, size, 4);
     patch(s, l + 22, size, 4);
-    return [s] { contents(ZipView::parse(as_bytes(s), "x.zip")); };
+    return [s] { contents(ZipView::parse(bytes_of(s), "x.zip")); };
   };
   refused(claim(29999), {"are more than the 29999 that it says"});
   refused(claim(30001), {"inflates to 30000 bytes in place of 30001"});
@@ -204,16 +204,16 @@ TEST(Zip, DeflatedMembersAreBounded) {
 TEST(Zip, Damage) {
   std::mt19937 random(3);
   int refusals = 0, same = 0;
-  for (const std::string& whole : {slurp(kGolden / "zipfile.zip"), slurp(kGolden / "streamed.zip"), slurp(kGolden / "zipfile64.zip"), written(kThree),
+  for (const std::string& whole : {read_file(kGolden / "zipfile.zip"), read_file(kGolden / "streamed.zip"), read_file(kGolden / "zipfile64.zip"), written(kThree),
                                    written(kThree, 64, ZipWriter::Zip64::always)}) {
-    const auto want = contents(ZipView::parse(as_bytes(whole), "z"));
-    for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_NE(refusal([&] { contents(ZipView::parse(as_bytes(whole).first(n), "z")); }), "(accepted)") << n;
+    const auto want = contents(ZipView::parse(bytes_of(whole), "z"));
+    for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_NE(refusal([&] { contents(ZipView::parse(bytes_of(whole).first(n), "z")); }), "(accepted)") << n;
     for (std::size_t at = 0; at < whole.size(); ++at)
       for (int bit = 0; bit < 8; ++bit) {
         std::string s = whole;
         s[at] = static_cast<char>(s[at] ^ (1 << bit));
         try {
-          const auto got = contents(ZipView::parse(as_bytes(s), "z"));
+          const auto got = contents(ZipView::parse(bytes_of(s), "z"));
           // A name's letter in both headers would have to change for another name, and one bit changes one of them.
           EXPECT_EQ(got, want) << at;
           ++same;

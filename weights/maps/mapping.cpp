@@ -98,7 +98,7 @@ BareNames bare_names(const Source& source) {
 }
 
 std::optional<Recognised> recognise(const Source& source, const BareNames& bare) {
-  const auto type = source.metadata.find("model_type");
+  const auto type = source.beside.find("model_type");
   const auto shape_fits = [](const std::vector<std::int64_t>& wanted, const std::vector<std::int64_t>& shape) {
     return wanted.size() == shape.size() && std::equal(wanted.begin(), wanted.end(), shape.begin(), [](std::int64_t w, std::int64_t s) { return w == -1 || w == s; });
   };
@@ -129,7 +129,7 @@ std::optional<Recognised> recognise(const Source& source, const BareNames& bare)
     return r;
   };
   for (const WeightMap& m : carried_maps())
-    if (type != source.metadata.end() && std::find(m.types.begin(), m.types.end(), type->second) != m.types.end()) return described(m);
+    if (type != source.beside.end() && std::find(m.types.begin(), m.types.end(), type->second) != m.types.end()) return described(m);
   for (const WeightMap& m : carried_maps())
     if (!m.has.empty() && std::all_of(m.has.begin(), m.has.end(), any) && std::none_of(m.lacks.begin(), m.lacks.end(), [&](const std::string& l) { return any({l, {}}); })) return described(m);
   return {};

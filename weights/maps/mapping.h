@@ -27,7 +27,7 @@ struct Recognised {
   std::map<std::string, std::int64_t> facts;
   std::string recipe;  // empty: graft has no such model yet
 };
-// The first carried map whose signature the source has, by its config.json's model_type where one is given in metadata["model_type"], else by names and shapes.
+// The first carried map whose signature the source has, by its config.json's model_type where a folder has one, else by names and shapes.
 std::optional<Recognised> recognise(const Source& source, const BareNames& bare);
 
 struct MappedTensor {
