@@ -4,17 +4,11 @@
 #include "engine/tensor/tensor.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/safetensors.h"
+#include "weights/stored_type.h"
 
 namespace graft {
 
 namespace {
-
-struct Pair {
-  DType ours;
-  const char* theirs;
-};
-constexpr Pair kPairs[] = {{DType::f64, "F64"}, {DType::f32, "F32"}, {DType::bf16, "BF16"}, {DType::f16, "F16"},
-                           {DType::i64, "I64"}, {DType::i32, "I32"}, {DType::u8, "U8"},     {DType::b8, "BOOL"}};
 
 std::string where(const SafetensorsEntry& e) {
   return (e.file ? e.file->path().string() + ": " : std::string()) + "tensor " + in_quotes(e.name) + " ";
@@ -42,29 +36,27 @@ std::vector<std::byte> gather(const Tensor& t) {
 }  // namespace
 
 Tensor load(const SafetensorsEntry& e) {
-  const Pair* pair = nullptr;
-  for (const Pair& p : kPairs)
-    if (e.dtype == p.theirs) pair = &p;
-  if (pair == nullptr)
+  const StoredType* type = stored_type(e.dtype);
+  if (type == nullptr || stored_name(type->loaded) != type->name)  // those that a Source would widen are not for here: graft writes none
     throw Error(Code::input, where(e) + "has the dtype " + e.dtype + " at byte " + std::to_string(e.offset) +
                                  "; graft computes in F64, F32, BF16, F16, I64, I32, U8 and BOOL, convert it where it was made");
   if (e.shape.size() > static_cast<std::size_t>(kMaxRank))
     throw Error(Code::input, where(e) + "has " + std::to_string(e.shape.size()) + " axes at byte " + std::to_string(e.offset) +
                                  "; a tensor has at most " + std::to_string(kMaxRank) + ", reshape it where it was made");
-  if (pair->ours == DType::b8)
+  if (type->loaded == DType::b8)
     for (std::size_t i = 0; i < e.bytes.size(); ++i)
       if (std::to_integer<unsigned>(e.bytes[i]) > 1)
         throw Error(Code::input, where(e) + "is BOOL but holds the byte " + std::to_string(std::to_integer<unsigned>(e.bytes[i])) +
                                      " at byte " + std::to_string(e.offset + i) + "; BOOL is 0 or 1, the file is damaged, get it again");
 
   const Shape shape(e.shape);
-  const std::size_t width = size_of(pair->ours);
+  const std::size_t width = size_of(type->loaded);
   Tensor t;
   if (e.file && !e.bytes.empty() && reinterpret_cast<std::uintptr_t>(e.bytes.data()) % width == 0) {
     // The mapping is private: writing to the tensor changes neither the file nor what others map of it (engine/base/file.h).
-    t = Tensor::borrowed(const_cast<std::byte*>(e.bytes.data()), shape, pair->ours, e.file);
+    t = Tensor::borrowed(const_cast<std::byte*>(e.bytes.data()), shape, type->loaded, e.file);
   } else {
-    t = Tensor::empty(shape, pair->ours, Device{});
+    t = Tensor::empty(shape, type->loaded, Device{});
     if (!e.bytes.empty()) std::memcpy(t.raw(), e.bytes.data(), e.bytes.size());
   }
   t.set_name(e.name);
@@ -80,8 +72,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<std:
     if (t.device().kind != DeviceKind::cpu)
       throw Error(Code::usage,
                   "write_safetensors: tensor " + in_quotes(name) + " is on " + name_of(t.device()) + "; bring it to the cpu first");
-    for (const Pair& p : kPairs)
-      if (p.ours == t.dtype()) items.push_back({name, p.theirs, {t.shape().begin(), t.shape().end()}});
+    items.push_back({name, std::string(stored_name(t.dtype())), {t.shape().begin(), t.shape().end()}});
   }
   std::vector<std::byte> copy;
   write_safetensors(path, items, metadata, [&](std::size_t i) -> std::span<const std::byte> {
