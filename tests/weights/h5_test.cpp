@@ -140,6 +140,14 @@ TEST(H5, SaysHowMuchOfADownloadIsThere) {
   ASSERT_EQ(s->notes.size(), 1u);
   EXPECT_NE(s->notes[0].find("4 bytes after the end"), std::string::npos);
 }
+// Each of 300 texts is looked up in the heap that has all of them; the budget of steps is for walking, not for the square of it.
+TEST(H5, ManyTextsOfOneHeap) {
+  const auto s = open_source(kGolden / "names_many.h5");
+  ASSERT_EQ(s->tensors.size(), 1u);
+  const std::string& names = s->metadata.at("names");
+  EXPECT_NE(names.find("\"layer_0\""), std::string::npos) << names;
+  EXPECT_NE(names.find("\"layer_299\""), std::string::npos) << names;
+}
 TEST(H5, SurvivesDamage) {
   TempFolder dir;
   for (const char* name : {"good_keras2.h5", "good_latest.h5", "good_keras3.weights.h5", "good_every.h5", "good_many.h5"}) {

@@ -99,7 +99,8 @@ TEST(LlmC, SurvivesDamage) {
     const fs::path file = dir / "x";
     write_file(file, read_file(kGolden / name));
     const auto c = damage::sweep(file, file, 400, 5000);
-    EXPECT_GT(c.refused, 100) << name;
+    // The header's own numbers, 8 of llm.c and 7 of llama2.c, are all there is to see damage by: one flip in each of their bytes.
+    EXPECT_GE(c.refused, 4 * (std::string(name).starts_with("gpt2") ? 8 : 7)) << name;
     std::printf("damaged %s: %d refused, %d opened (numbers or unused bytes differ)\n", name, c.refused, c.opened);
   }
 }

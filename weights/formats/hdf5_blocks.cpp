@@ -341,19 +341,24 @@ std::vector<Hdf5Message> Hdf5Blocks::attributes(const std::vector<Hdf5Message>& 
 }
 
 std::string_view Hdf5Blocks::global_object(std::uint64_t address, std::uint32_t index) {
-  if (w_.text(address, 4, "a global heap") != "GCOL" || w_.u8(address + 4, "a global heap") != 1) w_.refuse(address, "no global heap where one should be");
-  const std::uint64_t size = w_.u64(address + 8, "a global heap");
-  w_.bytes(address, size, "a global heap");
-  for (std::uint64_t at = 16; at + 16 <= size;) {
-    spend(address + at);
-    const std::uint32_t i = w_.u16(address + at, "a global heap");
-    const std::uint64_t n = w_.u64(address + at + 8, "a global heap");
-    if (i == 0) break;  // what is free
-    if (n > size - at - 16) w_.refuse(address + at, "an object that leaves its global heap");
-    if (i == index) return w_.text(address + at + 16, n, "an object of a global heap");
-    at += 16 + (n + 7) / 8 * 8;
+  const auto [heap, unread] = heaps_.try_emplace(address);
+  if (unread) {
+    if (w_.text(address, 4, "a global heap") != "GCOL" || w_.u8(address + 4, "a global heap") != 1) w_.refuse(address, "no global heap where one should be");
+    const std::uint64_t size = w_.u64(address + 8, "a global heap");
+    w_.bytes(address, size, "a global heap");
+    for (std::uint64_t at = 16; at + 16 <= size;) {
+      spend(address + at);
+      const std::uint32_t i = w_.u16(address + at, "a global heap");
+      const std::uint64_t n = w_.u64(address + at + 8, "a global heap");
+      if (i == 0) break;  // what is free
+      if (n > size - at - 16) w_.refuse(address + at, "an object that leaves its global heap");
+      heap->second.emplace(i, w_.text(address + at + 16, n, "an object of a global heap"));
+      at += 16 + (n + 7) / 8 * 8;
+    }
   }
-  w_.refuse(address, "a global heap without the object " + std::to_string(index) + " that is referred to");
+  const auto object = heap->second.find(index);
+  if (object == heap->second.end()) w_.refuse(address, "a global heap without the object " + std::to_string(index) + " that is referred to");
+  return object->second;
 }
 
 }  // namespace graft

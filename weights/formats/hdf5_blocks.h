@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,6 @@ class Hdf5Blocks {
   // Reads the superblock. All throw Error(input) on what is damaged or not read by graft, with the byte.
   explicit Hdf5Blocks(const ByteWindow& window);
 
-  const ByteWindow& window() const { return w_; }
   std::uint64_t root() const { return root_; }  // object header of the root group
   std::uint64_t end() const { return end_; }    // first byte after what the superblock counts as the file
 
@@ -59,6 +59,7 @@ class Hdf5Blocks {
 
   const ByteWindow& w_;
   std::uint64_t root_ = 0, end_ = 0, budget_ = 0;
+  std::map<std::uint64_t, std::map<std::uint32_t, std::string_view>> heaps_;  // global heaps by address, each walked once
 };
 
 }  // namespace graft

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int32_t kMagic = 20240326;
 constexpr std::uint64_t kHeader = 256 * 4, kLlamaHeader = 7 * 4;
-constexpr std::int64_t kLargest = std::int64_t{1} << 31, kMostLayers = 1 << 16;
+constexpr std::int64_t kMostLayers = 1 << 16;
 
 // One array of the file: layers times a shape, or one tensor where there are no layers in it.
 struct Stack {
@@ -137,7 +137,7 @@ SourcePtr open_llm_c(const FilePtr& file) {
     w.refuse(4, "an llm.c file of version " + std::to_string(version), "graft reads 3 (fp32, padded vocabulary) and 5 (bf16): write it anew with llm.c's train_gpt2.py");
   const std::int64_t positions = at(2), vocab = at(3), layers = at(4), heads = at(5), channels = at(6), padded = at(7);
   for (int i = 2; i < 8; ++i)
-    if (at(i) < 1 || at(i) > kLargest) w.refuse(4 * static_cast<std::uint64_t>(i), "the size " + std::to_string(at(i)) + " in the header");
+    if (at(i) < 1) w.refuse(4 * static_cast<std::uint64_t>(i), "the size " + std::to_string(at(i)) + " in the header");
   if (layers > kMostLayers) w.refuse(16, std::to_string(layers) + " layers in the header");
   if (padded < vocab) w.refuse(28, "a padded vocabulary of " + std::to_string(padded) + " for " + std::to_string(vocab) + " words");
   if (channels % heads) w.refuse(20, std::to_string(channels) + " channels for " + std::to_string(heads) + " heads");

@@ -110,7 +110,7 @@ PickledTensor TorchRebuild::numpy_tensor(PickleId id, const std::string& name) {
   s.data = std::as_bytes(std::span(raw.data(), raw.size()));
   s.inside = true;
   s.swap = type.swap && type.width > 1;
-  const auto [at, fresh] = by_key_.emplace(s.key, out_.storages.size());
+  const auto [at, fresh] = inside_.emplace(id, out_.storages.size());
   if (fresh) out_.storages.push_back(s);
   t.storage = at->second;
   place_tensor(t_, id, t, 0, 0, raw.size());

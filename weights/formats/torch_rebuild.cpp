@@ -37,7 +37,7 @@ void place_tensor(const PickleTree& tree, PickleId at, PickledTensor& t, std::in
   if (t.shape.size() != t.strides.size())
     tree.refuse(at, "a tensor with " + std::to_string(t.shape.size()) + " sizes and " + std::to_string(t.strides.size()) + " strides", who, kAgain);
   if (t.shape.size() > 64) tree.refuse(at, "a tensor of " + std::to_string(t.shape.size()) + " axes", who, kAgain);
-  if (offset < 0) tree.refuse(at, "a tensor that begins " + std::to_string(-(offset + 1)) + " elements before its storage", who, kAgain);
+  if (offset < 0) tree.refuse(at, "a tensor that begins " + std::to_string(0 - static_cast<std::uint64_t>(offset)) + " elements before its storage", who, kAgain);
   for (std::size_t d = 0; d < t.shape.size(); ++d) {
     if (t.shape[d] < 0) tree.refuse(at, "a tensor with the size " + std::to_string(t.shape[d]), who, kAgain);
     if (t.strides[d] < 0)
@@ -132,7 +132,7 @@ void TorchRebuild::refuse_foreign(PickleId id, PickleRole role, const std::strin
 }
 
 PickledTensor TorchRebuild::tensor(PickleId id, const std::string& name, int depth) {
-  if (depth > kDeepest) t_.refuse(id, "a parameter of a parameter without end", in_quotes(name), kAgain);
+  if (depth > kDeepest) t_.refuse(id, "a tensor made of tensors without end", in_quotes(name), kAgain);
   if (names_storage(id)) {  // a storage by itself: a row of numbers
     const StoragePart part = storage(id, name);
     PickledTensor t;
@@ -155,17 +155,17 @@ PickledTensor TorchRebuild::tensor(PickleId id, const std::string& name, int dep
     case R::rebuild_from_type: {
       const PickleId args = argument(id, 2);
       if (!t_.is(args, K::tuple)) t_.refuse(id, "a tensor without arguments", in_quotes(name), kAgain);
-      return torch_tensor(id, name, pickle_global(static_cast<int>(t_[argument(id, 0)].number)).role, args);
+      return torch_tensor(id, name, pickle_global(static_cast<int>(t_[argument(id, 0)].number)).role, args, depth);
     }
     case R::numpy_reconstruct: case R::numpy_frombuffer: return numpy_tensor(id, name);
-    default: return torch_tensor(id, name, role, t_[id].args);
+    default: return torch_tensor(id, name, role, t_[id].args, depth);
   }
 }
 
 // (storage, offset, sizes, strides, ...)
-PickledTensor TorchRebuild::torch_tensor(PickleId id, const std::string& name, PickleRole role, PickleId args) {
+PickledTensor TorchRebuild::torch_tensor(PickleId id, const std::string& name, PickleRole role, PickleId args, int depth) {
   const auto a = t_.items(args);
-  const std::size_t least = role == R::rebuild_tensor ? 4 : role == R::rebuild_tensor_v3 ? 7 : role == R::rebuild_qtensor ? 5 : 4;
+  const std::size_t least = role == R::rebuild_tensor_v3 ? 7 : role == R::rebuild_qtensor ? 5 : 4;
   if (a.size() < least) t_.refuse(id, "a tensor with " + std::to_string(a.size()) + " of its arguments", in_quotes(name), kAgain);
   const StoragePart part = storage(a[0], name);
   PickledTensor t;
@@ -187,12 +187,12 @@ PickledTensor TorchRebuild::torch_tensor(PickleId id, const std::string& name, P
   t.shape = wholes(a[2], name, "sizes");
   t.strides = wholes(a[3], name, "strides");
   place_tensor(t_, id, t, whole(a[1], name, "offset"), part.first, part.bytes);
-  if (role == R::rebuild_qtensor) quantise(t, a[4], name);
+  if (role == R::rebuild_qtensor) quantise(t, a[4], name, depth);
   return t;
 }
 
 // (scheme, scale, zero point) or (scheme, scales, zero points, axis)
-void TorchRebuild::quantise(PickledTensor& t, PickleId parameters, const std::string& name) {
+void TorchRebuild::quantise(PickledTensor& t, PickleId parameters, const std::string& name, int depth) {
   const auto p = t_.is(parameters, K::tuple) ? t_.items(parameters) : std::span<const PickleId>();
   const std::string_view scheme = !p.empty() && t_.is(p[0], K::global) ? t_[p[0]].text : "";
   auto q = std::make_shared<PickledQuantisation>();
@@ -202,8 +202,8 @@ void TorchRebuild::quantise(PickledTensor& t, PickleId parameters, const std::st
     q->scale = t_.real(p[1]);
     q->zero = whole(p[2], name, "zero point");
   } else if (scheme == "torch.per_channel_affine" && p.size() == 4 && is_tensor(p[1]) && is_tensor(p[2])) {
-    q->scales = tensor(p[1], name + ".scales");
-    q->zeros = tensor(p[2], name + ".zero_points");
+    q->scales = tensor(p[1], name + ".scales", depth + 1);  // whoever nests quantised scales ends at the depth of tensor()
+    q->zeros = tensor(p[2], name + ".zero_points", depth + 1);
     const std::int64_t axis = whole(p[3], name, "axis");
     if (axis < 0 || axis >= static_cast<std::int64_t>(t.shape.size()))
       t_.refuse(parameters, "a tensor quantised along axis " + std::to_string(axis), in_quotes(name), kAgain);
@@ -264,18 +264,17 @@ TorchRebuild::StoragePart TorchRebuild::storage(PickleId id, const std::string& 
 
 // Tensors that were pickled by themselves, not by torch.save: the storage is a file of its own, of the old kind, as bytes.
 TorchRebuild::StoragePart TorchRebuild::pickled_storage(PickleId id, const std::string& name) {
-  const std::string key = "bytes at " + std::to_string(id);
-  const auto known = by_key_.find(key);
-  if (known != by_key_.end()) {
+  const auto known = inside_.find(id);
+  if (known != inside_.end()) {
     const PickledStorage& s = out_.storages[known->second];
     return {known->second, 0, s.bytes, s.dtype};
   }
   const std::string_view raw = raw_bytes(argument(id, 0), name);
   PickledStorage s = read_legacy_storage(std::as_bytes(std::span(raw.data(), raw.size())), t_.path,
                                          t_.part.empty() ? "storage of " + in_quotes(name) : t_.part + ", storage of " + in_quotes(name));
-  s.key = key;
+  s.key = "bytes at " + std::to_string(id);
   s.at = id;
-  by_key_.emplace(key, out_.storages.size());
+  inside_.emplace(id, out_.storages.size());
   out_.storages.push_back(s);
   return {out_.storages.size() - 1, 0, s.bytes, s.dtype};
 }

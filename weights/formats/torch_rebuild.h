@@ -46,8 +46,8 @@ class TorchRebuild {
   bool names_storage(PickleId id) const;
   StoragePart storage(PickleId id, const std::string& name);
   StoragePart pickled_storage(PickleId id, const std::string& name);
-  PickledTensor torch_tensor(PickleId id, const std::string& name, PickleRole role, PickleId args);
-  void quantise(PickledTensor& t, PickleId parameters, const std::string& name);
+  PickledTensor torch_tensor(PickleId id, const std::string& name, PickleRole role, PickleId args, int depth);
+  void quantise(PickledTensor& t, PickleId parameters, const std::string& name, int depth);
   std::string_view raw_bytes(PickleId id, const std::string& name);
 
   NumpyType numpy_type(PickleId dtype) const;
@@ -57,7 +57,8 @@ class TorchRebuild {
   const PickleTree& t_;
   PickledContents& out_;
   const TensorOfId& of_id_;
-  std::map<std::string, std::size_t> by_key_;
+  std::map<std::string, std::size_t> by_key_;  // storages that the container has, by the key that the file gives them
+  std::map<PickleId, std::size_t> inside_;     // those that lie in the pickle itself: no key of a file can mean one of them
 };
 
 }  // namespace graft

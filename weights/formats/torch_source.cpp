@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/core/error.h"
+#include "weights/formats/byte_window.h"
 #include "weights/formats/json_guard.h"
 #include "weights/stored_type.h"
 
@@ -58,6 +59,7 @@ TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const
     }
     tensors.push_back(std::move(s));
   }
+  if (archive_ && !archive_->has_sums()) notes.push_back(path + ": was saved without checksums, so that damage in its numbers cannot be seen");
   if (tensors.empty()) warnings.push_back(path + " holds no tensors");
 }
 
@@ -76,11 +78,13 @@ KeptBytes TorchSource::storage(std::size_t s) const {
 KeptBytes TorchSource::range(const PickledTensor& t) const {
   if (t.range == 0) return {};
   KeptBytes all = storage(t.storage);
+  // The tensor was placed against what the pickle says of its storage; this is what the storage is.
+  if (t.first > all.data.size() || t.range > all.data.size() - t.first)
+    throw Error(Code::input, path + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(places_[t.storage].offset + t.first) + " ends outside of its storage of " +
+                                 std::to_string(all.data.size()) + " bytes; the file is damaged or made to mislead, get it again");
   all.data = all.data.subspan(t.first, t.range);
   if (const std::size_t width = swap_width(t.dtype); places_[t.storage].swap && width > 1) {
-    auto turned = std::make_shared<std::vector<std::byte>>(all.data.begin(), all.data.end());
-    for (std::size_t i = 0; i + width <= turned->size(); i += width)
-      std::reverse(turned->begin() + static_cast<std::ptrdiff_t>(i), turned->begin() + static_cast<std::ptrdiff_t>(i + width));
+    const auto turned = other_byte_order(all.data, width);
     all = {*turned, turned};
   }
   return all;

@@ -1,4 +1,4 @@
-// The walk over a pickle's values. Objects of torch are torch_tensors.cpp's, arrays of numpy numpy_values.cpp's.
+// The walk over a pickle's values. Objects of torch are torch_rebuild.cpp's, arrays of numpy numpy_values.cpp's.
 #include "weights/formats/torch_values.h"
 
 #include <algorithm>
@@ -210,7 +210,7 @@ class Walk {
     if (t_.is(id, K::global)) return std::string(t_[id].text);
     if (t_.is(id, K::bytes)) return one_line(t_[id].text.substr(0, 1000));
     if (const auto number = scalar(id)) return *number;
-    if (t_.is(id, K::object) && !plain(id)) return std::string("object");
+    if (const bool shown = plain(id); !shown && t_.is(id, K::object)) return std::string("object");  // asked of every kind: it bounds the depth that json() goes to
     std::string text;
     json(id, text);
     return text;

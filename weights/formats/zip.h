@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -42,8 +43,12 @@ class ZipView {
   const std::string& path() const { return path_; }
 
   // The member's bytes: a span of the file where it is stored, else inflated. Its CRC is checked the first time. Throws Error(input) when that is wrong, when
-  // the packed bytes are no deflate stream of exactly its size, or the size is above `most`. May be called by several threads at once.
-  KeptBytes bytes(const ZipMember& member, std::uint64_t most = std::uint64_t{16} << 30) const;
+  // the packed bytes are no deflate stream of exactly its size, or the size is above `most` (and above 16 GiB where it is
+  // inflated: that takes memory). May be called by several threads at once.
+  KeptBytes bytes(const ZipMember& member, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) const;
+
+  // False where every member's CRC is written as 0, as PyTorch does when it is told to compute none (torch.serialization.set_crc32_options): then none is checked.
+  bool has_sums() const { return has_sums_; }
 
  private:
   std::span<const std::byte> file_;
@@ -51,6 +56,7 @@ class ZipView {
   std::shared_ptr<const void> keeper_;
   std::vector<ZipMember> members_;
   std::unordered_map<std::string_view, std::size_t> by_name_;  // views of an array that is never touched again
+  bool has_sums_ = false;
   struct Checked {
     std::mutex lock;
     std::set<std::uint64_t> offsets;  // of members whose CRC was right

@@ -106,6 +106,11 @@ def cycle(f):
 
 bad("cycle", cycle)
 
+# One global heap with 300 texts, each of which is looked up in it.
+with h5py.File("names_many.h5", "w") as f:
+    f["a"] = np.zeros(10, "f4")
+    f.attrs["names"] = [f"layer_{i}" for i in range(300)]
+
 answers = {}
 for name in sorted(os.listdir(".")):
     if not name.startswith("good_"):
