@@ -123,7 +123,17 @@ std::size_t Call::body_inputs(std::string_view attribute) const { return body(at
 std::vector<OnnxValue> Call::run_body(std::string_view attribute, const std::vector<OnnxValue>& inputs) const { return execute(body(attribute), inputs, &scope_, run); }
 
 void Call::refuse(const std::string& what) const { throw OnnxRefusal("node " + node.str() + " of opset " + std::to_string(opset) + " " + what); }
-void Call::wrong(const std::string& what) const { throw Error(Code::input, "node " + node.str() + " " + what); }
+void Call::wrong(const std::string& what) const {
+  throw Error(Code::input, "node " + node.str() + " " + shown() + " " + what + "; the model is damaged or was exported for other inputs, check it or export it again");
+}
+std::string Call::shown() const {
+  std::string inputs;
+  for (const std::string& name : node.inputs) {
+    const OnnxValue* v = name.empty() ? nullptr : scope_.find(name);
+    inputs += (inputs.empty() ? "" : ", ") + (v && v->defined() ? v->tensor.str() : std::string("-"));
+  }
+  return "of opset " + std::to_string(opset) + " with " + (inputs.empty() ? "no inputs" : inputs);
+}
 
 // ---- shared ----
 Shape shape_of(const std::vector<std::int64_t>& dims, const Call& c) {

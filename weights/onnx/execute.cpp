@@ -1,3 +1,5 @@
+#include <new>
+
 #include "weights/formats/json_guard.h"
 #include "weights/onnx/body.h"
 
@@ -5,21 +7,16 @@ namespace graft::onnx {
 
 void execute(const Step& step, Scope& scope, graft::Run* run) {
   Call call(step.node, step.opset, step.bodies, scope, run);
-  const auto told = [&](const Error& e) {
-    std::string inputs;
-    for (const std::string& name : step.node.inputs) {
-      const OnnxValue* v = name.empty() ? nullptr : scope.find(name);
-      inputs += (inputs.empty() ? "" : ", ") + (v && v->defined() ? v->tensor.str() : std::string("-"));
-    }
-    return "node " + step.node.str() + " of opset " + std::to_string(step.opset) + " with " + (inputs.empty() ? "no inputs" : inputs) + ": " + e.what();
-  };
+  const auto told = [&](const std::string& what) { return "node " + step.node.str() + " " + call.shown() + ": " + what; };
   try {
     step.op->run(call);
   } catch (const OnnxRefusal&) {
     throw;
   } catch (const Error& e) {
-    if (e.code() == Code::usage) throw Error(Code::input, told(e));
+    if (e.code() == Code::usage) throw Error(Code::input, told(e.what()) + "; the model is damaged or was exported for other inputs, check it or export it again");
     throw;
+  } catch (const std::bad_alloc&) {
+    throw Error(Code::memory, told("its result does not fit in memory") + "; give it smaller inputs, or check the model");
   }
   for (std::size_t i = 0; i < step.node.outputs.size(); ++i) {
     const std::string& name = step.node.outputs[i];

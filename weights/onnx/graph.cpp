@@ -15,7 +15,12 @@ namespace onnx {
 namespace {
 
 constexpr int kMaxCalls = 32;                           // functions in functions
-constexpr std::int64_t kMaxFolded = std::int64_t{1} << 22;  // elements of a folded node's inputs
+constexpr std::size_t kMaxSteps = 200'000;
+constexpr std::int64_t kMaxFolded = 512;  // elements of a folded node's inputs: three of a third of it each make no more than 5 million by broadcasting
+// What exporters compute shapes with. Nothing else is run before somebody asks for a run: a few bytes of a file can ask for any amount of memory and time.
+constexpr std::string_view kFolded[] = {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity",
+                                        "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape",
+                                        "Shape", "Size", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"};
 
 void call_function(Call& c) {
   std::vector<OnnxValue> inputs(c.body_inputs("body"));
@@ -79,7 +84,7 @@ class Builder {
   std::shared_ptr<const Body> function_of(const OnnxNode& n, const OnnxFunction& f, int depth);
   const OnnxFunction* find_function(const OnnxNode& n) const {
     for (const OnnxFunction& f : model_.functions)
-      if (f.domain == n.domain && f.name == n.op) return &f;
+      if (f.domain == n.domain && f.name == n.op && f.overload == n.overload) return &f;
     return nullptr;
   }
   [[noreturn]] void wrong(const std::string& what, std::uint64_t at, const std::string& advice) const {
@@ -90,11 +95,14 @@ class Builder {
   const OnnxModel& model_;
   const Params* params_;
   std::map<std::string, Use> uses_;
-  std::map<std::string, OnnxValue> loaded_;  // a function that is called twice has its constants once
+  // A function that is called twice has its constants once, by name and by where their numbers lie: a constant that is an attribute is another one in each call.
+  std::map<std::string, std::map<const std::byte*, OnnxValue>> loaded_;
+  std::size_t steps_ = 0;  // nodes that were made ready, those of functions in each call
 };
 
 OnnxValue Builder::load(const std::string& name, const OnnxTensor& t) {
-  if (const auto it = loaded_.find(name); it != loaded_.end()) return it->second;
+  auto& of_name = loaded_[name];
+  if (const auto it = of_name.find(t.data.data()); it != of_name.end()) return it->second;
   OnnxValue v;
   try {
     v = value_of(t, model_.path);
@@ -103,14 +111,14 @@ OnnxValue Builder::load(const std::string& name, const OnnxTensor& t) {
     return {};
   }
   const auto use = uses_.find(name);
-  if (params_ && use != uses_.end() && use->second != Use::plain) {
+  if (params_ && of_name.empty() && use != uses_.end() && use->second != Use::plain) {
     const Shape& shape = v.tensor.shape();
     if (use->second == Use::running) v.tensor = params_->buffer(name, shape, name.find("var") != std::string::npos ? 1 : 0);
     else v.tensor = params_->get(name, shape, use->second == Use::scale ? Init::constant(1) : shape.rank() > 1 ? default_weight_init() : Init::zeros());
   } else if (is_float_type(v.type)) {
     v.tensor = here(v.tensor);
   }
-  return loaded_[name] = v;
+  return of_name[t.data.data()] = v;
 }
 
 std::shared_ptr<const Body> Builder::function_of(const OnnxNode& n, const OnnxFunction& f, int depth) {
@@ -126,6 +134,8 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
                                            const std::vector<std::string>& outputs, const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer,
                                            int depth) {
   if (depth > kMaxCalls) wrong("functions call each other deeper than " + std::to_string(kMaxCalls), 0, "a function may not call itself");
+  steps_ += nodes.size() + 1;
+  if (steps_ > kMaxSteps) wrong("functions that call functions unfold to more than " + std::to_string(kMaxSteps) + " nodes", 0, "no model is that large, do not trust the file");
   auto body = std::make_shared<Body>();
   std::set<std::string> names(inputs.begin(), inputs.end());
   if (names.size() != inputs.size()) wrong("two inputs of a graph have one name", 0, "names must be unique");
@@ -197,12 +207,10 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
   for (std::size_t i = 0; i < nodes.size(); ++i)
     if (!waits[i]) ready.push(i);
   std::vector<Step> ordered;
-  std::vector<std::vector<std::string>> ordered_reads;
   while (!ready.empty()) {
     const std::size_t i = ready.top();
     ready.pop();
     ordered.push_back(std::move(steps[i]));
-    ordered_reads.push_back(reads[i]);
     for (const std::size_t r : readers[i])
       if (--waits[r] == 0) ready.push(r);
   }
@@ -219,7 +227,6 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
 
   // Constants with a tensor are loaded as initialisers are.
   std::vector<Step> kept;
-  std::vector<std::vector<std::string>> kept_reads;
   for (std::size_t i = 0; i < ordered.size(); ++i) {
     Step& s = ordered[i];
     const OnnxAttribute* a = s.node.op == "Constant" && s.node.domain.empty() ? s.node.find("value") : nullptr;
@@ -239,9 +246,8 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
       if (const auto it = last.find(r); it != last.end()) it->second = i;
     };
     for (const std::string& r : kept[i].node.inputs) read(r);
-    if (kept[i].op != &kCallFunction)
-      for (const auto& b : kept[i].bodies)
-        for (const std::string& r : b->reads) read(r);
+    for (const auto& b : kept[i].bodies)
+      for (const std::string& r : b->reads) read(r);
   }
   for (const auto& [name, at] : last) kept[at].free_after.push_back(name);
   body->steps = std::move(kept);
@@ -253,7 +259,7 @@ void Builder::fold(Body& body, std::vector<Step>& steps) const {
   NoGrad off;
   std::vector<Step> kept;
   for (Step& s : steps) {
-    bool able = s.bodies.empty() && !s.op->random && !s.op->large && s.node.op != "Dropout" && s.node.op != "BatchNormalization";
+    bool able = s.bodies.empty() && s.node.domain.empty() && std::find(std::begin(kFolded), std::end(kFolded), s.node.op) != std::end(kFolded);
     std::int64_t elements = 0;
     for (const std::string& i : s.node.inputs) {
       if (i.empty()) continue;

@@ -23,8 +23,7 @@ struct Operator {
   std::string_view name;
   void (*run)(Call&);
   std::string_view domain = "";
-  bool random = false;  // its outputs are drawn: never folded, never compared
-  bool large = false;   // its outputs may be much larger than its inputs: never folded
+  bool random = false;  // its outputs are drawn: never compared
 };
 
 std::span<const Operator> math_operators();
@@ -104,6 +103,7 @@ class Call {
   [[noreturn]] void refuse(const std::string& what) const;
   // Error(input): not as the operator wants it.
   [[noreturn]] void wrong(const std::string& what) const;
+  std::string shown() const;  // "of opset 17 with f32[2,3], i64[1]"
 
  private:
   const Body& body(std::string_view attribute) const;

@@ -76,6 +76,7 @@ void attention(Call& c) {
   }
   const Tensor present_key = k, present_value = v;
   if (k.size(1) < 1 || q.size(1) % k.size(1)) c.wrong("shares " + std::to_string(k.size(1)) + " heads of keys among " + std::to_string(q.size(1)));
+  if (v.size(1) != k.size(1)) c.wrong("has " + std::to_string(k.size(1)) + " heads of keys and " + std::to_string(v.size(1)) + " of values");
   k = repeated_heads(k, q.size(1) / k.size(1)), v = repeated_heads(v, q.size(1) / v.size(1));
   const double scale = std::sqrt(c.attr("scale", 1 / std::sqrt(static_cast<double>(q.size(3)))));
   const std::int64_t mode = c.attr("qk_matmul_output_mode", 0);

@@ -107,13 +107,14 @@ void scan(Call& c) {
   const std::int64_t batch = sequences[0].tensor.rank() ? sequences[0].tensor.size(0) : 0;
   std::vector<std::int64_t> lengths;
   if (c.has(std::size_t{0})) lengths = c.ints(0);
+  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != batch) c.wrong("has " + std::to_string(lengths.size()) + " lengths for " + std::to_string(batch) + " rows");
   std::vector<std::vector<OnnxValue>> rows(n + k);
   for (std::int64_t b = 0; b < batch; ++b) {
     const auto row = [&](const OnnxValue& v) { return OnnxValue{select(cast(here(v.tensor), type_info(v.type)->held), 0, b), v.type}; };
     std::vector<OnnxValue> s, q;
     for (const OnnxValue& v : states) s.push_back(row(v));
     for (const OnnxValue& v : sequences) q.push_back(row(v));
-    if (!lengths.empty() && lengths.at(static_cast<std::size_t>(b)) != q[0].tensor.size(0)) c.refuse("scans rows of different lengths");
+    if (!lengths.empty() && lengths[static_cast<std::size_t>(b)] != q[0].tensor.size(0)) c.refuse("scans rows of different lengths");
     const std::vector<OnnxValue> out = scanned(c, s, q, directions, std::vector<std::int64_t>(m, 0), std::vector<std::int64_t>(k, 0), std::vector<std::int64_t>(k, 0));
     for (std::size_t i = 0; i < out.size(); ++i) rows[i].push_back(out[i]);
   }

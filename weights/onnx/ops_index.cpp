@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "weights/formats/json_guard.h"
 #include "weights/onnx/op.h"
 
 namespace graft::onnx {
@@ -141,6 +142,8 @@ void tensor_scatter(Call& c) {
   const std::string mode = c.attr("mode", "linear");
   const std::int64_t batch = x.size(0), n = x.size(a), m = updates.size(a);
   const std::vector<std::int64_t> first = c.has(std::size_t{2}) ? c.ints(2) : std::vector<std::int64_t>(static_cast<std::size_t>(batch), 0);
+  if (mode != "linear" && mode != "circular") c.wrong("has the mode " + in_quotes(mode) + ", which is neither linear nor circular");
+  if (mode == "circular" && n == 0) c.wrong("writes around an axis of no places");
   if (static_cast<std::int64_t>(first.size()) != batch) c.wrong("has " + std::to_string(first.size()) + " positions for " + std::to_string(batch) + " rows");
   Shape small;
   for (int i = 0; i < x.rank(); ++i) small.push_back(i == 0 ? batch : i == a ? m : 1);

@@ -20,7 +20,7 @@ void batch(Call& c) {
   if (c.opset < 9 && c.attr("spatial", 1) == 0) c.refuse("normalises every place by itself, as opsets before 9 could");
   const Tensor weight = cast(c.x(1), x.dtype()), bias = cast(c.x(2), x.dtype());
   // A model that was exported for use trains as one that was exported for training: whoever trains it, trains it.
-  const bool asked = c.opset >= 14 ? c.attr("training_mode", 0) != 0 : c.opset < 7 ? c.has("is_test") && c.attr("is_test", 0) == 0 : c.outputs() > 1;
+  const bool asked = c.opset >= 14 ? c.attr("training_mode", 0) != 0 : c.opset < 7 ? c.has("is_test") && c.attr("is_test", 0) == 0 : c.wants(1) || c.wants(2) || c.wants(3) || c.wants(4);
   if (!asked) {
     if (c.training()) {
       const bool moves = c.running()->moves_statistics;
@@ -29,7 +29,7 @@ void batch(Call& c) {
     }
     return c.out(batch_norm(x, weight, bias, c.x(3), c.x(4), false, 0, eps), c.type(0));
   }
-  if (c.opset < 14 && c.outputs() > 3) c.refuse("gives saved statistics");
+  if (c.opset < 14 && (c.wants(3) || c.wants(4))) c.refuse("gives saved statistics");
   Axes axes{0};
   for (int i = 2; i < x.rank(); ++i) axes.push_back(i);
   c.out(batch_norm(x, weight, bias, {}, {}, true, 0, eps), c.type(0));

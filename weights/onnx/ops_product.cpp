@@ -13,12 +13,14 @@ Tensor exact_doubles(const Call& c, const OnnxValue& v) {
     if (e < 0) c.refuse("multiplies integers that do not fit into 53 bits");
   return cast(here(v.tensor), DType::f64);
 }
+namespace {
+double largest(const Tensor& t) {
+  double m = 0;
+  for (const double d : t.values()) m = std::max(m, std::abs(d));
+  return m;
+}
+}  // namespace
 void check_exact(const Call& c, const Tensor& a, const Tensor& b, std::int64_t terms) {
-  const auto largest = [](const Tensor& t) {
-    double m = 0;
-    for (const double d : t.values()) m = std::max(m, std::abs(d));
-    return m;
-  };
   if (largest(a) * largest(b) * static_cast<double>(std::max<std::int64_t>(1, terms)) > 0x1p53) c.refuse("multiplies integers whose sums do not fit into 53 bits");
 }
 Tensor exact_matmul(const Call& c, const Tensor& a, const Tensor& b) {
@@ -52,6 +54,7 @@ void general_product(Call& c) {
     const Tensor bias = operand(2);
     y = add(y, beta == 1 ? bias : mul(bias, beta));
   }
+  if (whole && largest(y) > 0x1p53) c.refuse("multiplies integers whose sums do not fit into 53 bits");
   c.out(whole ? cast_value({y, kDouble}, c.type(0), c) : OnnxValue{y, c.type(0)});
 }
 
@@ -59,6 +62,12 @@ void einstein(Call& c) {
   Tensors operands;
   for (std::size_t i = 0; i < c.inputs(); ++i) operands.push_back(c.floats(i) ? c.x(i) : exact_doubles(c, c.in(i)));
   if (operands.empty()) c.wrong("has no operands");
+  if (!c.floats(0)) {
+    // No sum has more terms than there are ways to choose an element of each operand.
+    double most = 1;
+    for (const Tensor& t : operands) most *= largest(t) * static_cast<double>(std::max<std::int64_t>(1, t.numel()));
+    if (most > 0x1p53) c.refuse("multiplies integers whose sums may not fit into 53 bits");
+  }
   const Tensor y = einsum(c.attr("equation", ""), operands);
   c.out(c.floats(0) ? OnnxValue{y, c.type(0)} : cast_value({y, kDouble}, c.type(0), c));
 }

@@ -48,6 +48,7 @@ void quantise(Call& c) {
   if (x.dtype() != DType::f64) x = cast(x, DType::f32);
   const std::int64_t axis = c.attr("axis", 1), block = c.attr("block_size", 0);
   const std::int64_t asked = c.attr("output_dtype", 0);
+  if (const std::int64_t precise = c.attr("precision", 0); precise != 0 && precise != kFloat) c.refuse("divides in another precision than FLOAT");
   const int type = c.has(std::size_t{2}) ? c.type(2) : asked ? static_cast<int>(asked) : static_cast<int>(kUint8);
   const Tensor zero = c.has(std::size_t{2}) ? fitted(c, c.x(2), x.shape(), axis, block) : Tensor{};
   c.out(quantised(c, x, fitted(c, c.x(1), x.shape(), axis, block), zero, type));
@@ -56,7 +57,9 @@ void dequantise(Call& c) {
   const Tensor x = exact_doubles(c, c.in(0)), scale = c.x(1);
   const std::int64_t axis = c.attr("axis", 1), block = c.attr("block_size", 0);
   const Tensor moved = c.has(std::size_t{2}) ? sub(x, fitted(c, exact_doubles(c, c.in(2)), x.shape(), axis, block)) : x;
-  c.out(mul(cast(moved, scale.dtype()), fitted(c, scale, x.shape(), axis, block)), c.type(1));
+  const OnnxValue y{mul(cast(moved, scale.dtype()), fitted(c, scale, x.shape(), axis, block)), c.type(1)};
+  const std::int64_t asked = c.attr("output_dtype", 0);
+  c.out(asked ? cast_value(y, static_cast<int>(std::clamp<std::int64_t>(asked, 0, 1000)), c) : y);
 }
 void dynamic(Call& c) {
   const Tensor x = c.x(0);

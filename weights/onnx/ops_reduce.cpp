@@ -32,8 +32,7 @@ Tensor log_sum_exp(const Tensor& x, const Axes& a, bool k) {
 // Per element, where there is nothing to reduce.
 template <Reduce F>
 Tensor of_one(const Tensor& x) {
-  if (x.rank() + 1 > kMaxRank) return x;
-  return F(unsqueeze(x, 0), {0}, false);
+  return reshape(F(reshape(x, {1, x.numel()}), {0}, false), x.shape());
 }
 
 template <Reduce F>

@@ -179,7 +179,7 @@ void resize(Call& c) {
   c.out(finished(c, resized(c, x, plan, m)));
 }
 
-constexpr Operator kTable[] = {{"Resize", resize, "", false, true}, {"Upsample", upsample, "", false, true}};
+constexpr Operator kTable[] = {{"Resize", resize}, {"Upsample", upsample}};
 
 }  // namespace
 

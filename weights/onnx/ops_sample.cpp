@@ -237,15 +237,14 @@ void columns_to_image(Call& c) {
   if (pads.empty()) pads.assign(2 * axes, 0);
   if (x.rank() != 3 || block.size() != axes || pads.size() != 2 * axes || axes == 0) c.wrong("has attributes that do not fit " + x.str());
   std::vector<std::int64_t> padded, places, before, after;
-  std::int64_t taps = 1, spots = 1, area = 1;
   for (std::size_t i = 0; i < axes; ++i) {
     if (image[i] < 0 || block[i] < 1 || pads[i] < 0 || pads[i + axes] < 0) c.wrong("has an impossible block or image");
     padded.push_back(image[i] + pads[i] + pads[i + axes]);
     places.push_back((padded[i] - (dilation[i] * (block[i] - 1) + 1)) / stride[i] + 1);
     before.push_back(-pads[i]), after.push_back(-pads[i + axes]);
-    taps *= block[i], spots *= places[i], area *= padded[i];
+    if (places.back() < 1) c.wrong("has a block of " + std::to_string(block[i]) + " that has no place in an image of " + std::to_string(padded.back()));
   }
-  shape_of(padded, c);
+  const std::int64_t taps = shape_of(block, c).numel(), spots = shape_of(places, c).numel(), area = shape_of(padded, c).numel();
   if (x.size(1) % taps || x.size(2) != spots) c.wrong("has columns " + x.str() + " for " + std::to_string(taps) + " taps at " + std::to_string(spots) + " places");
   const std::int64_t n = x.size(0), ch = x.size(1) / taps;
   std::vector<std::int64_t> to;
@@ -265,7 +264,7 @@ void columns_to_image(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"GridSample", grid_sample}, {"AffineGrid", affine_grid, "", false, true}, {"RoiAlign", roi_align}, {"NonMaxSuppression", suppress}, {"Col2Im", columns_to_image},
+    {"GridSample", grid_sample}, {"AffineGrid", affine_grid}, {"RoiAlign", roi_align}, {"NonMaxSuppression", suppress}, {"Col2Im", columns_to_image},
 };
 
 }  // namespace

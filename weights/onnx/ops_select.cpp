@@ -151,7 +151,7 @@ void unique(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"ArgMax", arg_extreme<true>}, {"ArgMin", arg_extreme<false>}, {"Hardmax", hard_max}, {"TopK", top_k}, {"OneHot", one_hot_of, "", false, true},
+    {"ArgMax", arg_extreme<true>}, {"ArgMin", arg_extreme<false>}, {"Hardmax", hard_max}, {"TopK", top_k}, {"OneHot", one_hot_of},
     {"NonZero", non_zero}, {"Compress", compress}, {"Unique", unique},
 };
 

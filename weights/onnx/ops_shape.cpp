@@ -22,10 +22,10 @@ void reshape_to(Call& c) {
       if (static_cast<int>(i) >= x.rank()) c.wrong("copies size " + std::to_string(i) + " of " + x.str() + ", which has no such axis");
       want[i] = x.size(static_cast<int>(i));
     }
-  if (want.size() > static_cast<std::size_t>(kMaxRank)) c.refuse("reshapes to " + std::to_string(want.size()) + " axes");
-  std::int64_t known = 1;
-  for (const std::int64_t d : want)
-    if (d != -1) known *= std::clamp<std::int64_t>(d, -1, std::int64_t{1} << 31);
+  std::vector<std::int64_t> fixed = want;
+  for (std::int64_t& d : fixed)
+    if (d == -1) d = 1;
+  const std::int64_t known = shape_of(fixed, c).numel();
   // An empty tensor with a free size: it is what makes the product zero again.
   if (known == 0 && x.numel() == 0)
     for (std::int64_t& d : want)
@@ -229,8 +229,8 @@ void space_to_depth(Call& c) {
 
 constexpr Operator kTable[] = {
     {"Reshape", reshape_to}, {"Flatten", flatten_at}, {"Transpose", transpose_by}, {"Squeeze", squeeze_axes}, {"Unsqueeze", unsqueeze_axes},
-    {"Expand", expand_to, "", false, true}, {"Tile", tile, "", false, true}, {"Concat", concat}, {"Shape", shape}, {"Size", size}, {"Constant", constant},
-    {"ConstantOfShape", constant_of_shape, "", false, true}, {"Range", range, "", false, true}, {"EyeLike", eye_like}, {"Trilu", triangle},
+    {"Expand", expand_to}, {"Tile", tile}, {"Concat", concat}, {"Shape", shape}, {"Size", size}, {"Constant", constant},
+    {"ConstantOfShape", constant_of_shape}, {"Range", range}, {"EyeLike", eye_like}, {"Trilu", triangle},
     {"DepthToSpace", depth_to_space}, {"SpaceToDepth", space_to_depth},
 };
 

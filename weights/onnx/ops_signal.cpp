@@ -135,8 +135,8 @@ void mel(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"DFT", fourier}, {"STFT", short_time}, {"HannWindow", hann, "", false, true}, {"HammingWindow", hamming, "", false, true}, {"BlackmanWindow", blackman, "", false, true},
-    {"MelWeightMatrix", mel, "", false, true},
+    {"DFT", fourier}, {"STFT", short_time}, {"HannWindow", hann}, {"HammingWindow", hamming}, {"BlackmanWindow", blackman},
+    {"MelWeightMatrix", mel},
 };
 
 }  // namespace

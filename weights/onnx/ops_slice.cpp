@@ -31,7 +31,7 @@ void split_axis(Call& c) {
   const std::int64_t n = x.size(a), parts = static_cast<std::int64_t>(c.outputs());
   if (!list_or_input(c, "split", 1, sizes)) {
     const std::int64_t count = c.attr("num_outputs", parts);
-    if (count < 1 || count < parts) c.wrong("splits into " + std::to_string(count) + " parts for " + std::to_string(parts) + " outputs");
+    if (count != parts) c.wrong("splits into " + std::to_string(count) + " parts for " + std::to_string(parts) + " outputs");
     const std::int64_t each = (n + count - 1) / count;
     if (c.opset < 18 && n % count) c.wrong("cannot split " + std::to_string(n) + " into " + std::to_string(count) + " equal parts");
     for (std::int64_t i = 0, left = n; i < count; ++i) sizes.push_back(std::min(each, left)), left -= sizes.back();
@@ -141,7 +141,7 @@ void reverse_sequence(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Slice", slice_axes}, {"Split", split_axis}, {"Pad", pad_axes, "", false, true}, {"CenterCropPad", center_crop_pad, "", false, true}, {"ReverseSequence", reverse_sequence},
+    {"Slice", slice_axes}, {"Split", split_axis}, {"Pad", pad_axes}, {"CenterCropPad", center_crop_pad}, {"ReverseSequence", reverse_sequence},
 };
 
 }  // namespace

@@ -126,7 +126,7 @@ void Parser::pair(std::string_view m, std::string& key, std::string& value) {
   each(m, "a key with its value", [&](Reader& r) {
     switch (r.tag()) {
       case 1: key = text(r, "a key"); break;
-      case 2: value = std::string(view(r).substr(0, 1u << 20)); break;
+      case 2: value = std::string(view(r)); break;
       default: r.skip();
     }
   });
@@ -208,7 +208,20 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
     typed.insert(typed.end(), b, b + n);
   };
   const auto width = static_cast<std::size_t>(info->bits) / 8;
+  // Each type has its field; in another one its numbers would be other numbers.
+  const auto field = [&]() -> std::uint32_t {
+    switch (t.type) {
+      case onnx::kFloat: case onnx::kComplex64: return 4;
+      case onnx::kDouble: case onnx::kComplex128: return 10;
+      case onnx::kInt64: return 7;
+      case onnx::kUint32: case onnx::kUint64: return 11;
+      case onnx::kString: return 6;
+      default: return 5;
+    }
+  }();
   each(m, "a tensor", [&](Reader& r) {
+    if (const std::uint32_t tag = r.tag(); (tag == 4 || tag == 5 || tag == 7 || tag == 10 || tag == 11) && tag != field)
+      refuse("a tensor of " + std::string(info->name) + " with its numbers in field " + std::to_string(tag) + ", which is another type's", at, t.name, "it is damaged, export it again");
     switch (r.tag()) {
       case 3: segmented = true; r.skip(); break;
       case 4: fixed<float>(r, [&](const char* p, std::size_t n) { put(p, n * 4); }); break;
@@ -358,6 +371,7 @@ OnnxNode Parser::node(std::string_view m, int depth) {
       case 4: n.op = text(r, "an operator's name"); break;
       case 5: n.attributes.push_back(attribute(view(r), depth)); break;
       case 7: n.domain = text(r, "a domain"); break;
+      case 8: n.overload = text(r, "an overload"); break;
       default: r.skip();
     }
   });

@@ -47,7 +47,7 @@ struct OnnxAttribute {
 };
 
 struct OnnxNode {
-  std::string op, domain, name;
+  std::string op, domain, name, overload;
   std::vector<std::string> inputs, outputs;  // "": not given
   std::vector<OnnxAttribute> attributes;
   std::uint64_t at = 0;  // byte of the file

@@ -16,8 +16,6 @@
 namespace graft {
 namespace {
 
-constexpr std::int64_t kBatch = 3;  // of the trace; no size of a network is likely to be the same by accident, and a second pass with another one tells
-
 struct SeenCall {
   std::string op, attributes;
   Tensors in, out;
@@ -58,7 +56,7 @@ double real_of(const std::string& attributes, const std::string& key) {
 
 class GraphText {
  public:
-  GraphText(const Params& params, const Tensor& input) {
+  GraphText(const Params& params, const Tensor& input) : batch_(input.size(0)) {
     for (const Parameter& p : params.all()) names_[p.tensor.impl()] = p.name, parameters_.push_back(p);
     names_[input.impl()] = "input";
     dynamic_.insert(input.impl());
@@ -244,7 +242,7 @@ class GraphText {
     } else if (c.op == "mean") {
       node("ReduceMean", {name_of(c.in[0])}, fresh(y, c.op),
            {{"axes", Attribute::wholes, 0, numbers_of(c.attributes, "axes")}, {"keepdims", Attribute::whole, 0, {c.attributes.find("keep") != std::string::npos ? 1 : 0}}});
-    } else if (c.op == "reshape" && c.in[0].rank() > 0 && y.rank() > 0 && c.in[0].size(0) == kBatch && y.size(0) == kBatch) {
+    } else if (c.op == "reshape" && c.in[0].rank() > 0 && y.rank() > 0 && c.in[0].size(0) == batch_ && y.size(0) == batch_) {
       std::vector<std::int64_t> shape{0};  // as many images as there are
       for (int i = 1; i < y.rank(); ++i) shape.push_back(y.size(i));
       node("Reshape", {name_of(c.in[0]), constant(shape)}, fresh(y, c.op));
@@ -309,6 +307,7 @@ class GraphText {
   std::vector<std::string> nodes_, initialisers_;
   std::set<std::string> initialised_, missing_;
   int count_ = 0;
+  std::int64_t batch_;  // images of the trace
 };
 
 }  // namespace
@@ -316,13 +315,18 @@ class GraphText {
 void write_onnx(const std::filesystem::path& path, const Module& module, const Params& params, const Shape& input, const std::map<std::string, std::string>& metadata) {
   NoGrad off;
   UseQueue host(host_queue());
-  RandomState r{1, 31, 0};
-  const Tensor x = rand_normal({kBatch, input[0], input[1], input[2]}, 0, 1, r);
-  Tensor logits;
-  const std::vector<SeenCall> calls = traced(module, x, logits);
-  GraphText graph(params, x);
-  for (const SeenCall& c : calls) graph.add(c);
-  const std::string model = graph.finish(logits, input, metadata);
+  // Traced with two numbers of images: what is written must not know either.
+  const auto with = [&](std::int64_t images) {
+    RandomState r{1, 31, 0};
+    const Tensor x = rand_normal({images, input[0], input[1], input[2]}, 0, 1, r);
+    Tensor logits;
+    const std::vector<SeenCall> calls = traced(module, x, logits);
+    GraphText graph(params, x);
+    for (const SeenCall& c : calls) graph.add(c);
+    return graph.finish(logits, input, metadata);
+  };
+  const std::string model = with(7);
+  if (model != with(11)) throw Error(Code::usage, path.string() + ": write_onnx: the network does something else for 7 images than for 11, and a graph is for any number; export it as pt or safetensors");
   write_atomically(path, model);
 }
 
