@@ -147,8 +147,8 @@ void save_checkpoint(const std::string& folder, const Built& built, const Config
 
 std::vector<std::string> classes_of_checkpoint(const std::string& path) {
   const auto source = open_source(path);
-  const auto it = source->metadata.find("graft.classes");
-  if (it == source->metadata.end()) return {};
+  auto it = source->metadata.find("graft.classes");
+  if (it == source->metadata.end() && (it = source->beside.find("labels")) == source->beside.end()) return {};
   const Json j = Json::parse(it->second, nullptr, false);
   std::vector<std::string> names;
   if (j.is_array())

@@ -10,7 +10,9 @@
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
 #include "engine/ops/ops.h"
+#include "weights/companions.h"
 #include "weights/formats/json_guard.h"
+#include "weights/formats/shard_index.h"
 #include "weights/import.h"
 #include "weights/onnx/module.h"
 #include "weights/onnx/writer.h"
@@ -98,6 +100,13 @@ fs::path written_at(const fs::path& to, const ConvertOptions& o) {
   return to.parent_path() / (stem + ".safetensors.index.json");
 }
 
+// What stands beside the weights goes with them.
+void carry(const Source& origin, const fs::path& at, const std::vector<std::string>& labels, bool quiet) {
+  const Carried c = carry_companions(origin, at.parent_path(), labels);
+  if (!c.copied.empty() && !quiet) std::printf("beside it, from where it came: %s\n", quoted_list(c.copied).c_str());
+  if (!c.kept.empty()) std::fprintf(stderr, "graft: warning: %s: the folder has other files of these names, which stay as they are\n", quoted_list(c.kept).c_str());
+}
+
 int write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const char* verb, Json more) {
   const Container container = container_for(o);
   WriteOptions options;
@@ -142,7 +151,9 @@ int convert_verb(const ConvertOptions& o) {
     out.wrapped_in = wrapper;
     for (OutTensor& t : out.tensors) t.name.erase(0, wrapper.size() + 1);
   }
-  return write_and_verify(o, out, "convert", Json::object());
+  const int code = write_and_verify(o, out, "convert", Json::object());
+  carry(*source, written_at(o.to, o), {}, o.json);
+  return code;
 }
 
 // ---- export -------------------------------------------------------------------------------------------------------------------------------
@@ -294,18 +305,22 @@ int export_verb(const ConvertOptions& o) {
   if (o.format == "peft") return export_peft(o, config);
   std::string origin = o.like;
   const std::string map = config.get<std::string>("init.map");
-  if (origin.empty() && !o.plain) {
-    std::error_code ec;
-    const std::string from = config.get<std::string>("init.from");
-    // What it was fine-tuned from, unless that was graft's own.
-    if (!from.empty() && fs::exists(from, ec) && !open_source(from)->metadata.count("graft.config")) origin = from;
-  }
+  std::error_code ec;
+  const std::string from = config.get<std::string>("init.from");
+  const bool there = !from.empty() && fs::exists(from, ec);
+  // What it was fine-tuned from, unless that was graft's own.
+  if (origin.empty() && !o.plain && there && !open_source(from)->metadata.count("graft.config")) origin = from;
+  const std::string company = !o.like.empty() ? o.like : there ? from : o.from;
   config.set("init.from=" + o.from, Origin::flag("export"));
   config.set("init.head=keep", Origin::flag("export"));
   config.set("peft.method=none", Origin::flag("export"));
   const Config plain = without_origin(config);
   const Built built = build_model(plain, input_of_checkpoint(o.from, config), classes_of_checkpoint(o.from));
-  if (o.format == "onnx" || (o.format.empty() && fs::path(o.to).extension() == ".onnx")) return export_onnx(o, config, built);
+  if (o.format == "onnx" || (o.format.empty() && fs::path(o.to).extension() == ".onnx")) {
+    const int code = export_onnx(o, config, built);
+    carry(*open_source(company), o.to, built.class_names, o.json);
+    return code;
+  }
   OutCheckpoint out;
   std::vector<WeightMap> own;
   if (!origin.empty()) {
@@ -321,6 +336,7 @@ int export_verb(const ConvertOptions& o) {
   const fs::path at = written_at(o.to, o);
   const int code = write_and_verify(o, out, "export", Json{{"like", origin.empty() ? Json(nullptr) : Json(origin)}});
   write_sidecar(at, built, config);
+  carry(*open_source(company), at, built.class_names, o.json);
   const double d = rerun(built, plain, at, origin.empty() ? "" : map);
   // Nothing was rounded: the same outputs. Where the origin's types or --dtype round, verify() has held each tensor against that rounding, and the outputs are told.
   const bool rounds = !o.dtype.empty() || std::any_of(out.tensors.begin(), out.tensors.end(), [](const OutTensor& t) {

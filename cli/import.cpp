@@ -7,6 +7,7 @@
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
 #include "engine/base/text.h"
+#include "weights/companions.h"
 #include "weights/hash.h"
 #include "weights/import.h"
 #include "weights/onnx/check.h"
@@ -74,6 +75,7 @@ int import_verb(const ImportOptions& o) {
     std::error_code ec;
     if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec)) throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
     save_checkpoint(o.common.out, built, without_origin(config), 0);
+    carry_companions(*open_source(path), o.common.out, built.class_names);
   }
   if (o.common.json) {
     Json table = Json::array();

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/base/text.h"
+#include "weights/companions.h"
 #include "weights/formats/hdf5.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/leveldb_table.h"
@@ -91,7 +92,8 @@ void read_config(const fs::path& folder, Source& source) {
   const fs::path path = folder / "config.json";
   std::error_code ec;
   if (!fs::is_regular_file(path, ec)) return;
-  const nlohmann::json j = nlohmann::json::parse(read_text(path, 4 << 20), nullptr, false);
+  const std::string text = read_text(path, 4 << 20);
+  const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
   if (!j.is_object()) {
     source.warnings.push_back(path.string() + ": is no JSON object; what it says of the network was not read");
     return;
@@ -99,6 +101,7 @@ void read_config(const fs::path& folder, Source& source) {
   for (const char* key : {"model_type", "torch_dtype", "dtype"})
     if (const auto it = j.find(key); it != j.end() && it->is_string()) source.beside.emplace(key, it->get<std::string>());
   if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string()) source.beside.emplace("architecture", it->front().get<std::string>());
+  if (const auto labels = labels_of_config(text); !labels.empty()) source.beside.emplace("labels", nlohmann::json(labels).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
   if (const auto it = j.find("quantization_config"); it != j.end() && it->is_object()) {
     const auto method = it->find("quant_method");
     refuse(path, "the weights are packed by " + (method != it->end() && method->is_string() ? in_quotes(method->get<std::string>()) : std::string("a method without a name")) +

@@ -42,7 +42,7 @@ class Source {
   std::vector<std::string> files;               // all that were read
   std::vector<StoredTensor> tensors;            // names are unique
   std::map<std::string, std::string> metadata;  // text as it stands, other values as JSON; long ones cut
-  std::map<std::string, std::string> beside;    // of a folder: what its config.json says (model_type, architecture, dtype); it is not written with the tensors
+  std::map<std::string, std::string> beside;    // of a folder: what its config.json says (model_type, architecture, dtype, labels as JSON); it is not written with the tensors
   std::vector<std::string> warnings;            // always shown
   std::vector<std::string> notes;               // legal but unusual, shown by `inspect --strict`
 

@@ -212,6 +212,15 @@ std::vector<std::string> write_checkpoint(const fs::path& path, Container contai
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   std::vector<OutTensor> tensors = checkpoint.tensors;
   if (container != Container::torch) tensors = without_ties(std::move(tensors), metadata, said);
+  if (const auto* gguf = dynamic_cast<const GgufSource*>(checkpoint.origin.get()); gguf && container != Container::gguf) {
+    // Metadata elsewhere is text: what GGUF has of lists (its vocabulary) would be there in part, as it is shown.
+    std::size_t lists = 0;
+    for (const GgufKey& k : gguf->keys.all()) {
+      if (k.value.type() == GgufType::text && metadata.count(k.name) && first_not_utf8(k.value.text()) == std::string_view::npos) metadata[k.name] = k.value.text();
+      if (k.value.type() == GgufType::array) lists += metadata.erase(k.name);
+    }
+    if (lists) said.push_back(std::to_string(lists) + " keys of GGUF that are lists (a vocabulary is made of them) have no place in " + std::string(name_of(container)) + " and were left out");
+  }
   std::map<std::string, int> changed;  // "Q4_K to F32": how many
   for (OutTensor& t : tensors) {
     std::string wanted = holdable(t, container);

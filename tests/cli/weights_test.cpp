@@ -91,7 +91,6 @@ TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
   EXPECT_EQ(run(t.path, "diff back.safetensors " + best).code, 0);
 
   // In shards and together again: byte for byte.
-  ASSERT_EQ(run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB").code, 3);  // no such folder
   fs::create_directory(t.path / "s");
   o = run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -153,6 +152,72 @@ TEST(Weights, ImportAccountsForEveryTensorAndExportRunsAgain) {
   o = run(t.path, "import out.pt --map names.map --dry-run");
   EXPECT_EQ(o.code, 2);
   EXPECT_NE(o.err.find("names.map:2: "), std::string::npos) << o.err;
+}
+
+// A folder as hubs have it: what stands beside the weights goes with them, and nothing that is there already is written over.
+TEST(Weights, TokenizerPreprocessingAndLabelsGoWithTheWeights) {
+  TempFolder t;
+  const std::string net = "digits-cnn data.train_count=64 data.test_count=20 train.batch=16 schedule.warmup=0 train.steps=2 -q ";
+  ASSERT_EQ(run(t.path, "train " + net + "-o a").code, 0);
+  ASSERT_EQ(run(t.path, "export a/checkpoints/best plain.pt --plain").code, 0);
+  fs::create_directories(t.path / "hub");
+  ASSERT_EQ(run(t.path, "convert plain.pt hub/model.safetensors").code, 0);
+  Json config{{"model_type", "cnn"}, {"id2label", Json::object()}, {"label2id", Json::object()}};
+  for (int i = 0; i < 10; ++i) config["id2label"][std::to_string(i)] = "digit " + std::to_string(i), config["label2id"]["digit " + std::to_string(i)] = i;
+  const std::string words = "{\"model\": {\"vocab\": {\"a\": 0}}}";
+  write_file(t.path / "hub/config.json", config.dump());
+  write_file(t.path / "hub/tokenizer.json", words);
+  write_file(t.path / "hub/preprocessor_config.json", "{\"size\": 28}");
+  write_file(t.path / "hub/private_notes.txt", "not the model's");
+
+  Outcome o = run(t.path, "inspect hub --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(Json::parse(Json::parse(o.out)["beside"]["labels"].get<std::string>()).at(3), "digit 3");
+
+  fs::create_directories(t.path / "other");
+  write_file(t.path / "other/preprocessor_config.json", "somebody's");
+  o = run(t.path, "convert hub other/model.pt");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("beside it, from where it came: \"config.json\", \"tokenizer.json\""), std::string::npos) << o.out;
+  EXPECT_NE(o.err.find("\"preprocessor_config.json\": the folder has other files"), std::string::npos) << o.err;
+  EXPECT_EQ(read_file(t.path / "other/preprocessor_config.json"), "somebody's");
+  EXPECT_EQ(read_file(t.path / "other/tokenizer.json"), words);
+  EXPECT_EQ(read_file(t.path / "other/config.json"), config.dump());
+  EXPECT_FALSE(fs::exists(t.path / "other/private_notes.txt"));
+  // A file that is not named as hubs name weights has no company.
+  fs::copy_file(t.path / "hub/model.safetensors", t.path / "hub/download.safetensors");
+  fs::create_directories(t.path / "third");
+  ASSERT_EQ(run(t.path, "convert hub/download.safetensors third/x.pt").code, 0);
+  EXPECT_FALSE(fs::exists(t.path / "third/tokenizer.json"));
+  fs::remove(t.path / "hub/download.safetensors");
+
+  // The labels are the outputs' names: of a run that goes on from the folder with other classes, the exported configuration says the new ones.
+  o = run(t.path, "import hub --out imported --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(Json::parse(open_source(t.path / "imported")->metadata.at("graft.classes")).at(9), "digit 9");
+  EXPECT_EQ(read_file(t.path / "imported/tokenizer.json"), words);
+  o = run(t.path, "finetune " + net + "--from hub data.classes=[0,1,2] model.classes=3 -o tuned");
+  ASSERT_EQ(o.code, 0) << o.err;
+  fs::create_directories(t.path / "out");
+  o = run(t.path, "export tuned/checkpoints/best out/model.safetensors --plain");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(read_file(t.path / "out/tokenizer.json"), words);
+  const Json now = Json::parse(read_file(t.path / "out/config.json"));
+  EXPECT_EQ(now["model_type"], "cnn");
+  EXPECT_EQ(now["id2label"].size(), 3u);
+  EXPECT_EQ(now["label2id"].size(), 3u);
+  EXPECT_EQ(now["id2label"]["2"], "2");
+}
+
+// GGUF's lists have no place elsewhere; they are left out whole and said, never written in part.
+TEST(Weights, ListsOfGgufAreSaidWhereTheyHaveNoPlace) {
+  TempFolder t;
+  const Outcome o = run(t.path, "convert " + (kGolden / "gguf/vocab.gguf").string() + " a.safetensors");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("keys of GGUF that are lists"), std::string::npos) << o.out;
+  const auto source = open_source(t.path / "a.safetensors");
+  EXPECT_EQ(source->metadata.count("tokenizer.ggml.tokens"), 0u);
+  EXPECT_EQ(source->metadata.count("tokenizer.ggml.model"), 1u);
 }
 
 TEST(Weights, AdaptersGoOutAndComeBack) {
