@@ -16,8 +16,25 @@ constexpr std::string_view kConfig = "config.json";
 constexpr std::uint64_t kLimit = 256 << 20;
 
 constexpr std::array<std::string_view, 19> kNames = {
-    "added_tokens.json", "chat_template.jinja", "chat_template.json", kConfig, "generation_config.json", "merges.txt", "normalizer.json", "preprocessor_config.json", "processor_config.json",
-    "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model", "spm.model", "tokenizer.json", "tokenizer.model", "tokenizer.model.v3", "tokenizer_config.json", "vocab.json", "vocab.txt",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    kConfig,
+    "generation_config.json",
+    "merges.txt",
+    "normalizer.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer.model.v3",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
 };
 
 bool named_as_weights(std::string_view name) {
@@ -62,7 +79,8 @@ Carried carry_companions(const Source& source, const fs::path& to, const std::ve
     std::string text = read_text(from, kLimit);
     if (name == kConfig && !labels.empty()) text = with_labels(text, labels);
     if (fs::exists(at, ec)) {
-      if (!fs::is_regular_file(at, ec) || fs::file_size(at, ec) != text.size() || read_text(at, kLimit) != text) carried.kept.push_back(name);
+      if (!fs::is_regular_file(at, ec) || fs::file_size(at, ec) != text.size() || read_text(at, kLimit) != text)
+        carried.kept.push_back(name);
       continue;
     }
     write_atomically(at, text);
