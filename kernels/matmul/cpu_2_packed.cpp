@@ -1,8 +1,8 @@
 // matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums stay f32).
-// Per block of k: all threads pack B, then tasks of kRowBlock rows x one panel of columns of C run through tiles. The rows of A are packed by the thread
-// that works on them into a block of its own, which stays in its L2 from task to task. Any strides: packing absorbs them.
-// Bound: 2 m n k FLOPs at the FMA rate. Packing moves 2 (m k + k n) elements, a tenth of the time of 512^3 unless the source is read as a stream
-// and asked for ahead.
+// A thread works on a cell of C (packing.h) and packs for itself: per block of k a block of rows of A, which stays in its L2, then panel after panel of columns of B. Lines that lie side by
+// side are packed by the first tile that meets them, beside its multiply-adds, and rows of A that are dense along k are not packed at all: two Zen 5 cores then spend 1 to 5 % of their time
+// on anything but multiply-adds, where packing beforehand took another 4 to 9 % of the products of 512 rows. Any strides: packing absorbs them.
+// Bound: 2 m n k FLOPs at the FMA rate.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
 #include <hwy/foreach_target.h>
@@ -36,64 +36,19 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
   }
 }
 
-// Steps [begin, end) of whole groups whose lines lie side by side in memory. Of kPackSteps rows of the source a run of two lines or more is dealt out to its
-// panels, then the next run: its pages are translated and its lines asked for. All panels of a row at once would write to as many pages as there are panels
-// (7 to 13 % of 512^3 to 512x768x3072 on Zen 4), all steps of a panel at once would read from as many as there are steps.
-template <std::int64_t W, class T>
-void pack_side_by_side(const T* src, std::int64_t along, std::int64_t panels, std::int64_t begin, std::int64_t end, T* HWY_RESTRICT dst, std::int64_t panel) {
-  constexpr std::int64_t kLine = 64 / sizeof(T), kAhead = 8;
-  constexpr std::int64_t kRun = W < 16 ? 8 : std::max<std::int64_t>(1, 128 / static_cast<std::int64_t>(W * sizeof(T)));  // narrow panels are those of A
-  for (std::int64_t i0 = begin; i0 < end; i0 += kPackSteps) {
-    const std::int64_t i1 = std::min(i0 + kPackSteps, end);
-    for (std::int64_t p0 = 0; p0 < panels; p0 += kRun) {
-      const std::int64_t run = std::min(kRun, panels - p0);
-      const std::int64_t ahead = run < panels ? run * W : kAhead * along;  // the next run, or a later row where there is one run only
-      T* to = dst + p0 * panel + i0 * W;
-      const T* from = src + i0 * along + p0 * W;
-      for (std::int64_t i = i0; i < i1; ++i, to += W, from += along) {
-        for (std::int64_t l = 0; l < run * W; l += kLine) hwy::Prefetch(from + ahead + l);
-        for (std::int64_t p = 0; p < run; ++p) std::memcpy(to + p * panel, from + p * W, W * sizeof(T));
-      }
-    }
-  }
+// Lines (rows of A, columns of B) of k elements, as panels dst[lead][W]: what the tiles do not pack themselves.
+template <std::int64_t W, class From, class T>
+void pack(const From* src, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k, std::int64_t lead, T* dst) {
+  for (std::int64_t l = 0; l < lines; l += W) pack_group(src + l * line, line, along, std::min(W, lines - l), k, dst + l * lead, W);
 }
-
-// Lines (rows of A, columns of B) of k elements, as panels dst[lead][W]: all of them, or a task of some kPackElements, which is a run of steps where
-// lines lie side by side, else a run of lines.
-template <class From, class T, std::int64_t W>
-struct Packing {
-  const From* src;
-  std::int64_t line, along, lines, k, lead;
-  T* dst;
-
-  bool by_steps() const { return std::is_same_v<From, T> && line == 1; }
-  std::int64_t grain() const {
-    return by_steps() ? std::max(kPackSteps, kPackElements / lines) : std::max<std::int64_t>(1, kPackElements / (W * std::max<std::int64_t>(k, 1))) * W;
-  }
-  std::int64_t tasks() const { return ((by_steps() ? k : lines) + grain() - 1) / grain(); }
-  void task(std::int64_t t) const { run(t * grain(), std::min(by_steps() ? k : lines, (t + 1) * grain())); }
-  void all() const { run(0, by_steps() ? k : lines); }
-
-  void run(std::int64_t begin, std::int64_t end) const {
-    if constexpr (std::is_same_v<From, T>) {
-      if (by_steps()) {
-        const std::int64_t whole = lines / W;
-        pack_side_by_side<W>(src, along, whole, begin, end, dst, lead * W);
-        const From* rest = src + whole * W + begin * along;
-        if (whole * W < lines) pack_group(rest, line, along, lines - whole * W, end - begin, dst + (whole * lead + begin) * W, W);
-        return;
-      }
-    }
-    for (std::int64_t l = begin; l < end; l += W) pack_group(src + l * line, line, along, std::min(W, lines - l), k, dst + l * lead, W);
-  }
-};
 
 template <class From, class T>
 struct PackedProduct {
   const MatmulArgs& a;
   const PackPlan p;
-  T *packed_a, *packed_b, *sums;
-  std::int64_t* held;  // per slot: the block of A that it holds
+  T* scratch;  // per thread: a block of A and panels of B
+  T* sums;
+  std::int64_t threads;
 
   // One tile of C at (i, j): rows x columns of it exist.
   template <int R>
@@ -151,12 +106,31 @@ struct PackedProduct {
       }
   }
 
-  template <int R>
-  void tile(std::int64_t depth, const T* x, const T* y, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first,
-            bool last) const {
+  // What a tile is made of: rows of A from `a`, by kA, and B from `b`.
+  struct Operands {
+    const T* a;
+    std::int64_t a_step;
+    T* keep_a;
+    const T* b;
+    std::int64_t b_step;
+    T* keep_b;
+  };
+  template <int R, RowsOfA kA = RowsOfA::packed, bool kKeepB = false>
+  void tile(std::int64_t depth, const Operands& o, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
     Tile<T, R> sum;
-    multiply_tile(depth, x, y, sum);
+    multiply_tile<T, R, kA, kKeepB>(depth, o.a, o.a_step, o.keep_a, o.b, o.b_step, o.keep_b, sum);
     store(sum, c, i, j, rows, columns, first, last);
+  }
+  // The operands as they are, which the block's way through C decides: its first panel finds A where it is, its first tile of a panel B.
+  template <class... Place>
+  void whole_tile(RowsOfA form, std::int64_t depth, const Operands& o, Place... place) const {
+    if constexpr (std::is_same_v<From, T>) {
+      const bool keep = o.keep_b != nullptr;
+      if (form == RowsOfA::in_place) return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, place...) : tile<kTileRows, RowsOfA::in_place>(depth, o, place...);
+      if (form == RowsOfA::kept) return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, place...) : tile<kTileRows, RowsOfA::kept>(depth, o, place...);
+      if (keep) return tile<kTileRows, RowsOfA::packed, true>(depth, o, place...);
+    }
+    tile<kTileRows>(depth, o, place...);
   }
 
   // The tile's place in C is asked for before the product, which takes longer than memory does.
@@ -164,54 +138,83 @@ struct PackedProduct {
     for (std::int64_t r = 0; r < rows; ++r) hwy::Prefetch(c + r * a.c.stride[1]), hwy::Prefetch(c + r * a.c.stride[1] + 64 / sizeof(From));
   }
 
-  // `slots` blocks of A: as many as threads, or one where the product runs on one thread.
-  void run(ThreadPool& pool, std::int64_t batch, std::int64_t slots) const {
+  // Rows [r0, r1) x columns [c0, c1) of one product.
+  void cell(std::int64_t batch, std::int64_t r0, std::int64_t r1, std::int64_t c0, std::int64_t c1, T* packed_a, T* packed_b) const {
     const From* x = a.a.as<const From>() + batch * a.a.stride[0];
     const From* y = a.b.as<const From>() + batch * a.b.stride[0];
     From* c = a.c.as<From>() + batch * a.c.stride[0];
-    constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>()), kBlockTiles = kRowBlock / kTileRows;
-    // an even number of blocks of nearly the same number of tiles
-    const std::int64_t tiles = (p.m + kTileRows - 1) / kTileRows, blocks = std::min(tiles, 2 * ((tiles + 2 * kBlockTiles - 1) / (2 * kBlockTiles)));
-    for (std::int64_t j0 = 0; j0 < p.n; j0 += kPanelColumns) {
-      const std::int64_t n = std::min(kPanelColumns, p.n - j0), panels = (n + kColumns - 1) / kColumns;
+    constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>());
+    // blocks of nearly the same number of tiles
+    const std::int64_t tiles = (r1 - r0 + kTileRows - 1) / kTileRows, blocks = (tiles * kTileRows + kRowBlock - 1) / kRowBlock;
+    for (std::int64_t j0 = c0; j0 < c1; j0 += kPanelColumns) {
+      const std::int64_t n = std::min(kPanelColumns, c1 - j0);
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {
         const std::int64_t depth = std::min(p.depth, p.k - l0);
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
-        const Packing<From, T, kColumns> pack_b{y + l0 * a.b.stride[1] + j0 * a.b.stride[2], a.b.stride[2], a.b.stride[1], n, depth, p.lead, packed_b};
-        parallel_ranges(pool, pack_b.tasks(), 1, [&](std::int64_t t, std::int64_t) { pack_b.task(t); });
-        std::fill(held, held + slots, -1);
-        pool.run(blocks * panels, [&](std::int64_t t, int worker) {
-          const std::int64_t block = t / panels, j = t % panels * kColumns, slot = worker % slots;
-          const std::int64_t begin = tiles * block / blocks * kTileRows, end = std::min(p.m, tiles * (block + 1) / blocks * kTileRows);
-          T* own = packed_a + slot * static_cast<std::int64_t>(p.a_elements);
-          if (std::int64_t& mine = held[slot]; mine != block) {
-            mine = block;
-            Packing<From, T, kTileRows>{x + begin * a.a.stride[1] + l0 * a.a.stride[2], a.a.stride[1], a.a.stride[2], end - begin, depth, p.lead, own}.all();
+        for (std::int64_t block = 0; block < blocks; ++block) {
+          const std::int64_t begin = r0 + tiles * block / blocks * kTileRows, end = std::min(r1, r0 + tiles * (block + 1) / blocks * kTileRows);
+          const std::int64_t whole = begin + (end - begin) / kTileRows * kTileRows;  // rows of whole tiles
+          const From* rows_of_a = x + begin * a.a.stride[1] + l0 * a.a.stride[2];
+          const std::int64_t line = a.a.stride[1], along = a.a.stride[2], step = a.b.stride[1];
+          const bool side_by_side = std::is_same_v<From, T> && line == 1;  // rows of A: packed by the tiles of the first panel
+          // What these leave: all rows, or those beyond whole tiles.
+          const std::int64_t packed_from = p.in_place || side_by_side ? whole : begin;
+          if (packed_from < end) {
+            T* to = packed_a + (p.in_place ? 0 : (packed_from - begin) * p.lead);
+            pack<kTileRows>(rows_of_a + (packed_from - begin) * line, line, along, end - packed_from, depth, p.lead, to);
           }
-          for (std::int64_t i = begin; i < end; i += kTileRows) {
-            const std::int64_t rows = std::min<std::int64_t>(kTileRows, p.m - i), columns = std::min(kColumns, n - j);
-            fetch_rows(c + i * a.c.stride[1] + (j0 + j) * a.c.stride[2], rows);
-            const T *pa = own + (i - begin) * p.lead, *pb = packed_b + j * p.lead;
-            if (rows > kTileRows / 3 * 2) tile<kTileRows>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
-            else if (rows > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
-            else tile<kTileRows / 3>(depth, pa, pb, c, i, j0 + j, rows, columns, first, last);
+          for (std::int64_t j = 0; j < n; j += kColumns) {
+            const std::int64_t columns = std::min(kColumns, n - j);
+            T* panel = packed_b + (blocks > 1 ? j * p.lead : 0);
+            const From* columns_of_b = y + l0 * step + (j0 + j) * a.b.stride[2];
+            // A whole panel whose columns lie side by side is packed by the first tile that it meets.
+            bool to_keep = std::is_same_v<From, T> && block == 0 && a.b.stride[2] == 1 && columns == kColumns && whole > begin;
+            if (block == 0 && !to_keep) pack<kColumns>(columns_of_b, a.b.stride[2], step, columns, depth, p.lead, panel);
+            const RowsOfA form = p.in_place ? RowsOfA::in_place : side_by_side && j == 0 ? RowsOfA::kept : RowsOfA::packed;
+            for (std::int64_t i = begin; i < whole; i += kTileRows) {
+              fetch_rows(c + i * a.c.stride[1] + (j0 + j) * a.c.stride[2], kTileRows);
+              T* packed = packed_a + (i - begin) * p.lead;
+              Operands o{packed, 0, packed, panel, kColumns, nullptr};
+              if constexpr (std::is_same_v<From, T>) {
+                if (form != RowsOfA::packed) o.a = rows_of_a + (i - begin) * line, o.a_step = p.in_place ? line : along;
+                if (to_keep) o.b = columns_of_b, o.b_step = step, o.keep_b = panel;
+              }
+              whole_tile(form, depth, o, c, i, j0 + j, std::int64_t{kTileRows}, columns, first, last);
+              to_keep = false;
+            }
+            if (const std::int64_t rest = end - whole; rest > 0) {
+              fetch_rows(c + whole * a.c.stride[1] + (j0 + j) * a.c.stride[2], rest);
+              const Operands o{packed_a + (p.in_place ? 0 : (whole - begin) * p.lead), 0, nullptr, panel, kColumns, nullptr};
+              if (rest > kTileRows / 3 * 2) tile<kTileRows>(depth, o, c, whole, j0 + j, rest, columns, first, last);
+              else if (rest > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, o, c, whole, j0 + j, rest, columns, first, last);
+              else tile<kTileRows / 3>(depth, o, c, whole, j0 + j, rest, columns, first, last);
+            }
           }
-        });
+        }
       }
     }
   }
+
+  void run(ThreadPool& pool, std::int64_t batch) const {
+    const auto cut = [](std::int64_t size, std::int64_t unit, std::int64_t part, std::int64_t parts) { return std::min(size, (size + unit - 1) / unit * part / parts * unit); };
+    const CellGrid g = p.grid;
+    pool.run(g.rows * g.columns, [&](std::int64_t t, int worker) {
+      const std::int64_t r = t / g.columns, q = t % g.columns;
+      T* own = scratch + worker % threads * static_cast<std::int64_t>(p.a_elements + p.b_elements);
+      cell(batch, cut(p.m, kMaxTileRows, r, g.rows), cut(p.m, kMaxTileRows, r + 1, g.rows), cut(p.n, kMaxTileColumns, q, g.columns), cut(p.n, kMaxTileColumns, q + 1, g.columns), own,
+           own + p.a_elements);
+    });
+  }
 };
 
-// scratch holds the panels of one product
-void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::byte* scratch, std::int64_t slots) {
+// scratch: as one_product says, for `threads`
+void packed_any(ThreadPool& pool, const MatmulArgs& a, std::int64_t batch, std::byte* scratch, std::int64_t threads) {
   visit_float(a.c.dtype, [&]<class From>() {
     using T = Accum<From>;
-    const PackPlan p = pack_plan(a);
-    const std::size_t a_elements = p.a_elements * static_cast<std::size_t>(slots);
-    T* base = reinterpret_cast<T*>(scratch + held_bytes(slots));
-    const PackedProduct<From, T> product{a, p, base, base + a_elements, p.sum_elements ? base + a_elements + p.b_elements : nullptr,
-                                         reinterpret_cast<std::int64_t*>(scratch)};
-    product.run(pool, batch, slots);
+    const PackPlan p = pack_plan(a, threads);
+    T* base = reinterpret_cast<T*>(scratch);
+    T* sums = p.sum_elements ? base + (p.a_elements + p.b_elements) * static_cast<std::size_t>(threads) : nullptr;
+    PackedProduct<From, T>{a, p, base, sums, threads}.run(pool, batch);
   });
 }
 
@@ -223,10 +226,10 @@ namespace graft {
 HWY_EXPORT(packed_any);
 
 namespace {
-std::size_t one_product(const MatmulArgs& a, std::int64_t slots) {
-  const PackPlan p = pack_plan(a);
-  const std::size_t bytes = (p.a_elements * static_cast<std::size_t>(slots) + p.b_elements + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
-  return held_bytes(slots) + (bytes + 63) / 64 * 64;
+std::size_t one_product(const MatmulArgs& a, std::int64_t threads) {
+  const PackPlan p = pack_plan(a, threads);
+  const std::size_t bytes = ((p.a_elements + p.b_elements) * static_cast<std::size_t>(threads) + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
+  return (bytes + 63) / 64 * 64;
 }
 }  // namespace
 
@@ -242,7 +245,7 @@ void matmul_packed(Queue& q, const MatmulArgs& a) {
     for (std::int64_t b = 0; b < a.c.shape[0]; ++b) product(q.pool(), a, b, scratch, q.threads());
     return;
   }
-  const std::size_t stride = one_product(a, 1);  // inside a task the pool runs inline, so each product stays on its thread
+  const std::size_t stride = one_product(a, 1);  // one cell per product, on its thread
   q.pool().run(a.c.shape[0], [&](std::int64_t b, int worker) { product(q.pool(), a, b, scratch + stride * static_cast<std::size_t>(worker), 1); });
 }
 }  // namespace graft

@@ -1,37 +1,80 @@
-// How the packed product is cut. k in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB, or x 32 with AVX-512) stays near the core while
-// it meets a block of A rows in L2 (96 x 512 f32, 192 KiB). Panels are 4 steps longer than the block, else they would all lie on the same cache
-// sets. m and n are cut into tasks of kRowBlock rows x one panel; sizes alone decide, so the bits do not depend on threads.
+// How the packed product is cut. C is dealt out to the threads as a grid of cells: each thread packs what its own cell needs and nobody waits for anybody, which costs packing some
+// rows or columns twice and saves two meetings per block of k and the way of each packed line from one core's cache to another's.
+// Within a cell, k goes in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB, or x 32 with AVX-512) stays near the core while it meets a block of A rows in L2
+// (kRowBlock x kDepth f32). Panels are 4 steps longer than the block, else they would all lie on the same cache sets. Each sum of C runs over the same blocks of k in the same order
+// whatever the cells are: the bits do not depend on threads.
 #pragma once
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
+#include <numeric>
 
 #include "kernels/matmul/matmul.h"
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 512, kRowBlock = 96, kPackElements = 16 * 1024, kPackSteps = 32;
-inline constexpr std::int64_t kPanelColumns = 4096;  // of B, packed at once
-inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // padding that any target may want
+inline constexpr std::int64_t kDepth = 512, kRowBlock = 192;
+inline constexpr std::int64_t kPanelColumns = 2048;  // of B, packed at once by a thread
+inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // what cells are made of: whole tiles on any target
+
+inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
+
+// The grid that is done first, in cycles per step of k: multiply-adds at 32 a cycle, what each row of A and column of B takes on its way from memory, and half a cell for a thread that
+// comes late or is slow. Small cells let the others take its share, large ones read and pack less.
+struct CellGrid { std::int64_t rows = 1, columns = 1; };
+inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t threads, double each_row, double each_column) {
+  if (threads == 1) return {};
+  constexpr std::int64_t kMost = 8;  // cells of a thread
+  const std::int64_t row_tiles = (m + kMaxTileRows - 1) / kMaxTileRows, column_tiles = (n + kMaxTileColumns - 1) / kMaxTileColumns;
+  CellGrid best;
+  double least = 0;
+  for (std::int64_t rows = 1; rows <= std::min(threads * kMost, row_tiles); rows *= 2)
+    for (std::int64_t each = 1; each <= kMost; ++each) {
+      const std::int64_t columns = std::min((threads * each + rows - 1) / rows, column_tiles);
+      const auto r = static_cast<double>((row_tiles + rows - 1) / rows), c = static_cast<double>((column_tiles + columns - 1) / columns);
+      const double cell = 12 * r * c + each_row * kMaxTileRows * r + each_column * kMaxTileColumns * c;
+      const double cost = cell * (static_cast<double>((rows * columns + threads - 1) / threads) + 0.5);
+      if (least == 0 || cost < least) best = {rows, columns}, least = cost;
+    }
+  return best;
+}
+
+// Rows of A that are dense along k are read in place, unless so many rows of a tile fall on one set of the first cache that they would drive each other out of it.
+inline bool rows_in_place(const MatmulArgs& a) {
+  if (a.a.dtype != DType::f32 && a.a.dtype != DType::f64) return false;
+  if (a.a.stride[2] != 1) return false;
+  static const std::int64_t ways = [] {
+    const long n = ::sysconf(_SC_LEVEL1_DCACHE_ASSOC);
+    return n > 0 ? n : 8;
+  }();
+  constexpr std::int64_t kSetsBytes = 4096;  // of 64 sets of 64 bytes, as first caches have them
+  const std::int64_t line = std::abs(a.a.stride[1]) * (a.a.dtype == DType::f64 ? 8 : 4);
+  const std::int64_t apart = kSetsBytes / std::gcd(kSetsBytes, line);  // rows until one falls where the first did
+  return (kMaxTileRows + apart - 1) / apart <= ways;
+}
 
 struct PackPlan {
   std::int64_t m, n, k, depth, lead;
-  std::size_t a_elements, b_elements, sum_elements;  // packed panels; f32 sums of a 16-bit result over several k blocks
+  bool in_place;  // A is not packed, but for what is left of whole tiles
+  CellGrid grid;
+  std::size_t a_elements, b_elements, sum_elements;  // packed panels of a thread; f32 sums of a 16-bit result over several k blocks
 };
-inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
 
-inline PackPlan pack_plan(const MatmulArgs& a) {
-  PackPlan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, 0, 0, 0, 0};
+inline PackPlan pack_plan(const MatmulArgs& a, std::int64_t threads) {
+  PackPlan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, 0, rows_in_place(a), {}, 0, 0, 0};
   const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + kDepth - 1) / kDepth);
   p.depth = std::max<std::int64_t>(1, round_up((p.k + blocks - 1) / blocks, 4));
   p.lead = p.depth + 4;
-  p.a_elements = static_cast<std::size_t>(round_up(round_up(std::min(p.m, kRowBlock), kMaxTileRows) * p.lead, 16));
-  p.b_elements = static_cast<std::size_t>(round_up(round_up(std::min(p.n, kPanelColumns), kMaxTileColumns) * p.lead, 16));
+  p.grid = cell_grid(p.m, p.n, threads, p.in_place ? 0.15 : 0.45, a.b.stride[2] == 1 ? 0.15 : 0.45);
+  const std::int64_t columns = round_up((p.n + p.grid.columns - 1) / p.grid.columns, kMaxTileColumns) + kMaxTileColumns;
+  p.a_elements = static_cast<std::size_t>(round_up(round_up(p.in_place ? 1 : std::min(p.m, kRowBlock), kMaxTileRows) * p.lead, 16));
+  p.b_elements = static_cast<std::size_t>(round_up(std::min(columns, kPanelColumns) * p.lead, 16));
   const bool half = a.c.dtype == DType::bf16 || a.c.dtype == DType::f16;
   p.sum_elements = half && p.k > p.depth ? static_cast<std::size_t>(p.m * p.n) : 0;
   return p;
 }
-// Scratch begins with a number per thread: which block of A it has packed.
-inline std::size_t held_bytes(std::int64_t slots) { return static_cast<std::size_t>(round_up(slots * 8, 64)); }
 // Small products of a batch run side by side, each on one thread; large ones share all threads.
 inline bool batch_in_parallel(const MatmulArgs& a) {
   return a.c.shape[0] > 1 && a.c.shape[1] * a.c.shape[2] * a.a.shape[2] < 8 * 1000 * 1000;

@@ -1,6 +1,7 @@
 // The inner tile of matrix products: kRows x (2 vectors) of C in registers, one rank-1 update per step of k (Goto and van de Geijn, Anatomy of
 // high-performance matrix multiplication, 2008; the register tile of BLIS). A comes packed as [k][kRows], B as [k][columns], so both are read
-// as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. Included once per Highway target.
+// as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. The loads leave room for more: a broadcast may as well come from rows that lie in their
+// matrix, and what is loaded of B in its matrix may be stored, so that packing costs little besides the way from memory. Included once per Highway target.
 #if defined(GRAFT_SIMD_GEMM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef GRAFT_SIMD_GEMM_INL_H
 #undef GRAFT_SIMD_GEMM_INL_H
@@ -12,13 +13,14 @@
 #include <hwy/highway.h>
 
 #include <cstdint>
+#include <cstring>
 
 HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // 16 vector registers hold 6 x 2 sums, two of B and one of A; 32 registers (AVX-512, NEON) hold 12 x 2.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if HWY_TARGET == HWY_NEON || (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3)  // better targets of x86 have smaller numbers
 inline constexpr int kTileRows = 12;
 #else
 inline constexpr int kTileRows = 6;
@@ -33,25 +35,48 @@ struct Tile {
   V v[R][2];
 };
 
-// The first R rows of a tile. a: [k][kTileRows], b: [k][tile_columns]
-template <class T, int R>
-HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, Tile<T, R>& out) {
+// How a tile finds its rows of A: packed, [k][kTileRows]; in place, rows `a_step` apart that are dense along k; or, where the rows lie side by side, steps of k that are `a_step` apart,
+// copied to keep_a as packed rows while they go by.
+enum class RowsOfA { packed, in_place, kept };
+
+// The first R rows of a tile. b: rows of tile_columns, `b_step` apart; with kKeepB they are copied to keep_b, [k][tile_columns], as they go by. The sums are the same bits in any form.
+template <class T, int R, RowsOfA kA, bool kKeepB>
+HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, std::int64_t a_step, T* HWY_RESTRICT keep_a, const T* HWY_RESTRICT b, std::int64_t b_step, T* HWY_RESTRICT keep_b,
+                              Tile<T, R>& out) {
   const hn::ScalableTag<T> d;
   const auto lanes = hn::Lanes(d);
   using V = hn::Vec<decltype(d)>;
+  constexpr std::int64_t kAhead = 48;  // steps of k: about 600 cycles
+  constexpr bool in_place = kA == RowsOfA::in_place;
   V c[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) c[r][0] = c[r][1] = hn::Zero(d);
+  const T *a3 = a, *a6 = a, *a9 = a;  // a register for every third row; the others are reached from these by a_step and twice that
+  if constexpr (in_place) a3 += 3 * a_step, a6 += 6 * a_step, a9 += 9 * a_step;
   for (std::int64_t i = 0; i < k; ++i) {
     const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
+    if constexpr (kKeepB) {
+      hwy::Prefetch(b + kAhead * b_step);
+      hwy::Prefetch(b + kAhead * b_step + lanes);
+      hn::StoreU(b0, d, keep_b);
+      hn::StoreU(b1, d, keep_b + lanes);
+      keep_b += 2 * lanes;
+    }
+    if constexpr (kA == RowsOfA::kept) {
+      hwy::Prefetch(a + kAhead * a_step);
+      hwy::Prefetch(a + kAhead * a_step + R - 1);
+      std::memcpy(keep_a, a, R * sizeof(T));
+      keep_a += kTileRows;
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const V x = hn::Set(d, a[r]);
+      const V x = hn::Set(d, in_place ? (r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9)[r % 3 * a_step] : a[r]);
       c[r][0] = hn::MulAdd(x, b0, c[r][0]);
       c[r][1] = hn::MulAdd(x, b1, c[r][1]);
     }
-    a += kTileRows;
-    b += 2 * lanes;
+    if constexpr (in_place) ++a, ++a3, ++a6, ++a9;
+    else a += kA == RowsOfA::kept ? a_step : kTileRows;
+    b += b_step;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {

@@ -166,7 +166,8 @@ void zip(Bytes bytes) {
   for (const ZipMember& m : archive.members()) {
     want(m.offset <= bytes.size() && m.packed <= bytes.size() - m.offset, "a member outside of its archive");
     want(archive.find(m.name) == &m, "a name that is there twice");
-    want(!m.name.empty() && m.name.front() != '/' && m.name.find("..") == std::string::npos, "a name that leaves its folder: " + m.name);
+    const fs::path name = m.name;
+    want(!m.name.empty() && name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end(), "a name that leaves its folder: " + m.name);
     want(archive.bytes(m, 8 << 20).data.size() == m.size, "a member of another size than said");
   }
 }
