@@ -82,8 +82,8 @@ void verify(const fs::path& path, const OutCheckpoint& wanted) {
     if (it == at.end()) throw Error(Code::bug, path.string() + ": " + in_quotes(t.name) + " is not there after writing");
     if (it->second->shape != t.shape) throw Error(Code::bug, path.string() + ": " + in_quotes(t.name) + " has another shape after writing");
     const StoredType* type = stored_type(t.dtype);
-    if (it->second->dtype == t.dtype && t.strides.empty() && it->second->strides.empty()) {
-      const KeptBytes a = t.bytes(), b = it->second->bytes();
+    if (it->second->dtype == t.dtype) {
+      const KeptBytes a = dense_once(t), b = dense_once(*it->second);
       if (!std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end())) throw Error(Code::bug, path.string() + ": the bytes of " + in_quotes(t.name) + " are not those that were written");
     } else if (type && type->loads) {
       const double d = difference(load_once(t), load_once(*it->second));
@@ -93,13 +93,6 @@ void verify(const fs::path& path, const OutCheckpoint& wanted) {
   }
 }
 
-fs::path written_at(const fs::path& to, const ConvertOptions& o) {
-  if (o.shard.empty()) return to;
-  std::string stem = to.filename().string();
-  if (stem.ends_with(".safetensors")) stem.resize(stem.size() - 12);
-  return to.parent_path() / (stem + ".safetensors.index.json");
-}
-
 // What stands beside the weights goes with them.
 void carry(const Source& origin, const fs::path& at, const std::vector<std::string>& labels, bool quiet) {
   const Carried c = carry_companions(origin, at.parent_path(), labels);
@@ -107,7 +100,8 @@ void carry(const Source& origin, const fs::path& at, const std::vector<std::stri
   if (!c.kept.empty()) std::fprintf(stderr, "graft: warning: %s: the folder has other files of these names, which stay as they are\n", quoted_list(c.kept).c_str());
 }
 
-int write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const char* verb, Json more) {
+// The file, or the index of its shards.
+fs::path write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const char* verb, Json more) {
   const Container container = container_for(o);
   WriteOptions options;
   options.dtype = o.dtype;
@@ -115,18 +109,17 @@ int write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, const ch
     if (container != Container::safetensors) throw Error(Code::usage, "--shard-size: only safetensors is written in shards");
     options.shard_bytes = static_cast<std::uint64_t>(parse_bytes(o.shard, "--shard-size"));
   }
-  const std::vector<std::string> said = write_checkpoint(o.to, container, out, options);
-  const fs::path at = written_at(o.to, o);
+  const auto [at, said] = write_checkpoint(o.to, container, out, options);
   verify(at, out);
   if (o.json) {
     Json j{{"verb", verb}, {"from", o.from}, {"to", at.string()}, {"format", name_of(container)}, {"tensors", out.tensors.size()}, {"changed", said}};
     j.update(more);
     std::printf("%s\n", j.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-    return 0;
+    return at;
   }
   for (const auto& s : said) std::printf("%s\n", s.c_str());
   std::printf("%s: %zu tensors as %s, read again and compared\n", at.c_str(), out.tensors.size(), std::string(name_of(container)).c_str());
-  return 0;
+  return at;
 }
 
 // The dictionary of a PyTorch file that the names of its model begin with, or nothing: the first part of what wraps them where that is a container and no prefix.
@@ -151,9 +144,8 @@ int convert_verb(const ConvertOptions& o) {
     out.wrapped_in = wrapper;
     for (OutTensor& t : out.tensors) t.name.erase(0, wrapper.size() + 1);
   }
-  const int code = write_and_verify(o, out, "convert", Json::object());
-  carry(*source, written_at(o.to, o), {}, o.json);
-  return code;
+  carry(*source, write_and_verify(o, out, "convert", Json::object()), {}, o.json);
+  return 0;
 }
 
 // ---- export -------------------------------------------------------------------------------------------------------------------------------
@@ -172,6 +164,7 @@ OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source
   OutCheckpoint out;
   out.origin = origin;
   out.metadata = origin->metadata;
+  out.metadata_order = origin->metadata_order;
   const BareNames bare = bare_names(*origin);
   out.wrapped_in = torch_wrapper(*origin);
   for (std::size_t i = 0; i < origin->tensors.size(); ++i) {
@@ -333,8 +326,7 @@ int export_verb(const ConvertOptions& o) {
     out.metadata = checkpoint_metadata(built, config, 0);
   }
   if (container_for(o) == Container::safetensors) out.metadata["format"] = "pt";
-  const fs::path at = written_at(o.to, o);
-  const int code = write_and_verify(o, out, "export", Json{{"like", origin.empty() ? Json(nullptr) : Json(origin)}});
+  const fs::path at = write_and_verify(o, out, "export", Json{{"like", origin.empty() ? Json(nullptr) : Json(origin)}});
   write_sidecar(at, built, config);
   carry(*open_source(company), at, built.class_names, o.json);
   const double d = rerun(built, plain, at, origin.empty() ? "" : map);
@@ -346,7 +338,7 @@ int export_verb(const ConvertOptions& o) {
   if (!rounds && !(d <= (origin.empty() ? 0 : 1e-5)))
     throw Error(Code::no, at.string() + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the file is kept for you to look at");
   if (!o.json) std::printf("run again on drawn images: outputs differ by at most %.3g of the largest; what images and classes it wants is in %s.json\n", d, at.c_str());
-  return code;
+  return 0;
 }
 
 void options(CLI::App& sub, ConvertOptions& o) {

@@ -1,5 +1,5 @@
 // Adapters as the PEFT package keeps them (huggingface/peft): a folder with adapter_config.json and adapter_model.safetensors. LoRA (Hu et al. 2021) on linear layers,
-// convolutions and embeddings is added to the weights on the way in; modules that were trained whole replace theirs.
+// convolutions and embeddings is added to the weights on the way in, DoRA (Liu et al. 2024) also sets the lengths of their rows; modules that were trained whole replace theirs.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -17,6 +17,7 @@ struct PeftLayer {
   Tensor a /* [r, in * the kernel] */, b /* [out, r] */;
   double scale = 1;         // alpha / r, or alpha / sqrt(r) for rank-stabilised ones
   bool transposed = false;  // the weight is [in, out] (GPT-2's Conv1D, embeddings)
+  Tensor magnitude;         // DoRA: the length of each output's row, [out]; undefined: LoRA
 };
 
 struct PeftAdapter {
@@ -24,11 +25,16 @@ struct PeftAdapter {
   std::map<std::string, PeftLayer> layers;  // by the weight's name in the base model
   std::map<std::string, Tensor> whole;      // tensors that replace the base model's
 
-  // weight + scale * (b a), in the weight's shape and type. Error(input) where the sizes do not fit.
+  // weight + scale * (b a), its rows brought to the length of DoRA's magnitude, in the weight's shape and type. Error(input) where the sizes do not fit, or where a row of length zero
+  // should have another length.
   Tensor merged(const std::string& name, const Tensor& weight) const;
+
+ private:
+  Tensor with_lengths(const Tensor& sum, const PeftLayer& l, const std::string& name) const;
 };
 
-// Error(input): no such folder, another method than LoRA, DoRA, adapters that change the base model's weights (PiSSA, OLoRA, ...), halves of a pair, patterns that are regular expressions, names outside "base_model.model.".
+// Error(input): no such folder, another method than LoRA and DoRA, adapters that change the base model's weights (PiSSA, OLoRA, ...), halves of a pair, weights and a configuration that do not belong
+// together (ranks, layers that are no target), regular expressions beyond weights/name_pattern.h, names outside "base_model.model.".
 PeftAdapter read_peft(const std::filesystem::path& folder);
 
 struct PeftOutput {

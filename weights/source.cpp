@@ -35,6 +35,25 @@ const StoredTensor* Source::find(std::string_view name) const {
   return nullptr;
 }
 
+KeptBytes Source::dense_bytes(std::size_t i) const {
+  const StoredTensor& t = tensors[i];
+  const StoredType* type = stored_type(t.dtype);
+  const auto size = type ? stored_bytes(*type, t.shape) : std::nullopt;
+  if (!size) throw Error(Code::input, files[t.file] + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(t.offset) + " is of no possible size");
+  KeptBytes kept = bytes(i);
+  if (t.strides.empty() || *size == 0) {
+    if (kept.data.size() != *size)
+      throw Error(Code::bug, path + ": the reader gave " + std::to_string(kept.data.size()) + " bytes for " + in_quotes(t.name) + ", which takes " + std::to_string(*size));
+    return kept;
+  }
+  const std::size_t width = static_cast<std::size_t>(type->bits) / 8;
+  std::uint64_t last = 0;
+  for (std::size_t d = 0; d < t.shape.size(); ++d) last += static_cast<std::uint64_t>(t.strides[d]) * static_cast<std::uint64_t>(t.shape[d] - 1);
+  if (type->elements != 1 || kept.data.size() / width <= last) throw Error(Code::bug, path + ": strides of " + in_quotes(t.name) + " leave its bytes");
+  const auto copy = std::make_shared<std::vector<std::byte>>(dense(t, kept.data, width, *size / width));
+  return {*copy, copy};
+}
+
 Tensor Source::load(std::size_t i) const {
   const StoredTensor& t = tensors[i];
   const auto refuse = [&](const std::string& what) {
@@ -44,23 +63,11 @@ Tensor Source::load(std::size_t i) const {
   if (!type || !type->loads) refuse("has the dtype " + t.dtype + ", and graft has no such numbers: convert it where it was made");
   if (t.shape.size() > static_cast<std::size_t>(kMaxRank))
     refuse("has " + std::to_string(t.shape.size()) + " axes, and a tensor has at most " + std::to_string(kMaxRank) + ": reshape it where it was made");
-  const auto size = stored_bytes(*type, t.shape);
-  if (!size) refuse("is of no possible size");
-  KeptBytes kept = bytes(i);
+  const KeptBytes kept = dense_bytes(i);
 
   const Shape shape(t.shape);
   const auto n = static_cast<std::size_t>(shape.numel());
   const bool itself = stored_name(type->loaded) == type->name;
-  if (!t.strides.empty() && n > 0) {
-    const std::size_t width = static_cast<std::size_t>(type->bits) / 8;
-    std::uint64_t last = 0;
-    for (std::size_t d = 0; d < t.shape.size(); ++d) last += static_cast<std::uint64_t>(t.strides[d]) * static_cast<std::uint64_t>(t.shape[d] - 1);
-    if (type->elements != 1 || kept.data.size() / width <= last) throw Error(Code::bug, path + ": strides of " + in_quotes(t.name) + " leave its bytes");
-    auto copy = std::make_shared<std::vector<std::byte>>(dense(t, kept.data, width, n));
-    kept = {*copy, copy};
-  } else if (kept.data.size() != *size) {
-    throw Error(Code::bug, path + ": the reader gave " + std::to_string(kept.data.size()) + " bytes for " + in_quotes(t.name) + ", which takes " + std::to_string(*size));
-  }
   if (type->loaded == DType::b8)
     for (std::size_t k = 0; k < n; ++k)
       if (std::to_integer<unsigned>(kept.data[k]) > 1)

@@ -56,11 +56,10 @@ OutTensor dense(OutTensor t) {
   out.strides.clear();
   out.storage = -1;
   const StoredType* type = stored_type(t.dtype);
-  if (!type || !type->loads || stored_name(type->loaded) != type->name)
+  if (!type || type->elements != 1)
     throw Error(Code::usage, "tensor " + in_quotes(t.name) + " has strides and the type " + t.dtype + ", which this container has no place for; convert it to F32 (--dtype F32)");
   out.bytes = [t = std::move(t)]() -> KeptBytes {
-    const auto kept = std::make_shared<Tensor>(OneTensor(t).load(0));
-    return {{static_cast<const std::byte*>(kept->raw()), static_cast<std::size_t>(kept->bytes())}, kept};
+    return dense_once(t);
   };
   return out;
 }
@@ -102,33 +101,50 @@ std::string holdable(const OutTensor& t, Container container) {
   return t.dtype;
 }
 
-void write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, const std::map<std::string, std::string>& metadata, std::uint64_t most, std::vector<std::string>& said) {
-  std::vector<std::vector<const OutTensor*>> shards(1);
-  std::uint64_t filled = 0, total = 0;
+// As huggingface_hub splits (split_state_dict_into_shards_factory), so that the same checkpoint has the same shards: in the order of the tensors, a tensor larger than a shard by itself,
+// without an end to the shard that is being filled.
+std::vector<std::vector<const OutTensor*>> split(const std::vector<OutTensor>& tensors, std::uint64_t most, std::uint64_t& total) {
+  std::vector<std::vector<const OutTensor*>> shards;
+  std::vector<const OutTensor*> now;
+  std::uint64_t filled = 0;
   for (const OutTensor& t : tensors) {
     const StoredType* type = stored_type(t.dtype);  // none for what only its own container has; the header refuses it
     const std::uint64_t size = type ? stored_bytes(*type, t.shape).value_or(0) : 0;
-    if (filled > 0 && filled + size > most) shards.emplace_back(), filled = 0;
-    shards.back().push_back(&t);
-    filled += size;
     total += size;
+    if (size > most) {
+      shards.push_back({&t});
+      continue;
+    }
+    if (size > most - filled) shards.push_back(std::move(now)), now.clear(), filled = 0;
+    now.push_back(&t);
+    filled += size;
   }
+  if (!now.empty() || shards.empty()) shards.push_back(std::move(now));
+  return shards;
+}
+
+fs::path write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, const OutCheckpoint& c, const std::map<std::string, std::string>& metadata, std::uint64_t most,
+                      std::vector<std::string>& said) {
+  std::uint64_t total = 0;
+  const auto shards = split(tensors, most, total);
   std::string stem = path.filename().string();
   if (stem.ends_with(".safetensors")) stem.resize(stem.size() - 12);
-  nlohmann::ordered_json map = nlohmann::ordered_json::object();
-  std::map<std::string, std::string> file_of;
+  std::map<std::string, std::string> file_of;  // sorted, as transformers writes it
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    const std::string name = fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
+    const std::string name = shards.size() == 1 ? path.filename().string() : fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
     std::vector<SafetensorsItem> items;
     for (const OutTensor* t : shards[s]) items.push_back({t->name, t->dtype, t->shape}), file_of[t->name] = name;
     KeptBytes kept;
-    write_safetensors(path.parent_path() / name, items, metadata, [&](std::size_t i) { return held(*shards[s][i], kept); });
+    write_safetensors(path.parent_path() / name, items, metadata, [&](std::size_t i) { return held(*shards[s][i], kept); }, c.metadata_order);
   }
+  if (shards.size() == 1) return path;
+  nlohmann::ordered_json map = nlohmann::ordered_json::object();
   for (const auto& [name, file] : file_of) map[name] = file;
   const nlohmann::ordered_json index{{"metadata", {{"total_size", total}}}, {"weight_map", map}};
   const fs::path at = path.parent_path() / (stem + ".safetensors.index.json");
-  write_atomically(at, index.dump(2) + "\n");
+  write_atomically(at, index.dump(2, ' ', true) + "\n");
   said.push_back(std::to_string(shards.size()) + " shards; their index is " + at.string());
+  return at;
 }
 
 }  // namespace
@@ -157,6 +173,7 @@ std::string_view name_of(Container c) {
 OutCheckpoint as_written(std::shared_ptr<const Source> source) {
   OutCheckpoint out;
   out.metadata = source->metadata;
+  out.metadata_order = source->metadata_order;
   out.origin = source;
   for (std::size_t i = 0; i < source->tensors.size(); ++i) {
     const StoredTensor& t = source->tensors[i];
@@ -173,6 +190,7 @@ OutTensor out_tensor(const std::string& name, const Tensor& t) {
 }
 
 Tensor load_once(const OutTensor& t) { return OneTensor(t).load(0); }
+KeptBytes dense_once(const OutTensor& t) { return OneTensor(t).dense_bytes(0); }
 
 OutTensor in_dtype(OutTensor t, std::string_view dtype) {
   if (t.dtype == dtype || !has_floats(t)) return t;
@@ -207,8 +225,9 @@ OutTensor in_dtype(OutTensor t, std::string_view dtype) {
   return out;
 }
 
-std::vector<std::string> write_checkpoint(const fs::path& path, Container container, const OutCheckpoint& checkpoint, const WriteOptions& options) {
-  std::vector<std::string> said;
+Written write_checkpoint(const fs::path& path, Container container, const OutCheckpoint& checkpoint, const WriteOptions& options) {
+  Written written{path, {}};
+  std::vector<std::string>& said = written.said;
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   std::vector<OutTensor> tensors = checkpoint.tensors;
   if (container != Container::torch) tensors = without_ties(std::move(tensors), metadata, said);
@@ -236,12 +255,12 @@ std::vector<std::string> write_checkpoint(const fs::path& path, Container contai
   switch (container) {
     case Container::safetensors: {
       if (options.shard_bytes > 0) {
-        write_shards(path, tensors, metadata, options.shard_bytes, said);
+        written.at = write_shards(path, tensors, checkpoint, metadata, options.shard_bytes, said);
         break;
       }
       std::vector<SafetensorsItem> items;
       for (const OutTensor& t : tensors) items.push_back({t.name, t.dtype, t.shape});
-      write_safetensors(path, items, metadata, bytes_of);
+      write_safetensors(path, items, metadata, bytes_of, checkpoint.metadata_order);
       break;
     }
     case Container::npz: {
@@ -271,7 +290,7 @@ std::vector<std::string> write_checkpoint(const fs::path& path, Container contai
       break;
     }
   }
-  return said;
+  return written;
 }
 
 }  // namespace graft

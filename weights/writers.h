@@ -33,6 +33,7 @@ struct OutTensor {
 struct OutCheckpoint {
   std::vector<OutTensor> tensors;
   std::map<std::string, std::string> metadata;  // where the container has a place for it
+  std::optional<std::vector<std::string>> metadata_order;  // as Source::metadata_order
   std::shared_ptr<const Source> origin;         // what a container knows beside (GGUF's keys, vocabulary) is carried along from it; may be empty
   std::string wrapped_in;                       // of a PyTorch file: the dictionary around the names ("state_dict"), else empty
 };
@@ -41,15 +42,20 @@ struct OutCheckpoint {
 OutCheckpoint as_written(std::shared_ptr<const Source> source);
 OutTensor out_tensor(const std::string& name, const Tensor& t);  // dense, on the CPU
 Tensor load_once(const OutTensor& t);                     // as Source::load
+KeptBytes dense_once(const OutTensor& t);                 // as Source::dense_bytes
 // The tensor with its floats in another type (F64, F32, BF16, F16, or a block type where graft writes it); itself where it has no floats or has the type.
 OutTensor in_dtype(OutTensor t, std::string_view dtype);
 
 struct WriteOptions {
   std::string dtype;                // of all float tensors; empty: as they are, as far as the container can
-  std::uint64_t shard_bytes = 0;    // safetensors: the most bytes of a file; 0: one file
+  std::uint64_t shard_bytes = 0;    // safetensors: the most bytes of a file, but for a tensor larger than that; 0: one file
 };
-// Writes `path` (with shards: files beside it that an index at `path`'s folder names) atomically, each file. Returns what had to be changed, a line each.
+struct Written {
+  std::filesystem::path at;       // what to open: the file, or the index of its shards
+  std::vector<std::string> said;  // what had to be changed, a line each
+};
+// Writes `path`, or, where it takes more than one shard, files beside it that an index in `path`'s folder names; atomically, each file.
 // Error(usage): a type the container has not and graft cannot turn into one that it has; otherwise as write_atomically.
-std::vector<std::string> write_checkpoint(const std::filesystem::path& path, Container container, const OutCheckpoint& checkpoint, const WriteOptions& options);
+Written write_checkpoint(const std::filesystem::path& path, Container container, const OutCheckpoint& checkpoint, const WriteOptions& options);
 
 }  // namespace graft

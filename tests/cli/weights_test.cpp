@@ -94,7 +94,7 @@ TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
   fs::create_directory(t.path / "s");
   o = run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB");
   ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_TRUE(fs::exists(t.path / "s/model-00001-of-00003.safetensors")) << o.out;
+  EXPECT_TRUE(fs::exists(t.path / "s/model-00001-of-00002.safetensors")) << o.out;  // as huggingface_hub splits: the one tensor that is larger, and the others
   ASSERT_EQ(run(t.path, "convert s together.safetensors").code, 0);
   EXPECT_EQ(read_file(t.path / "together.safetensors"), read_file(t.path / "back.safetensors"));
 

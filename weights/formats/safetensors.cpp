@@ -131,6 +131,7 @@ class HeaderReader : public JsonEvents {
     if (level_ == 1) wrong_entry(byte);
     if (level_ == 2 && in_metadata_) {
       out_.metadata[field_] = v;
+      out_.metadata_order.push_back(field_);
     } else if (level_ == 2 && field_ == "dtype") {
       if (safetensors_bits(v) == 0)
         refuse("has the unknown dtype " + in_quotes(v), byte,
@@ -345,15 +346,19 @@ std::string json_text(const std::string& s, const char* what) {
 
 }  // namespace
 
-std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata) {
+std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata, const MetadataOrder& order) {
   std::string json = "{";
-  if (!metadata.empty()) {
+  if (!metadata.empty() || order) {
     json += "\"__metadata__\":{";
-    bool first = true;
-    for (const auto& [key, value] : metadata) {
-      json += (first ? "" : ",") + json_text(key, "metadata key") + ":" + json_text(value, "metadata value");
-      first = false;
-    }
+    std::set<std::string_view> written;
+    const auto add = [&](const std::string& key, const std::string& value) {
+      if (!written.insert(key).second) return;
+      json += (written.size() == 1 ? "" : ",") + json_text(key, "metadata key") + ":" + json_text(value, "metadata value");
+    };
+    if (order)
+      for (const std::string& key : *order)
+        if (const auto at = metadata.find(key); at != metadata.end()) add(at->first, at->second);
+    for (const auto& [key, value] : metadata) add(key, value);
     json += "}";
   }
   std::set<std::string_view> names;
@@ -386,8 +391,8 @@ std::string safetensors_header(const std::vector<SafetensorsItem>& items, const 
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsItem>& items,
                        const std::map<std::string, std::string>& metadata,
-                       const std::function<std::span<const std::byte>(std::size_t)>& bytes_of) {
-  const std::string header = safetensors_header(items, metadata);  // refuses before anything is on the disk
+                       const std::function<std::span<const std::byte>(std::size_t)>& bytes_of, const MetadataOrder& order) {
+  const std::string header = safetensors_header(items, metadata, order);  // refuses before anything is on the disk
   write_atomically(path, [&](FileSink& sink) {
     sink.write(header);
     for (std::size_t i : safetensors_order(items)) {

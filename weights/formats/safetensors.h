@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@
 namespace graft {
 
 class Tensor;  // engine/tensor/tensor.h
+
+// The keys of __metadata__ in a file's order; nothing where the file has no __metadata__. The reference writes them in a new order each time, so that only this brings a file's bytes back.
+using MetadataOrder = std::optional<std::vector<std::string>>;
 
 // One tensor of a file. Whoever keeps an entry keeps the mapping.
 struct SafetensorsEntry {
@@ -35,6 +39,7 @@ struct SafetensorsFile {
   std::vector<SafetensorsEntry> entries;  // in the order of their data
   bool has_metadata = false;              // whether __metadata__ is there at all
   std::map<std::string, std::string> metadata;
+  std::vector<std::string> metadata_order;  // its keys as the file has them
   std::vector<std::string> notes;         // legal but unusual, for `inspect --strict`: leading whitespace, unknown fields
 
   static SafetensorsFile open(const std::filesystem::path& path);
@@ -55,6 +60,7 @@ struct Checkpoint {
   std::string path;                                // the file or index that was read
   std::vector<SafetensorsEntry> tensors;           // names are unique over all shards
   std::map<std::string, std::string> metadata;     // of all shards; the first to set a key wins
+  MetadataOrder metadata_order;                    // likewise
   std::vector<std::string> warnings;               // always shown
   std::vector<std::string> notes;                  // shown by `inspect --strict`
   const SafetensorsEntry* find(std::string_view name) const;
@@ -73,13 +79,13 @@ struct SafetensorsItem {
 // The positions of `items` in the order the data is written in: dtypes from the most aligned down (ties in the format's own order), then
 // names by byte.
 std::vector<std::size_t> safetensors_order(const std::vector<SafetensorsItem>& items);
-// Length and header of a file whose data are `items` in safetensors_order. Without metadata, __metadata__ is left out.
+// Length and header of a file whose data are `items` in safetensors_order. Metadata: the keys of `order` first, then the others by byte; without metadata and order, __metadata__ is left out.
 // Error(usage): a name twice, a name "__metadata__", an unknown dtype, text that is not UTF-8, a header above the format's limit.
-std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata);
+std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata, const MetadataOrder& order = {});
 // Writes any of the 22 dtypes. `bytes_of(i)` is called once per item, in write order; its result must hold until the next call.
 void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsItem>& items,
                        const std::map<std::string, std::string>& metadata,
-                       const std::function<std::span<const std::byte>(std::size_t)>& bytes_of);
+                       const std::function<std::span<const std::byte>(std::size_t)>& bytes_of, const MetadataOrder& order = {});
 // Atomic (engine/base/file.h). Views with strides are written row-major. Other programs want metadata {"format": "pt"} to be there.
 void write_safetensors(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});

@@ -21,6 +21,11 @@ bool is_index(const fs::path& p) { return ends_with(p.filename().string(), ".ind
 // Moves the contents of one file into the checkpoint.
 void add(Checkpoint& to, SafetensorsFile&& file) {
   for (auto& note : file.notes) to.notes.push_back(file.path + ": " + note);
+  if (file.has_metadata) {
+    if (!to.metadata_order) to.metadata_order.emplace();
+    for (const std::string& key : file.metadata_order)
+      if (!to.metadata.count(key)) to.metadata_order->push_back(key);
+  }
   for (auto& [key, value] : file.metadata) {
     const auto [at, is_new] = to.metadata.emplace(key, value);
     if (!is_new && at->second != value)

@@ -11,6 +11,7 @@ class SafetensorsSource : public Source {
     path = c.path;
     format = "safetensors";
     metadata = std::move(c.metadata);
+    metadata_order = std::move(c.metadata_order);
     warnings = std::move(c.warnings);
     notes = std::move(c.notes);
     for (const SafetensorsEntry& e : entries_) {

@@ -19,7 +19,7 @@ bool row_major(const PickledTensor& t) {
   }
   return true;
 }
-std::uint64_t dense_bytes(const PickledTensor& t, std::string_view dtype) { return stored_bytes(*stored_type(dtype), t.shape).value_or(0); }
+std::uint64_t dense_size(const PickledTensor& t, std::string_view dtype) { return stored_bytes(*stored_type(dtype), t.shape).value_or(0); }
 
 // Bytes of each number that is turned around: complex ones are two.
 std::size_t swap_width(const std::string& dtype) {
@@ -52,7 +52,7 @@ TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const
     s.shape = t.shape;
     const bool dense = t.range == 0 || row_major(t) || t.quantised;
     if (!dense) s.strides = t.strides;
-    s.bytes = dense ? dense_bytes(t, s.dtype) : t.range;
+    s.bytes = dense ? dense_size(t, s.dtype) : t.range;
     if (!t.quantised) {
       s.storage = static_cast<std::int64_t>(t.storage);
       if (t.range > 0 && place.offset > 0 && !place.swap) s.offset = place.offset + t.first;
@@ -95,7 +95,7 @@ KeptBytes TorchSource::dequantised(const PickledTensor& t) const {
   const KeptBytes from = range(t);
   KeptBytes scales, zeros;
   if (q.axis >= 0) scales = range(q.scales), zeros = range(q.zeros);
-  const auto n = static_cast<std::size_t>(dense_bytes(t, "F32") / 4);
+  const auto n = static_cast<std::size_t>(dense_size(t, "F32") / 4);
   auto out = std::make_shared<std::vector<std::byte>>(n * 4);
   std::vector<std::int64_t> at(t.shape.size(), 0);
   std::int64_t offset = 0;
