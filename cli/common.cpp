@@ -18,6 +18,7 @@
 #include "weights/formats/safetensors.h"
 #include "weights/import.h"
 #include "weights/onnx/module.h"
+#include "weights/packings.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -166,6 +167,7 @@ Shape input_of_checkpoint(const std::string& path, const Config& config) {
     if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) { return x.is_number_unsigned() && x.get<std::uint64_t>() > 0 && x.get<std::uint64_t>() < (1u << 20); }))
       return {j[0].get<std::int64_t>(), j[1].get<std::int64_t>(), j[2].get<std::int64_t>()};
   }
+  if (config.get<std::string>("model.name") == "onnx") return onnx_image(*read_onnx(config.get<std::string>("model.graph")));
   return usual_input(config);
 }
 Config config_of_checkpoint(const std::string& path) {
@@ -181,6 +183,7 @@ Config config_of_checkpoint(const std::string& path) {
     c.set("model.graph=" + path, origin);
     return c;
   }
+  refuse_packed(*source);
   const auto known = recognise(*source, bare_names(*source));
   if (!known || known->recipe.empty())
     throw Error(Code::input, source->path + ": carries no graft configuration and is " + (known ? known->map->what + ", a network that graft does not have" : std::string("of a network that graft does not recognise")) +

@@ -11,6 +11,8 @@
 #include "weights/hash.h"
 #include "weights/import.h"
 #include "weights/onnx/check.h"
+#include "weights/onnx/module.h"
+#include "weights/packings.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -49,6 +51,7 @@ int import_verb(const ImportOptions& o) {
   if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "import: name a checkpoint; `graft inspect` tells what it holds");
   const std::string path = words[0];
   words.erase(words.begin());
+  refuse_packed(*open_source(path));  // before anything else is asked of it
   const bool recipe = !words.empty() && words[0].find('=') == std::string::npos;
   Config config = recipe ? make_config(o.common, words, true) : without_origin(config_of_checkpoint(path));
   if (!recipe) {
@@ -59,6 +62,8 @@ int import_verb(const ImportOptions& o) {
   if (!o.adapter.empty()) config.set("init.adapter=" + o.adapter, Origin::flag("--adapter"));
   config.set("init.from=" + path, Origin::flag("the checkpoint"));
   config.set("init.head=keep", Origin::flag("the checkpoint"));
+  if (config.get<std::int64_t>("model.classes") == 0 && config.get<std::string>("model.name") == "onnx")
+    if (const std::int64_t n = onnx_classes(*read_onnx(config.get<std::string>("model.graph"))); n > 0) config.set("model.classes=" + std::to_string(n), {Layer::recipe, 0, path});
   if (config.get<std::int64_t>("model.classes") == 0) {
     // Named by a recipe that leaves it to the data: the head of the checkpoint says.
     const auto source = open_source(path);

@@ -14,6 +14,7 @@
 #include "engine/ops/ops.h"
 #include "weights/hash.h"
 #include "weights/maps/mapping.h"
+#include "weights/packings.h"
 #include "weights/source.h"
 #include "weights/statistics.h"
 
@@ -79,6 +80,13 @@ Json facts_of(const Recognised& r) {
   return j;
 }
 
+// Of all tensors before anything is shown: a file that turns out to be damaged shows nothing.
+std::vector<Values> all_values(const Source& s) {
+  std::vector<Values> all;
+  for (std::size_t i = 0; i < s.tensors.size(); ++i) all.push_back(values_of(s, i));
+  return all;
+}
+
 Json as_json(const Source& s, const BareNames& bare, const std::optional<Recognised>& known, bool values) {
   const Totals sum = totals_of(s);
   Json tensors = Json::array();
@@ -97,6 +105,7 @@ Json as_json(const Source& s, const BareNames& bare, const std::optional<Recogni
   }
   Json out{{"verb", "inspect"}, {"path", s.path}, {"format", s.format}, {"files", s.files}, {"elements", sum.elements}, {"bytes", sum.bytes}, {"shared", sum.tied},
            {"stripped", bare.stripped}, {"recognised", nullptr}, {"metadata", s.metadata}, {"beside", s.beside}, {"warnings", s.warnings}, {"notes", s.notes}, {"tensors", std::move(tensors)}};
+  if (const auto p = packing_of(s)) out["packed"] = {{"method", p->method}, {"tensor", s.tensors[p->tensor].name}, {"layers", p->layers}};
   if (known)
     out["recognised"] = {{"name", known->map->name}, {"what", known->map->what}, {"recipe", known->recipe.empty() ? Json(nullptr) : Json(known->recipe)}, {"facts", facts_of(*known)}};
   return out;
@@ -123,7 +132,8 @@ bool natural_less(const std::string& a, const std::string& b) {
   return a.size() - i < b.size() - j;
 }
 
-void print_tree(const Source& s, bool values) {
+// `values`: of all tensors, or empty.
+void print_tree(const Source& s, const std::vector<Values>& values) {
   std::vector<std::size_t> order(s.tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return natural_less(s.tensors[a].name, s.tensors[b].name); });
@@ -150,8 +160,8 @@ void print_tree(const Source& s, bool values) {
       const auto first = std::find_if(s.tensors.begin(), s.tensors.end(), [&](const StoredTensor& o) { return o.storage == t.storage; });
       if (first->name != t.name) std::printf("  shares memory with %s", one_line(first->name).c_str());
     }
-    if (values) {
-      const Values v = values_of(s, i);
+    if (!values.empty()) {
+      const Values& v = values[i];
       const TensorStatistics& x = v.statistics;
       std::printf("  mean %.4g  deviation %.4g  in [%.4g, %.4g]  %s", x.mean, x.deviation, x.least, x.most, v.hash.substr(0, 12).c_str());
       if (x.nan || x.infinite) std::printf("  NaN: %lld, infinite: %lld", static_cast<long long>(x.nan), static_cast<long long>(x.infinite));
@@ -175,6 +185,7 @@ int inspect_verb(const InspectOptions& o) {
     std::printf("%s\n", as_json(*source, bare, known, o.values).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return 0;
   }
+  const std::vector<Values> values = o.values ? all_values(*source) : std::vector<Values>();
   const Totals sum = totals_of(*source);
   std::printf("%s: %s%s\n", source->path.c_str(), source->format.c_str(), source->files.size() > 1 ? (", " + std::to_string(source->files.size()) + " files").c_str() : "");
   if (known) {
@@ -185,6 +196,9 @@ int inspect_verb(const InspectOptions& o) {
   } else {
     std::printf("not recognised as a network that graft knows\n");
   }
+  if (const auto p = packing_of(*source))
+    std::printf("packed by %s: %zu layer%s, the first by %s; graft does not unpack them, and import refuses them\n", p->method.c_str(), p->layers, p->layers == 1 ? "" : "s",
+                one_line(source->tensors[p->tensor].name).c_str());
   if (!bare.stripped.empty()) std::printf("names are wrapped in '%s'\n", bare.stripped.c_str());
   std::printf("%zu tensors, %s numbers, %s", source->tensors.size(), grouped_digits(static_cast<std::uint64_t>(sum.elements)).c_str(), human(static_cast<double>(sum.bytes)).c_str());
   if (sum.tied) std::printf(" (%zu tensors lie in the memory of others and are counted once)", sum.tied);
@@ -197,7 +211,7 @@ int inspect_verb(const InspectOptions& o) {
   if (shown > kShown) std::printf("  and %zu more of such values (--json has all)\n", shown - kShown);
   if (o.strict)
     for (const auto& n : source->notes) std::printf("note: %s\n", n.c_str());
-  print_tree(*source, o.values);
+  print_tree(*source, values);
   return 0;
 }
 

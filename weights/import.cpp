@@ -6,6 +6,7 @@
 
 #include "engine/base/file.h"
 #include "weights/formats/json_guard.h"
+#include "weights/packings.h"
 #include "weights/statistics.h"
 
 namespace graft {
@@ -76,6 +77,7 @@ const WeightMap* choose_map(const Source& source, const std::string& file, std::
 Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map, const std::string& adapter) : policy_(policy), head_(std::move(head)) {
   if (!adapter.empty()) adapter_ = read_peft(adapter);
   std::shared_ptr<const Source> source = open_source(path);
+  refuse_packed(*source);
   const WeightMap* chosen = choose_map(*source, map, own_);
   if (chosen) map_name_ = chosen->name;
   mapping_.emplace(std::move(source), chosen);
@@ -103,6 +105,11 @@ Params::Lookup Import::lookup() {
       if (const auto it = adapter_->whole.find(name); it != adapter_->whole.end()) return of_adapter_.insert(name), it->second;
     if (!t) return {};
     Tensor x = mapping_->load(*t);
+    if (!is_float(x.dtype())) {
+      const StoredTensor& of = source().tensors[t->from[0]];
+      throw Error(Code::input, source().files[of.file] + ": the numbers of tensor " + in_quotes(mapping_->came_from(*t)) + " are " + of.dtype + " at byte " + std::to_string(of.offset) + " (" +
+                                   in_quotes(name) + "), and weights are floats; if scales belong to them, get the checkpoint that was packed");
+    }
     if (adapter_) x = adapted(*t, x);
     const TensorStatistics s = statistics_of(x);
     const auto warn = [&](const std::string& what) { warnings_.push_back(source().path + ": tensor " + in_quotes(mapping_->came_from(*t)) + " " + what); };
@@ -121,6 +128,11 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
     const std::string from = t ? mapping_->came_from(*t) : name;
     const std::string with = !adapter_ || !t ? "" : adapter_->layers.count(mapping_->bare(t->from[0])) ? "with its adapter, " : adapter_->whole.count(mapping_->bare(t->from[0])) ? "of the adapter, " : "";
     return with + (!t || from == name ? "loaded " : t->how + " from " + from + ", ");
+  };
+  const auto place = [&](const std::string& name) -> std::string {  // where the checkpoint has it
+    const MappedTensor* t = mapping_->find(name);
+    const std::uint64_t at = t ? source().tensors[t->from[0]].offset : 0;
+    return at > 0 ? " at byte " + std::to_string(at) : "";
   };
   for (const MappedTensor& t : mapping_->tensors()) {
     present.push_back(t.name);
@@ -141,7 +153,7 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
         break;
       case ParamSource::How::reshaped:
         if (in_head(s.name) && policy_ == HeadPolicy::automatic) lines.push_back({s.name, "new head, drawn " + s.detail});
-        else shapes += (shapes.empty() ? "" : "; ") + ("'" + s.name + "' is " + s.detail) + (in_head(s.name) ? " (init.head=new draws another)" : "");
+        else shapes += (shapes.empty() ? "" : "; ") + ("'" + s.name + "' is " + s.detail) + (in_head(s.name) ? " (init.head=new draws another)" : "") + place(s.name);
         break;
     }
   }
@@ -161,7 +173,7 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
     for (const MappedTensor& t : mapping_->tensors()) names.push_back(mapping_->bare(t.from[0]));
     if (!left.empty()) complain("the adapter " + adapter_->path + " is for " + grouped(left, names) + ", which the checkpoint has not");
   }
-  if (!wrong.empty()) throw Error(Code::input, source().path + " does not fit this model: " + wrong);
+  if (!wrong.empty()) throw Error(Code::input, source().path + ": does not fit this model: " + wrong + "; name the recipe whose network it is, or give rules for its names and layouts (--map FILE, init.map)");
   std::map<std::string, std::vector<std::size_t>> dropped;
   for (const Mapping::Dropped& d : mapping_->dropped()) dropped[d.reason].push_back(d.tensor);
   for (const auto& [reason, of] : dropped)

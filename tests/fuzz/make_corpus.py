@@ -89,6 +89,31 @@ def archive(members, method=zipfile.ZIP_STORED):
 
 put("zip/deflated", archive([("a", b"x" * 300), ("b/c", bytes(range(64)))], zipfile.ZIP_DEFLATED))
 put("zip/leaves", archive([("../a", b"x")]))
+
+
+def npy(header, data):
+    text = header.encode()
+    text += b" " * (63 - (10 + len(text)) % 64) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + data
+
+
+# Arrays of objects, as Python 2 pickled them: {"w": an array of two f32, "n": 3}; one with a call among them; one whose header has another shape.
+reconstruct = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\1b\x87R"
+end = b"K\0K\1\x87R(K\3U\1%cNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK%ctb"
+f4 = b"cnumpy\ndtype\nU\2f4" + end % (b"<", b"\0")
+o8 = b"cnumpy\ndtype\nU\2O8" + end % (b"|", b"\x3f")
+two = reconstruct + b"(K\1K\2\x85" + f4 + b"\x89U\x08" + struct.pack("<2f", 1, 2) + b"tb"
+
+
+def objects(value, shape="()"):
+    return npy("{'descr': '|O', 'fortran_order': False, 'shape': %s, }" % shape, b"\x80\2" + reconstruct + b"(K\1)" + o8 + b"\x89]" + value + b"atb.")
+
+
+put("npy/objects", objects(b"}(U\1w" + two + b"U\1nK\3u"))
+put("npy/objects_call", objects(b"}(U\1w" + two + b"U\1xcposix\nsystem\nU\2id\x85Ru"))
+put("npy/objects_shape", objects(two, "(2,)"))
+put("npz/objects_stored", archive([("a.npy", objects(b"}U\1w" + two + b"s")), ("b.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", bytes(4)))]))
+put("npz/objects_packed", archive([("a.npy", objects(b"}U\1w" + two + b"s"))], zipfile.ZIP_DEFLATED))
 put("npz/objects", archive([("a.npy", b"\x93NUMPY\1\0\x46\0" + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(69) + b"\n" + b"x" * 8)]))
 
 try:

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "tests/weights/damage.h"
 #include "weights/formats/zip.h"
@@ -99,6 +100,66 @@ TEST(Npy, ReadsPackedArchives) {
     EXPECT_EQ(s->tensors[i].offset, 0u) << "packed: it has no place in the file";
     expect_numbers(s->load(i), s->tensors[i].dtype, s->tensors[i].name);
   }
+}
+
+TEST(Npy, ReadsTheArraysInArraysOfObjects) {
+  const auto dict = open_source(kGolden / "good_objects_dict.npy");
+  EXPECT_EQ(dict->format, "npy of objects");
+  EXPECT_TRUE(dict->warnings.empty());
+  EXPECT_EQ(dict->metadata, (std::map<std::string, std::string>{{"steps", "7"}, {"name", "net"}}));
+  ASSERT_EQ(dict->tensors.size(), 2u);
+  const std::size_t kernel = index_of(*dict, "conv.kernel"), bias = index_of(*dict, "conv.bias");
+  ASSERT_LT(std::max(kernel, bias), 2u);
+  EXPECT_EQ(dict->tensors[kernel].dtype, "F32");
+  EXPECT_EQ(dict->tensors[kernel].shape, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(dict->tensors[bias].dtype, "F64") << "big endian in the file";
+  expect_numbers(dict->load(kernel), "F32", "kernel");
+  expect_numbers(dict->load(bias), "F64", "bias");
+  // Where inspect says that they lie.
+  const KeptBytes b = dict->bytes(kernel);
+  EXPECT_EQ(read_file(kGolden / "good_objects_dict.npy").substr(dict->tensors[kernel].offset, 24), std::string(reinterpret_cast<const char*>(b.data.data()), b.data.size()));
+
+  const auto rows = open_source(kGolden / "good_objects_rows.npy");
+  ASSERT_EQ(rows->tensors.size(), 3u);
+  const std::vector<std::pair<std::string, std::vector<std::int64_t>>> want = {{"F32", {2, 2}}, {"I64", {5}}, {"F32", {2, 3}}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(rows->tensors[i].name, std::to_string(i));
+    EXPECT_EQ(rows->tensors[i].dtype, want[i].first);
+    EXPECT_EQ(rows->tensors[i].shape, want[i].second);
+    expect_numbers(rows->load(i), want[i].first, "row");
+  }
+  EXPECT_EQ(rows->tensors[2].strides, (std::vector<std::int64_t>{1, 2})) << "Fortran order";
+
+  const auto python2 = open_source(kGolden / "good_objects_python2.npy");
+  ASSERT_EQ(python2->tensors.size(), 2u);
+  EXPECT_EQ(python2->find("w")->shape, (std::vector<std::int64_t>{40, 2}));
+  EXPECT_NE(python2->find("b\xc3\xa9"), nullptr) << "Python 2's bytes are Latin-1";
+  for (std::size_t i = 0; i < 2; ++i) expect_numbers(python2->load(i), "F32", "python2");
+}
+TEST(Npz, ArraysOfObjectsStandUnderTheirMembersNames) {
+  for (const char* name : {"good_objects.npz", "good_objects_packed.npz"}) {
+    const bool packed = std::string(name) == "good_objects_packed.npz";
+    const auto s = open_source(kGolden / name);
+    EXPECT_EQ(s->format, "npz");
+    EXPECT_TRUE(s->warnings.empty());
+    ASSERT_EQ(s->tensors.size(), 3u) << name;
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < 3; ++i) {
+      names.insert(s->tensors[i].name);
+      EXPECT_EQ(s->tensors[i].offset == 0, packed || s->tensors[i].name == "params.conv.bias") << s->tensors[i].name << ": big endian, so not as it stands";
+      expect_numbers(s->load(i), s->tensors[i].dtype, s->tensors[i].name);
+    }
+    EXPECT_EQ(names, (std::set<std::string>{"plain", "params.conv.kernel", "params.conv.bias"}));
+    EXPECT_EQ(s->metadata.at("params.steps"), "7");
+    if (!packed) {
+      EXPECT_EQ(s->metadata.at("config.lr"), "0.1");
+      EXPECT_EQ(s->metadata.at("config.layers"), "[1, 2]");
+    }
+  }
+}
+TEST(Npy, RefusesObjectsThatWantMoreThanToBeRead) {
+  refused(kGolden / "bad_objects_call.npy", {"needs posix.system", "graft runs nothing that a file names"});
+  refused(kGolden / "bad_objects_class.npy", {"needs numpy.random.mtrand.RandomState"});
 }
 
 TEST(Npy, RefusesWhatIsNoArrayOfNumbers) {
@@ -238,6 +299,17 @@ TEST(Npy, SurvivesDamage) {
     all.opened += c.opened, all.refused += c.refused;
   }
   std::printf("damaged npy and npz: %d refused, %d opened (numbers or unused bytes differ)\n", all.refused, all.opened);
+}
+
+TEST(Npy, ObjectsSurviveDamage) {
+  TempFolder dir;
+  for (const char* name : {"good_objects_dict.npy", "good_objects_python2.npy", "good_objects.npz", "good_objects_packed.npz"}) {
+    const fs::path file = dir / "x";
+    write_file(file, read_file(kGolden / name));
+    const auto c = damage::sweep(file, file, 400, 1500);
+    EXPECT_GT(c.refused, 100) << name;
+    std::printf("%s damaged: %d refused, %d opened (numbers or names differ)\n", name, c.refused, c.opened);
+  }
 }
 
 }  // namespace

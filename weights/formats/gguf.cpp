@@ -132,19 +132,17 @@ class GgufParser {
     check_name(name, "the name of a key", at);
     subject_ = "key " + in_quotes(name);
     if (!key_names_.insert(name).second) fail("has this key twice", at, subject_, kAnew);
-    out_.keys.keys_.push_back({std::string(name), value(value_type("the type of a key"), 0)});
-    key_at_.push_back(at);
+    out_.keys.keys_.push_back({std::string(name), value(value_type("the type of a key"), 0), at});
   }
 
   void alignment() {
-    for (std::size_t i = 0; i < key_at_.size(); ++i) {
-      const auto& [name, value] = out_.keys.keys_[i];
+    for (const auto& [name, value, at] : out_.keys.keys_) {
       if (name != "general.alignment") continue;
       subject_ = "key " + in_quotes(name);
       if (value.type() != GgufType::u32)
-        fail("has an alignment that is " + std::string(name_of(value.type())) + ", and u32 belongs there", key_at_[i], subject_, kAnew);
+        fail("has an alignment that is " + std::string(name_of(value.type())) + ", and u32 belongs there", at, subject_, kAnew);
       out_.alignment = static_cast<std::uint64_t>(value.whole());
-      if (!std::has_single_bit(out_.alignment)) fail("has the alignment " + value.shown() + ", which is no power of two", key_at_[i], subject_, kAnew);
+      if (!std::has_single_bit(out_.alignment)) fail("has the alignment " + value.shown() + ", which is no power of two", at, subject_, kAnew);
     }
   }
 
@@ -255,7 +253,7 @@ class GgufParser {
 
   void data() {
     if (const GgufValue* v = out_.keys.find("general.quantization_version"); v && quantised_ && v->is_whole() && v->number() != kQuantisationVersion)
-      fail("has blocks of quantisation version " + v->shown() + ", and " + str(kQuantisationVersion) + " is known", 0, "key \"general.quantization_version\"",
+      fail("has blocks of quantisation version " + v->shown() + ", and " + str(kQuantisationVersion) + " is known", out_.keys.byte_of("general.quantization_version"), "key \"general.quantization_version\"",
            "the blocks are laid out otherwise; convert the model anew");
     const std::uint64_t header_end = at_, mask = out_.alignment - 1;
     out_.data = (header_end + mask) & ~mask;  // both far below 2^63
@@ -306,7 +304,7 @@ class GgufParser {
   std::size_t lists_ = 0;
   bool quantised_ = false;
   std::set<std::string_view> key_names_, tensor_names_;  // of the file's own bytes
-  std::vector<std::uint64_t> key_at_, offset_at_;
+  std::vector<std::uint64_t> offset_at_;
 };
 
 GgufFile GgufFile::parse(std::span<const std::byte> bytes, const std::string& path) {

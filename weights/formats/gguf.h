@@ -114,6 +114,7 @@ class GgufValue {
 struct GgufKey {
   std::string name;
   GgufValue value;
+  std::uint64_t byte = 0;  // of the file that it was read from; 0: of none
 };
 
 // Keys in the file's order; names are unique.
@@ -121,6 +122,7 @@ class GgufKeys {
  public:
   const std::vector<GgufKey>& all() const { return keys_; }
   const GgufValue* find(std::string_view name) const;  // nullptr when it is not there
+  std::uint64_t byte_of(std::string_view name) const;  // where it stands in its file; 0 when it is not there
   void set(const std::string& name, GgufValue value);  // in place, or at the end
   void remove(std::string_view name);
 

@@ -36,14 +36,14 @@ std::string file_of(const PieceName& p, std::uint32_t number) {
   return p.stem + "-" + five(number) + "-of-" + five(p.of) + ".gguf";
 }
 
-[[noreturn]] void refuse(const std::string& path, const std::string& what, const std::string& key, const std::string& todo) {
-  throw Error(Code::input, path + ": " + what + " at byte 0 (key \"" + key + "\"); " + todo);
+[[noreturn]] void refuse(const GgufFile& f, const std::string& what, const std::string& key, const std::string& todo) {
+  throw Error(Code::input, f.path + ": " + what + " at byte " + std::to_string(f.keys.byte_of(key)) + " (key \"" + key + "\"); " + todo);
 }
 std::optional<std::int64_t> whole_key(const GgufFile& f, const std::string& key) {
   const GgufValue* v = f.keys.find(key);
   if (!v) return {};
   if (!v->is_whole() || v->number() < 0 || v->number() > 1e9)
-    refuse(f.path, "has " + v->shown() + " where a number of pieces or tensors belongs", key, "have the file written anew");
+    refuse(f, "has " + v->shown() + " where a number of pieces or tensors belongs", key, "have the file written anew");
   return v->whole();
 }
 
@@ -71,10 +71,10 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   }
   const std::string of = std::to_string(count);
   if (!name)
-    refuse(first.file.path, "is one of " + of + " pieces, but is not called ...-0000N-of-" + of + ".gguf, so that the others cannot be found", "split.count",
+    refuse(first.file, "is one of " + of + " pieces, but is not called ...-0000N-of-" + of + ".gguf, so that the others cannot be found", "split.count",
            "give all pieces the names they had");
   if (name->of != count)
-    refuse(first.file.path, "is one of " + of + " pieces, but is called one of " + std::to_string(name->of), "split.count",
+    refuse(first.file, "is one of " + of + " pieces, but is called one of " + std::to_string(name->of), "split.count",
            "give all pieces the names they had");
 
   std::vector<fs::path> paths;
@@ -88,16 +88,16 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   }
   if (missing_count > 100) missing += " and " + std::to_string(missing_count - 100) + " more";
   if (missing_count > 0)
-    refuse(first.file.path, "lacks " + std::to_string(missing_count) + " of its " + of + " pieces: " + missing, "split.count", "put them into the same folder");
+    refuse(first.file, "lacks " + std::to_string(missing_count) + " of its " + of + " pieces: " + missing, "split.count", "put them into the same folder");
 
   for (std::uint32_t i = 0; i < name->of; ++i) {
     pieces.push_back(i + 1 == name->number ? std::move(first) : open_piece(paths[i]));
     const GgufFile& f = pieces.back().file;
     if (whole_key(f, "split.count") != count)
-      refuse(f.path, "does not say that it is one of " + of + " pieces", "split.count", "it belongs to another model, get the right one");
+      refuse(f, "does not say that it is one of " + of + " pieces", "split.count", "it belongs to another model, get the right one");
     if (whole_key(f, "split.no") != static_cast<std::int64_t>(i)) {
       const GgufValue* no = f.keys.find("split.no");
-      refuse(f.path, "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " + std::to_string(i),
+      refuse(f, "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " + std::to_string(i),
              "split.no", "give all pieces the names they had");
     }
   }
@@ -125,7 +125,7 @@ GgufSource::GgufSource(const fs::path& opened) {
     }
   }
   if (const auto all = whole_key(pieces[0].file, "split.tensors.count"); pieces.size() > 1 && all && static_cast<std::size_t>(*all) != tensors.size())
-    refuse(files[0], "says that the pieces hold " + std::to_string(*all) + " tensors, and they hold " + std::to_string(tensors.size()), "split.tensors.count",
+    refuse(pieces[0].file, "says that the pieces hold " + std::to_string(*all) + " tensors, and they hold " + std::to_string(tensors.size()), "split.tensors.count",
            "the pieces do not belong together, get them again");
   keys = std::move(pieces[0].file.keys);
   for (const GgufKey& k : keys.all()) metadata[k.name] = k.value.shown();

@@ -162,6 +162,12 @@ const GgufValue* GgufKeys::find(std::string_view name) const {
   return nullptr;
 }
 
+std::uint64_t GgufKeys::byte_of(std::string_view name) const {
+  for (const GgufKey& k : keys_)
+    if (k.name == name) return k.byte;
+  return 0;
+}
+
 void GgufKeys::set(const std::string& name, GgufValue value) {
   for (GgufKey& k : keys_)
     if (k.name == name) {

@@ -122,7 +122,7 @@ std::string gguf_header(const GgufKeys& keys, const std::vector<GgufItem>& items
   append(header, static_cast<std::uint64_t>(items.size()));
   append(header, static_cast<std::uint64_t>(keys.all().size()));
   std::set<std::string_view> names;
-  for (const auto& [name, value] : keys.all()) {
+  for (const auto& [name, value, at] : keys.all()) {
     if (name.empty() || name.size() > 65535 || first_not_utf8(name) != std::string_view::npos || !names.insert(name).second)
       throw Error(Code::usage, "write_gguf: the key " + in_quotes(name) + " is there twice, or is no text of 1 to 65535 bytes; rename it");
     append_text(header, name);

@@ -40,8 +40,9 @@ std::optional<std::string> lambda_layer(const nlohmann::json& config) {
 void check_config(const std::string& text, const std::string& path, const std::string& key) {
   const auto config = nlohmann::json::parse(text, nullptr, false);
   if (config.is_discarded()) throw Error(Code::input, path + ": the configuration is not JSON at byte 0 of it (" + in_quotes(key) + "); the file is damaged, get it again");
+  const std::size_t at = text.find("\"Lambda\"");
   if (const auto layer = lambda_layer(config))
-    throw Error(Code::input, path + ": the layer " + in_quotes(*layer) + " is a Lambda layer, whose configuration holds Python bytecode (CVE-2025-9905), at byte 0 of " + in_quotes(key) +
+    throw Error(Code::input, path + ": the layer " + in_quotes(*layer) + " is a Lambda layer, whose configuration holds Python bytecode (CVE-2025-9905), at byte " + std::to_string(at == std::string::npos ? 0 : at) + " of " + in_quotes(key) +
                                  "; graft runs nothing out of a file: replace the layer by one with a name and save again, or save the weights alone (save_weights)");
 }
 

@@ -146,8 +146,11 @@ NpyArray read_npy(const ByteWindow& w, std::uint64_t size, const std::string& wh
   const auto no = [&](const std::string& kind, const std::string& todo) { w.refuse(begin, "the array" + of + " holds " + kind + " (dtype " + in_quotes(d) + ")", todo); };
   if (d.size() < 2 || (d[0] != '<' && d[0] != '>' && d[0] != '|' && d[0] != '=')) no("elements of no type of NumPy's", "the file is damaged, get it again");
   const std::string_view kind = std::string_view(d).substr(1);
-  if (kind.starts_with('O'))
-    no("Python objects, which are a pickle (CVE-2019-6446)", "graft never runs one, and its closed pickle reader takes state dicts, not arrays of objects: save the arrays inside by name, np.savez(file, **arrays)");
+  if (kind == "O" || kind == "O4" || kind == "O8") {  // Python 2 wrote the size of a pointer too
+    a.objects = true;
+    a.bytes = size - std::min(size, a.at);
+    return a;
+  }
   if (kind.starts_with('U') || kind.starts_with('S') || kind.starts_with('a')) no("text", "weights are numbers: leave it out");
   if (kind.starts_with('M') || kind.starts_with('m')) no("dates or times", "weights are numbers: leave it out");
   const NumpyType* type = nullptr;

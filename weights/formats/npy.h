@@ -18,12 +18,13 @@ struct NpyArray {
   std::vector<std::int64_t> shape, strides;  // strides in elements for Fortran order, else empty
   std::uint64_t at = 0, bytes = 0;     // of the data in the window
   std::string note;                    // legal but unusual; empty: nothing
+  bool objects = false;                // a pickle of Python objects in place of numbers (open_npy_objects reads it); then there is no dtype
 };
 
 bool is_npy(std::span<const std::byte> bytes);
 
 // `size`: of the whole .npy, of which the window may hold the beginning alone (as much as the header takes). Throws Error(input): another version, a header that is no such literal or longer
-// than numpy's own limit of 10,000 bytes, types without numbers (objects, strings, structures, dates), sizes that overflow or are not those of the data.
+// than numpy's own limit of 10,000 bytes, types without numbers (strings, structures, dates), sizes that overflow or are not those of the data.
 // `what` names the array in messages ("tensor \"a\"", or empty).
 NpyArray read_npy(const ByteWindow& window, std::uint64_t size, const std::string& what);
 // How many bytes from the beginning read_npy wants at most.

@@ -1,4 +1,5 @@
-// .npy and .npz as Sources, and the writer of .npz. An array's name is its member's without ".npy", as np.load has it; a lone .npy has its file's.
+// .npy and .npz as Sources, and the writer of .npz. An array's name is its member's without ".npy", as np.load has it; a lone .npy has its file's. What lies in an array of objects is
+// called by its path in there, in an .npz behind the member's name.
 #include <zlib.h>
 
 #include <set>
@@ -14,6 +15,7 @@ namespace graft {
 namespace {
 
 constexpr std::string_view kEnding = ".npy";
+constexpr std::uint64_t kObjectsMost = std::uint64_t{1} << 30;  // of a pickle that is held in memory
 
 std::size_t width_of(const std::string& dtype) {
   const std::size_t width = static_cast<std::size_t>(stored_type(dtype)->bits) / 8;
@@ -28,11 +30,10 @@ KeptBytes in_order(const NpyArray& a, KeptBytes data) {
 
 class NpySource : public Source {
  public:
-  explicit NpySource(const FilePtr& file) : file_(file) {
+  NpySource(const FilePtr& file, NpyArray array) : file_(file), array_(std::move(array)) {
     path = file->path().string();
     format = "npy";
     files.push_back(path);
-    array_ = read_npy(ByteWindow(file->bytes(), path), file->bytes().size(), "");
     std::string name = one_line(file->path().filename().string());
     if (name.size() > kEnding.size() && name.ends_with(kEnding)) name.resize(name.size() - kEnding.size());
     if (!array_.note.empty()) notes.push_back(array_.note);
@@ -83,26 +84,69 @@ class NpzSource : public Source {
       }
       NpyArray a = read_npy(ByteWindow(head, path, m.method == 0 ? m.offset : 0), m.size, in_quotes(name));
       if (!a.note.empty()) notes.push_back(a.note);
-      tensors.push_back({name, a.dtype, a.shape, a.strides, m.method == 0 ? m.offset + a.at : 0, a.bytes, 0, -1});
-      arrays_.push_back(std::move(a));
-      members_.push_back(&m);
+      if (a.objects) {
+        take_objects(a, m, name);
+        continue;
+      }
+      add({name, a.dtype, a.shape, a.strides, m.method == 0 ? m.offset + a.at : 0, a.bytes, 0, -1}, m);
+      parts_.push_back({std::move(a), &m, nullptr, 0});
     }
   }
   KeptBytes bytes(std::size_t i) const override {
-    const KeptBytes whole = zip_.bytes(*members_[i]);
-    if (arrays_[i].bytes != whole.data.size() - arrays_[i].at) throw Error(Code::bug, path + ": the member " + in_quotes(members_[i]->name) + " changed its size");
-    return in_order(arrays_[i], {whole.data.subspan(arrays_[i].at), whole.keeper});
+    const Part& p = parts_[i];
+    if (p.objects) return p.objects->bytes(p.index);
+    const KeptBytes whole = zip_.bytes(*p.member);
+    if (p.array.bytes != whole.data.size() - p.array.at) throw Error(Code::bug, path + ": the member " + in_quotes(p.member->name) + " changed its size");
+    return in_order(p.array, {whole.data.subspan(p.array.at), whole.keeper});
   }
 
  private:
+  void add(StoredTensor t, const ZipMember& m) {
+    if (!names_.insert(t.name).second)
+      throw Error(Code::input, path + ": a second array of one name at byte " + std::to_string(m.offset) + " (" + in_quotes(t.name) + "); readers would differ on which one counts, save it anew");
+    tensors.push_back(std::move(t));
+  }
+  void take_objects(const NpyArray& a, const ZipMember& m, const std::string& name) {
+    const KeptBytes whole = zip_.bytes(m, kObjectsMost);
+    const std::shared_ptr<const Source> inside = open_npy_objects(a, whole.data.subspan(static_cast<std::size_t>(a.at)), path, m.name, m.method == 0 ? m.offset + a.at : 0, whole.keeper);
+    for (const auto& [key, value] : inside->metadata) metadata.emplace(name + "." + key, value);
+    for (const std::string& n : inside->notes) notes.push_back("in " + in_quotes(name) + ": " + n);
+    std::int64_t used = 0;
+    for (std::size_t i = 0; i < inside->tensors.size(); ++i) {
+      StoredTensor t = inside->tensors[i];
+      t.name = name + "." + t.name;
+      used = std::max(used, t.storage + 1);
+      if (t.storage >= 0) t.storage += storages_;
+      add(std::move(t), m);
+      parts_.push_back({{}, &m, inside, i});
+    }
+    storages_ += used;
+  }
+
+  struct Part {
+    NpyArray array;
+    const ZipMember* member;  // of zip_, which is never touched again
+    std::shared_ptr<const Source> objects;  // the array lies in an array of objects: it is tensor `index` of this
+    std::size_t index;
+  };
   ZipView zip_;
-  std::vector<NpyArray> arrays_;
-  std::vector<const ZipMember*> members_;  // of zip_, which is never touched again
+  std::vector<Part> parts_;
+  std::set<std::string> names_;
+  std::int64_t storages_ = 0;  // of arrays of objects so far
 };
 
 }  // namespace
 
-SourcePtr open_npy(const FilePtr& file) { return std::make_unique<NpySource>(file); }
+SourcePtr open_npy(const FilePtr& file) {
+  const std::string path = file->path().string();
+  NpyArray a = read_npy(ByteWindow(file->bytes(), path), file->bytes().size(), "");
+  if (!a.objects) return std::make_unique<NpySource>(file, std::move(a));
+  SourcePtr inside = open_npy_objects(a, file->bytes().subspan(static_cast<std::size_t>(a.at)), path, "", a.at, file);
+  if (inside->tensors.empty())
+    throw Error(Code::input, path + ": the array holds Python objects, which are a pickle (CVE-2019-6446, dtype \"|O\"), and the closed pickle reader finds no array of numbers among them at byte " +
+                                 std::to_string(a.at) + "; name the file of the weights");
+  return inside;
+}
 
 bool is_npz(const ZipView& zip) {
   for (const ZipMember& m : zip.members())

@@ -69,6 +69,11 @@ PickleId TorchRebuild::object_array(PickleId id, bool& single) const {
   return list;
 }
 
+std::vector<std::int64_t> TorchRebuild::array_shape(PickleId id) const {
+  const auto s = t_.items(t_[id].state);
+  return wholes(s[s.size() - 4], "array of objects", "sizes");
+}
+
 PickledTensor TorchRebuild::numpy_tensor(PickleId id, const std::string& name) {
   const std::string who = in_quotes(name);
   const NumpyType type = numpy_type(array_dtype(id));

@@ -21,6 +21,10 @@ SourcePtr open_safetensors(const std::filesystem::path& path);  // file, index, 
 SourcePtr open_gguf(const std::filesystem::path& path);         // a GGUF file, or any piece of a split one
 SourcePtr open_legacy_ggml(const std::filesystem::path& path);  // what came before GGUF: "lmgg"
 SourcePtr open_npy(const FilePtr& file);                        // where is_npy (npy.h)
+struct NpyArray;                                                // npy.h
+// What lies in an array of objects: `stream` is the pickle behind its header, at byte `base` of `path` (0 where it is packed) in the member `part`; `keeper` keeps it. A Source of the arrays
+// inside, which may be none. Error(input) for what the closed machine does not take (pickle.h), and for a pickle that is no array of objects of the header's shape.
+SourcePtr open_npy_objects(const NpyArray& header, std::span<const std::byte> stream, const std::string& path, const std::string& part, std::uint64_t base, std::shared_ptr<const void> keeper);
 SourcePtr open_onnx(const std::filesystem::path& path);         // where looks_like_onnx (weights/onnx/proto.h)
 bool is_npz(const ZipView& zip);
 SourcePtr open_npz(const FilePtr& file, ZipView zip);

@@ -14,13 +14,6 @@ namespace {
   throw Error(Code::input, path + ": " + what + " at byte " + std::to_string(at) + " (" + who + "); " + advice);
 }
 
-// Where a span lies in the file, or 0 where it does not (strings that were decoded).
-std::uint64_t offset_in(std::span<const std::byte> file, std::span<const std::byte> part) {
-  const std::less_equal<const std::byte*> before;
-  if (part.empty() || !before(file.data(), part.data()) || !before(part.data() + part.size(), file.data() + file.size())) return 0;
-  return static_cast<std::uint64_t>(part.data() - file.data());
-}
-
 SourcePtr source_of(const char* kind, std::span<const std::byte> file, const std::string& path, TorchLegacy parsed, std::shared_ptr<const void> keeper) {
   std::vector<StoragePlace> places;
   for (std::size_t i = 0; i < parsed.places.size(); ++i)

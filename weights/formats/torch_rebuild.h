@@ -26,6 +26,7 @@ class TorchRebuild {
   std::optional<std::string> numpy_number(PickleId scalar);  // as JSON; nothing for what is no number
   // The list of a numpy array of objects, and whether it is without axes; kNoPickle where `id` is none.
   PickleId object_array(PickleId id, bool& single) const;
+  std::vector<std::int64_t> array_shape(PickleId object_array) const;
 
  private:
   struct NumpyType {

@@ -36,6 +36,12 @@ T number_at(std::span<const std::byte> b, std::size_t i) {
 
 }  // namespace
 
+std::uint64_t offset_in(std::span<const std::byte> file, std::span<const std::byte> part) {
+  const std::less_equal<const std::byte*> before;
+  if (part.empty() || !before(file.data(), part.data()) || !before(part.data() + part.size(), file.data() + file.size())) return 0;
+  return static_cast<std::uint64_t>(part.data() - file.data());
+}
+
 TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const PickleTree> tree, PickledContents contents, std::vector<StoragePlace> places,
                          std::shared_ptr<const void> keeper, std::shared_ptr<const ZipView> archive)
     : tree_(std::move(tree)), contents_(std::move(contents)), places_(std::move(places)), keeper_(std::move(keeper)), archive_(std::move(archive)) {

@@ -17,6 +17,9 @@ struct StoragePlace {
   bool swap = false;                    // big endian
 };
 
+// Where a span lies in the file, or 0 where it does not (strings that were decoded).
+std::uint64_t offset_in(std::span<const std::byte> file, std::span<const std::byte> part);
+
 class TorchSource : public Source {
  public:
   // `places` has one for each of the contents' storages. `tree` and `keeper` keep what they point into.

@@ -74,7 +74,8 @@ class Builder {
   Builder(const OnnxModel& model, const Params* params) : model_(model), params_(params) {
     if (params) uses_ = uses_of_constants(model);
   }
-  std::shared_ptr<const Body> build(const std::vector<OnnxNode>& nodes, const std::vector<OnnxTensor>* initialisers, const std::vector<std::string>& inputs,
+  // `graph`: of which these are; nothing for those of a function.
+  std::shared_ptr<const Body> build(const std::vector<OnnxNode>& nodes, const OnnxGraphDef* graph, const std::vector<std::string>& inputs,
                                     const std::vector<std::string>& outputs, const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer, int depth);
   std::vector<std::string> refusals;  // all of them, so that a user sees them at once
   bool draws = false;
@@ -130,17 +131,19 @@ std::shared_ptr<const Body> Builder::function_of(const OnnxNode& n, const OnnxFu
   return build(with_attributes(f.nodes, given), nullptr, f.inputs, f.outputs, path_of_function(f), opsets, nullptr, depth + 1);
 }
 
-std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, const std::vector<OnnxTensor>* initialisers, const std::vector<std::string>& inputs,
+std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, const OnnxGraphDef* graph, const std::vector<std::string>& inputs,
                                            const std::vector<std::string>& outputs, const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer,
                                            int depth) {
   if (depth > kMaxCalls) wrong("functions call each other deeper than " + std::to_string(kMaxCalls), 0, "a function may not call itself");
   steps_ += nodes.size() + 1;
   if (steps_ > kMaxSteps) wrong("functions that call functions unfold to more than " + std::to_string(kMaxSteps) + " nodes", 0, "no model is that large, do not trust the file");
   auto body = std::make_shared<Body>();
-  std::set<std::string> names(inputs.begin(), inputs.end());
-  if (names.size() != inputs.size()) wrong("two inputs of a graph have one name", 0, "names must be unique");
-  if (initialisers)
-    for (const OnnxTensor& t : *initialisers) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (!names.insert(inputs[i]).second)
+      wrong("two inputs of a graph have the name " + in_quotes(inputs[i]), graph ? graph->inputs[i].at : nodes.empty() ? 0 : nodes[0].at, "names must be unique");
+  if (graph)
+    for (const OnnxTensor& t : graph->initialisers) {
       if (!body->constants.emplace(t.name, load(path + t.name, t)).second) wrong("initialiser " + in_quotes(t.name) + " stands twice", t.at, "names must be unique");
       names.insert(t.name);
     }
@@ -176,7 +179,7 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
     s.opset = opset == opsets.end() ? 0 : opset->second;
     s.op = find_operator(n.domain, n.op);
     if (!s.op || opset == opsets.end()) {
-      refusals.push_back("node " + n.str() + " of " + (opset == opsets.end() ? "no imported opset" : "opset " + std::to_string(s.opset)) + " is unknown");
+      refusals.push_back("node " + n.str() + " of " + (opset == opsets.end() ? "no imported opset" : "opset " + std::to_string(s.opset)) + " is unknown at byte " + std::to_string(n.at));
     }
     if (s.op && s.op->random) draws = true;
     for (const OnnxAttribute& a : n.attributes) {
@@ -186,7 +189,7 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
         for (const OnnxValueInfo& v : g.inputs) in.push_back(v.name);
         for (const OnnxValueInfo& v : g.outputs) out.push_back(v.name);
         if (g.sparse_initialisers) refusals.push_back("graph " + in_quotes(g.name) + " has sparse initialisers");
-        s.bodies.push_back(build(g.nodes, &g.initialisers, in, out, path_below(path, n, a.name + (k ? std::to_string(k) : "")), opsets, &around, depth + 1));
+        s.bodies.push_back(build(g.nodes, &g, in, out, path_below(path, n, a.name + (k ? std::to_string(k) : "")), opsets, &around, depth + 1));
         for (const std::string& r : s.bodies.back()->reads) reads[i].push_back(r);
       }
     }
@@ -217,10 +220,10 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
   if (ordered.size() != nodes.size())
     for (std::size_t i = 0; i < nodes.size(); ++i)
       if (waits[i]) wrong("the graph is a circle: node " + nodes[i].str() + " waits for its own result", nodes[i].at, "no order of the nodes can be run");
-  for (const std::string& o : outputs)
-    if (!names.count(o)) {
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (const std::string& o = outputs[i]; !names.count(o)) {
       if (outer && outer->has(o)) from_outside.insert(o);
-      else wrong("output " + in_quotes(o) + " of a graph is made by nothing", 0, "the model is damaged");
+      else wrong("output " + in_quotes(o) + " of a graph is made by nothing", graph ? graph->outputs[i].at : nodes.empty() ? 0 : nodes[0].at, "the model is damaged");
     }
   body->outputs = outputs;
   body->reads.assign(from_outside.begin(), from_outside.end());
@@ -299,8 +302,8 @@ OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* param
   std::vector<std::string> in, out;
   const auto check = [&](const OnnxValueInfo& v, const char* what) {
     const onnx::TypeInfo* t = onnx::type_info(v.type);
-    if (v.kind != "tensor") b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is a " + v.kind);
-    else if (v.type != 0 && (!t || !t->computes)) b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is of " + onnx::type_name(v.type));
+    if (v.kind != "tensor") b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is a " + v.kind + " at byte " + std::to_string(v.at));
+    else if (v.type != 0 && (!t || !t->computes)) b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is of " + onnx::type_name(v.type) + " at byte " + std::to_string(v.at));
   };
   for (const OnnxValueInfo& v : g.inputs) {
     in.push_back(v.name);
@@ -316,12 +319,12 @@ OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* param
   if (g.sparse_initialisers) b.refusals.push_back("the graph has sparse initialisers");
   for (const auto& [domain, version] : model_->opsets)
     if (domain.empty() && version > kNewestOpset) b.refusals.push_back("opset " + std::to_string(version) + " is newer than " + std::to_string(kNewestOpset) + ", the newest that graft knows");
-  state_->body = b.build(g.nodes, &g.initialisers, in, out, "", model_->opsets, nullptr, 0);
+  state_->body = b.build(g.nodes, &g, in, out, "", model_->opsets, nullptr, 0);
   draws_ = b.draws;
   if (!b.refusals.empty()) {
     std::string all;
     for (const std::string& r : b.refusals) all += (all.empty() ? "" : "; ") + r;
-    throw OnnxRefusal(model_->path + ": graft cannot run this graph: " + all);
+    throw OnnxRefusal(model_->path + ": graft cannot run this graph: " + all + "; export it with other operators or an older opset (its weights can be read: graft inspect, graft convert)");
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "weights/formats/json_guard.h"
 #include "weights/onnx/types.h"
 
 namespace graft {
@@ -43,6 +44,28 @@ Tensor OnnxModule::forward(const Tensor& x, Run& run) const {
   if (logits.rank() < 1 || logits.size(0) != x.size(0))
     throw Error(Code::input, graph_->model().path + ": the graph gives " + logits.str() + " for " + x.str() + "; it was exported for another size of batch: export it with a free one");
   return logits;
+}
+
+Shape onnx_image(const OnnxModel& model) {
+  const OnnxGraphDef& g = model.graph;
+  const auto given = [&](const OnnxValueInfo& v) { return std::any_of(g.initialisers.begin(), g.initialisers.end(), [&](const OnnxTensor& t) { return t.name == v.name; }); };
+  const auto in = std::find_if(g.inputs.begin(), g.inputs.end(), [&](const OnnxValueInfo& v) { return !given(v); });
+  if (in == g.inputs.end()) throw Error(Code::input, model.path + ": the graph has no input at byte 0; a classifier of graft's has one, of images");
+  const auto refuse = [&](const std::string& what) {
+    throw Error(Code::input, model.path + ": the input " + what + " at byte " + std::to_string(in->at) + " (" + in_quotes(in->name) +
+                                 "); export it with the sizes of its images, [batch, channels, height, width], of which the first alone may be free");
+  };
+  if (!in->has_shape) refuse("has no shape");
+  std::string sizes;
+  for (const std::int64_t n : in->dims) sizes += (sizes.empty() ? "" : ",") + (n < 0 ? std::string("?") : std::to_string(n));
+  if (in->dims.size() != 4 || std::any_of(in->dims.begin() + 1, in->dims.end(), [](std::int64_t n) { return n < 1; })) refuse("has the shape [" + sizes + "], which is no image's,");
+  return Shape(std::vector<std::int64_t>(in->dims.begin() + 1, in->dims.end()));
+}
+
+std::int64_t onnx_classes(const OnnxModel& model) {
+  if (model.graph.outputs.empty()) return 0;
+  const OnnxValueInfo& out = model.graph.outputs[0];
+  return out.dims.size() == 2 && out.dims[1] > 0 ? out.dims[1] : 0;
 }
 
 }  // namespace graft

@@ -24,4 +24,9 @@ class OnnxModule : public Module {
   std::string ending_;
 };
 
+// What a graph says of the images that it takes, [channels, height, width], and of how many classes it tells apart (0: it does not say). Error(input) where its input has other axes than
+// [batch, channels, height, width], or sizes that are left open.
+Shape onnx_image(const OnnxModel& model);
+std::int64_t onnx_classes(const OnnxModel& model);
+
 }  // namespace graft

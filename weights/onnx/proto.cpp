@@ -148,7 +148,8 @@ void Parser::opset(std::string_view m, std::map<std::string, std::int64_t>& into
 
 OnnxValueInfo Parser::value_info(std::string_view m) {
   OnnxValueInfo v;
-  count(place(m.data()));
+  v.at = place(m.data());
+  count(v.at);
   each(m, "an input or output", [&](Reader& r) {
     if (r.tag() == 1) v.name = text(r, "a name");
     else if (r.tag() == 2) each(view(r), "a type", [&](Reader& t) {

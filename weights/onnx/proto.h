@@ -61,6 +61,7 @@ struct OnnxValueInfo {
   int type = 0;
   bool has_shape = false;
   std::vector<std::int64_t> dims;  // -1: any size
+  std::uint64_t at = 0;            // byte of the file
 };
 
 struct OnnxGraphDef {

@@ -5,6 +5,8 @@ Element i of every array of numbers is i - 2 (unsigned: i; bool: i % 3 == 1; com
 good_*.npy and good_*.npz are read; bad_*.npy are refused.
 """
 import io
+import os
+import pickle
 import numpy as np
 
 
@@ -62,3 +64,49 @@ save("bad_text.npy", np.array(["a", "bc"]))
 save("bad_bytes.npy", np.array([b"a", b"bc"]))
 save("bad_dates.npy", np.array(["2020-01-01"], dtype="M8[D]"))
 save("bad_long_double.npy", np.zeros(2, dtype=np.longdouble))
+
+# Arrays of objects: np.save of a dict, of a list, and what of them is refused. Nothing here is ever run by graft, and nothing is run in writing it.
+
+
+def objects(value):
+    a = np.empty((), dtype=object)
+    a[()] = value
+    return a
+
+
+weights = {"conv": {"kernel": values("<f4", (2, 3)), "bias": values(">f8", (3,))}, "steps": 7, "name": "net"}
+save("good_objects_dict.npy", objects(weights))
+rows = np.empty(3, dtype=object)
+rows[:] = [values("<f4", (2, 2)), values("<i8", (5,)), np.asfortranarray(values("<f4", (2, 3)))]
+save("good_objects_rows.npy", rows)
+np.savez("good_objects.npz", plain=values("<f4", (3,)), params=objects(weights), config=objects({"lr": 0.1, "layers": [1, 2]}))
+np.savez_compressed("good_objects_packed.npz", plain=values("<f4", (3,)), params=objects(weights))
+
+
+class Python2(pickle._Pickler):
+    """Texts and bytes as Python 2 wrote them: both are strings of bytes."""
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_bytes(self, b):
+        self.write((b"U" + bytes([len(b)]) if len(b) < 256 else b"T" + len(b).to_bytes(4, "little")) + b)
+        self.memoize(b)
+
+    dispatch[bytes] = save_bytes
+    dispatch[str] = lambda self, s: self.save_bytes(s.encode("latin-1"))
+
+
+body = io.BytesIO()
+Python2(body, 2).dump(objects({"w": values("<f4", (40, 2)), "b\xe9": values("<f4", (2,))}))
+head = b"{'descr': '|O8', 'fortran_order': False, 'shape': (), }"
+head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
+with open("good_objects_python2.npy", "wb") as f:
+    f.write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + body.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+
+
+class Runs:
+    def __reduce__(self):
+        return os.system, ("false",)
+
+
+save("bad_objects_call.npy", objects({"w": values("<f4", (2,)), "x": Runs()}))
+save("bad_objects_class.npy", objects({"w": values("<f4", (2,)), "x": np.random.RandomState}))
