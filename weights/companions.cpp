@@ -1,5 +1,6 @@
 #include "weights/companions.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -43,9 +44,20 @@ bool named_as_weights(std::string_view name) {
   return false;
 }
 
+}  // namespace
+
 std::string with_labels(const std::string& text, const std::vector<std::string>& labels) {
-  Json j = Json::parse(text, nullptr, false);
-  if (!j.is_object() || (!j.contains("id2label") && !j.contains("label2id") && !j.contains("num_labels"))) return text;
+  // Writing goes into what nests, so nothing that nests deeper than a configuration does is written anew.
+  int depth = 0, deepest = 0;
+  Json j = Json::parse(
+      text,
+      [&](int, Json::parse_event_t e, Json&) {
+        depth += e == Json::parse_event_t::object_start || e == Json::parse_event_t::array_start ? 1 : e == Json::parse_event_t::object_end || e == Json::parse_event_t::array_end ? -1 : 0;
+        deepest = std::max(deepest, depth);
+        return deepest <= 100;
+      },
+      false);
+  if (deepest > 100 || !j.is_object() || (!j.contains("id2label") && !j.contains("label2id") && !j.contains("num_labels"))) return text;
   Json of_number = Json::object(), of_label = Json::object();
   for (std::size_t i = 0; i < labels.size(); ++i) of_number[std::to_string(i)] = labels[i], of_label[labels[i]] = i;
   j["id2label"] = of_number;
@@ -53,8 +65,6 @@ std::string with_labels(const std::string& text, const std::vector<std::string>&
   if (j.contains("num_labels")) j["num_labels"] = labels.size();
   return j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
 }
-
-}  // namespace
 
 std::vector<fs::path> companions_of(const Source& source) {
   std::error_code ec;

@@ -19,6 +19,9 @@ struct Carried {
 // these. Empty: as they are.
 Carried carry_companions(const Source& source, const std::filesystem::path& to, const std::vector<std::string>& labels);
 
+// A config.json that names its outputs, with these names; another text as it is.
+std::string with_labels(const std::string& json, const std::vector<std::string>& labels);
+
 // What a config.json calls the outputs of its model (id2label), in order; empty where it does not say, or has only the placeholders LABEL_0, LABEL_1, ...
 std::vector<std::string> labels_of_config(const std::string& json);
 

@@ -12,6 +12,7 @@
 
 #include "tests/fuzz/table_checksums.h"
 #include "tests/temp_folder.h"
+#include "weights/companions.h"
 #include "weights/formats/byte_window.h"
 #include "weights/formats/ggml_legacy.h"
 #include "weights/formats/gguf.h"
@@ -29,6 +30,7 @@
 #include "weights/formats/torch_values.h"
 #include "weights/formats/zip.h"
 #include "weights/maps/rules.h"
+#include "weights/name_pattern.h"
 #include "weights/onnx/graph.h"
 #include "weights/onnx/proto.h"
 #include "weights/stored_type.h"
@@ -279,6 +281,28 @@ void maps(Bytes bytes) {
           for (const std::string& to : r.to) filled(to, *parts);
 }
 
+// A config.json beside the weights: what the outputs are called, and the same text saying so.
+void labels(Bytes bytes) {
+  const std::string json(text_of(bytes));
+  const std::vector<std::string> told = labels_of_config(json);
+  const std::vector<std::string> wanted{"one", "two"};
+  const std::string now = with_labels(json, wanted);
+  if (now != json) want(labels_of_config(now) == wanted, "labels that are not those that were written");
+  if (!told.empty()) want(labels_of_config(with_labels(json, told)).size() == told.size(), "labels that are lost on the way");
+  none();
+}
+
+// An expression and, behind the first line feed, a name.
+void name_pattern(Bytes bytes) {
+  const std::string_view text = text_of(bytes);
+  const auto line = text.find('\n');
+  const auto pattern = NamePattern::parse(text.substr(0, line));
+  if (!pattern || line == std::string_view::npos) none();
+  std::uint64_t work = 10'000'000;
+  const auto whole = pattern->matches(text.substr(line + 1), true, work), part = pattern->matches(text.substr(line + 1), false, work);
+  if (whole && part && *whole) want(*part, "a whole name that matches and does not begin with a match");
+}
+
 // Both kinds of files that ONNX has: a tensor by itself, and a model.
 void onnx(Bytes bytes) {
   const MemoryFile file(bytes);
@@ -324,6 +348,8 @@ const std::vector<FuzzTarget>& targets() {
       {"onnx", onnx, Code::input, {"tests/golden/onnx"}},
       {"onnx_graph", onnx_graph, Code::input, {"tests/golden/onnx"}},
       {"maps", maps, Code::usage, {"weights/maps"}},
+      {"labels", labels, Code::input, {}},
+      {"name_pattern", name_pattern, Code::input, {}},
       {"any_file", any_file, Code::input, {"tests/golden/safetensors", "tests/golden/gguf", "tests/golden/numpy", "tests/golden/torch", "tests/golden/keras", "tests/golden/llmc"}},
   };
   return all;

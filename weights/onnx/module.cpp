@@ -58,7 +58,7 @@ Shape onnx_image(const OnnxModel& model) {
   if (!in->has_shape) refuse("has no shape");
   std::string sizes;
   for (const std::int64_t n : in->dims) sizes += (sizes.empty() ? "" : ",") + (n < 0 ? std::string("?") : std::to_string(n));
-  if (in->dims.size() != 4 || std::any_of(in->dims.begin() + 1, in->dims.end(), [](std::int64_t n) { return n < 1; })) refuse("has the shape [" + sizes + "], which is no image's,");
+  if (in->dims.size() != 4 || std::any_of(in->dims.begin() + 1, in->dims.end(), [](std::int64_t n) { return n < 1 || n >= 1 << 20; })) refuse("has the shape [" + sizes + "], which is no image's,");
   return Shape(std::vector<std::int64_t>(in->dims.begin() + 1, in->dims.end()));
 }
 
