@@ -155,3 +155,9 @@ put("onnx/found_complex_as_initialiser", field(1, 8) + field(7, field(5, field(1
 put("onnx/found_int4", bytes.fromhex("08083a0f2a0a080110162a0107420177120167420210") + b"\x0d")
 # One number of 4 bits: ONNX fills the byte up.
 put("onnx/found_one_float4", bytes.fromhex("08083a0f2a0a080110172a0107420177120167420210") + b"\x0d")
+
+put("labels/two", '{"model_type":"bert","id2label":{"0":"no","1":"yes"},"label2id":{"no":0,"yes":1},"num_labels":2}')
+put("labels/placeholders", '{"id2label":{"0":"LABEL_0","1":"LABEL_1"}}')
+put("labels/deep", '{"id2label":' * 300 + "1" + "}" * 300)
+put("name_pattern/layers", "(.*\\.)?(layer[0-9]+\\.(q|v)_proj)$\nmodel.layer12.q_proj")
+put("name_pattern/stars", "^a+?[^b-d\\d](x|y*)*$\naaaezzz")
