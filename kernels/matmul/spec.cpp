@@ -87,6 +87,8 @@ std::vector<Spec> matmul_specs() {
            {.batch = 1, .m = 50, .n = 70, .k = 31, .ta = true, .tb = true, .alpha = 0.5},
            {.batch = 1, .m = 30, .n = 20, .k = 900, .bias = true, .epilogue = Epilogue::gelu},          // several blocks of k
            {.batch = 2, .m = 75, .n = 300, .k = 500, .accumulate = true, .epilogue = Epilogue::relu, .dtypes = {DType::f32, DType::bf16}},
+           {.batch = 1, .m = 205, .n = 70, .k = 520, .bias = true, .dtypes = {DType::f32}},                // several blocks of rows as well, A read in place
+           {.batch = 1, .m = 205, .n = 70, .k = 520, .ta = true, .accumulate = true, .dtypes = {DType::f32}, .wider = 3},  // and packed on the way
            {.batch = 5, .m = 8, .n = 9, .k = 70, .shared_b = true},
            {.batch = 1, .m = 1, .n = 1, .k = 1},
            {.batch = 1, .m = 1, .n = 64, .k = 64},
