@@ -91,6 +91,7 @@ TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
   EXPECT_EQ(run(t.path, "diff back.safetensors " + best).code, 0);
 
   // In shards and together again: byte for byte.
+  ASSERT_EQ(run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB").code, 3);  // no such folder
   fs::create_directory(t.path / "s");
   o = run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB");
   ASSERT_EQ(o.code, 0) << o.err;
