@@ -1,7 +1,6 @@
 // matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums stay f32).
 // A thread works on a cell of C (packing.h) and packs for itself: per block of k a block of rows of A, which stays in its L2, then panel after panel of columns of B. Lines that lie side by
-// side are packed by the first tile that meets them, beside its multiply-adds, and rows of A that are dense along k are not packed at all: two Zen 5 cores then spend 1 to 5 % of their time
-// on anything but multiply-adds, where packing beforehand took another 4 to 9 % of the products of 512 rows. Any strides: packing absorbs them.
+// side are packed by the first tile that meets them, beside its multiply-adds, and rows of A that are dense along k are not packed at all. Any strides: packing absorbs them.
 // Bound: 2 m n k FLOPs at the FMA rate.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
