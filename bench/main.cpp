@@ -1,7 +1,7 @@
-// graft_bench: every benchmark row of the catalog in the laboratory (kernels/lab) under Google Benchmark, f32 products of OpenBLAS, BLIS and oneDNN beside
-// them. Repetitions are interleaved at random and the ratios printed at the end come from the medians of this one run, since times of two runs do not compare
-// on a shared machine. A repetition is a turn: some calls on new inputs, the answer checked after; its time is their median. Exit code 1 when a row is caught
-// cheating.
+// graft_bench: every benchmark row of the catalog in the laboratory (kernels/lab) under Google Benchmark, f32 products of OpenBLAS, BLIS
+// and oneDNN beside them. Repetitions are interleaved at random and the ratios printed at the end come from the medians of this one run,
+// since times of two runs do not compare on a shared machine. A repetition is a turn: some calls on new inputs, the answer checked after;
+// its time is their median. Exit code 1 when a row is caught cheating.
 //   graft_bench [--threads=N] [Google Benchmark's own options: --benchmark_filter=..., --benchmark_out=..., --benchmark_repetitions=...]
 // Names: family/variant/shape/dtype; a peer's variant is "peer.openblas".
 #include <benchmark/benchmark.h>
@@ -55,13 +55,17 @@ std::vector<std::unique_ptr<lab::Contest>> register_rows(const std::vector<Spec>
         for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {
           const VariantInfo& row = s.rows[static_cast<std::size_t>(r)];
           const bool peer = row.name.starts_with("peer.");
-          if (serves(row.backend, lab.queue().device().kind) && !(row.name == "naive" && c.only_timed()) && !(peer && t != DType::f32)) rows.push_back(r);
+          if (serves(row.backend, lab.queue().device().kind) && !(row.name == "naive" && c.only_timed()) && !(peer && t != DType::f32))
+            rows.push_back(r);
         }
         contests.push_back(std::make_unique<lab::Contest>(lab, s, c, t, rows, lab::trusted_rows(s)));
         lab::Contest& contest = *contests.back();
         for (lab::Candidate& k : contest.candidates())
-          benchmark::RegisterBenchmark(contest.row_name(k).c_str(), [&lab, &contest, &k](benchmark::State& state) { turn(state, lab, contest, k); })
-              ->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+          benchmark::RegisterBenchmark(contest.row_name(k).c_str(),
+                                       [&lab, &contest, &k](benchmark::State& state) { turn(state, lab, contest, k); })
+              ->UseManualTime()
+              ->Iterations(1)
+              ->Unit(benchmark::kMillisecond);
       }
     }
   return contests;

@@ -1,5 +1,5 @@
-// graft advise RECIPE --from CHECKPOINT... --time 20m: which way to begin will be best with all the data? Each route is trained on parts of the training images
-// and judged on others of them; curves give what all images would reach, with an interval. The test images stay locked.
+// graft advise RECIPE --from CHECKPOINT... --time 20m: which way to begin will be best with all the data? Each route is trained on parts of
+// the training images and judged on others of them; curves give what all images would reach, with an interval. The test images stay locked.
 #include "cli/advise.h"
 
 #include <unistd.h>
@@ -41,8 +41,8 @@ std::string data_factor(const Dataset& d) {
   std::vector<std::int64_t> of(static_cast<std::size_t>(d.classes), 0);
   for (std::int64_t i = 0; i < d.size(); ++i) ++of[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
   const auto [least, most] = std::minmax_element(of.begin(), of.end());
-  std::string s = std::to_string(d.size()) + " training images of " + std::to_string(d.classes) + " classes, " + std::to_string(*least) + " to " +
-                  std::to_string(*most) + " of each";
+  std::string s = std::to_string(d.size()) + " training images of " + std::to_string(d.classes) + " classes, " + std::to_string(*least) +
+                  " to " + std::to_string(*most) + " of each";
   if (*most > 4 * std::max<std::int64_t>(1, *least)) s += "; they are far from balanced, so accuracy hides the small classes";
   return s + "; graft data check looks for duplicates, leaks and wrong labels";
 }
@@ -51,9 +51,11 @@ std::string data_factor(const Dataset& d) {
 void argue(Advice& a, const Dataset& data) {
   a.factors.emplace_back("data", data_factor(data));
   const Route& scratch = a.routes[0];
-  std::string compute = "a run of " + std::to_string(a.wanted_steps) + " steps with all images takes about " + about(scratch.full_seconds) + " s from scratch";
+  std::string compute = "a run of " + std::to_string(a.wanted_steps) + " steps with all images takes about " + about(scratch.full_seconds) +
+                        " s from scratch";
   for (std::size_t i = 1; i < a.routes.size(); ++i) compute += ", " + about(a.routes[i].full_seconds) + " s by " + a.routes[i].name;
-  if (a.steps < a.wanted_steps) compute += "; here each had " + std::to_string(a.steps) + " steps, so what is predicted holds for that many";
+  if (a.steps < a.wanted_steps)
+    compute += "; here each had " + std::to_string(a.steps) + " steps, so what is predicted holds for that many";
   a.factors.emplace_back("compute", compute);
   const Route* probe = nullptr;
   const Route* full = nullptr;
@@ -62,21 +64,24 @@ void argue(Advice& a, const Dataset& data) {
     if (r.arm == "full" && (!full || r.full->accuracy > full->full->accuracy)) full = &r;
   }
   if (probe && full)
-    a.factors.emplace_back("expertise", surely_better(full->points, probe->points, a.images) > 0.9
-                                            ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) +
-                                                  " against " + percent(probe->full->accuracy) + "): its learning rate and schedule deserve graft tune"
-                                            : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) +
-                                                  " against " + percent(full->full->accuracy) + "), with hardly a setting to get wrong");
+    a.factors.emplace_back("expertise",
+                           surely_better(full->points, probe->points, a.images) > 0.9
+                               ? "tuning all weights is worth it over a last layer on fixed features (" + percent(full->full->accuracy) +
+                                     " against " + percent(probe->full->accuracy) + "): its learning rate and schedule deserve graft tune"
+                               : "a last layer on fixed features does as well as tuning all weights (" + percent(probe->full->accuracy) +
+                                     " against " + percent(full->full->accuracy) + "), with hardly a setting to get wrong");
   if (probe)
-    a.factors.emplace_back("task", "the checkpoint's features alone reach " + percent(probe->full->accuracy) + ", chance is " + percent(1 / a.classes) +
-                                       ", scratch " + percent(scratch.full->accuracy) +
-                                       (probe->full->accuracy > scratch.full->accuracy ? ": the task is near the one that it was trained for"
-                                                                                       : ": the task is not the one that it was trained for"));
+    a.factors.emplace_back(
+        "task", "the checkpoint's features alone reach " + percent(probe->full->accuracy) + ", chance is " + percent(1 / a.classes) +
+                    ", scratch " + percent(scratch.full->accuracy) +
+                    (probe->full->accuracy > scratch.full->accuracy ? ": the task is near the one that it was trained for"
+                                                                    : ": the task is not the one that it was trained for"));
 }
 
 int advise_verb(const Common& c, const Options& o) {
   if (o.from.empty())
-    throw Error(Code::usage, "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
+    throw Error(Code::usage,
+                "advise: --from CHECKPOINT is missing (it may come several times): without one there is only training from scratch");
   if (o.seeds != 0 && (o.seeds < 2 || o.seeds > 20))
     throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 2 to 20; the spread between seeds is part of the answer");
   const double time = parse_duration(o.time, "--time");
@@ -103,7 +108,8 @@ int advise_verb(const Common& c, const Options& o) {
   const Dataset mixed = fraction_of(all, 1, static_cast<std::uint64_t>(config.get<std::int64_t>("data.seed")));
   const std::int64_t held = std::min<std::int64_t>(2000, mixed.size() / 5);
   if (held < 20)
-    throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) + " training images are too few to judge by a fifth of them; at least 100 are wanted");
+    throw Error(Code::usage, "advise: " + std::to_string(mixed.size()) +
+                                 " training images are too few to judge by a fifth of them; at least 100 are wanted");
   struct Fold {
     Dataset pool, judged;
   };
@@ -172,7 +178,8 @@ int advise_verb(const Common& c, const Options& o) {
   }
   std::vector<std::size_t> order(a.routes.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) { return a.routes[x].full->accuracy > a.routes[y].full->accuracy; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t x, std::size_t y) { return a.routes[x].full->accuracy > a.routes[y].full->accuracy; });
   // Between beginning anew and beginning from a checkpoint: routes of one kind do not make each other doubtful.
   const auto scratch_first = order[0] == 0;
   const std::size_t rival = scratch_first ? order[1] : 0;
@@ -180,10 +187,11 @@ int advise_verb(const Common& c, const Options& o) {
   const Route &best = a.routes[order[0]], &other = a.routes[rival];
   if (a.confidence >= 0.9) {
     a.chosen = order[0];
-    a.verdict = best.name + ": " + percent(best.full->accuracy) + " is to be expected with all images (80 %: " + percent(best.full->low) + " to " +
-                percent(best.full->high) + "), " + other.name + " " + percent(other.full->accuracy);
+    a.verdict = best.name + ": " + percent(best.full->accuracy) + " is to be expected with all images (80 %: " + percent(best.full->low) +
+                " to " + percent(best.full->high) + "), " + other.name + " " + percent(other.full->accuracy);
   } else {
-    a.verdict = "not enough evidence: " + best.name + " " + percent(best.full->accuracy) + " and " + other.name + " " + percent(other.full->accuracy) +
+    a.verdict = "not enough evidence: " + best.name + " " + percent(best.full->accuracy) + " and " + other.name + " " +
+                percent(other.full->accuracy) +
                 " are too near to each other to tell; more time or more seeds may tell them apart, and the cheaper one may do";
   }
   for (std::size_t i = 1; i < a.routes.size(); ++i) {
@@ -192,7 +200,8 @@ int advise_verb(const Common& c, const Options& o) {
     if (n > a.images / 32 && n < a.images * 32 && curves[0].slope() < curves[i].slope())
       a.crossings.push_back(a.routes[i].name + " is ahead of scratch up to about " + about(n) + " images");
     else
-      a.crossings.push_back(a.routes[i].name + (ahead ? " stays ahead of scratch" : " is not ahead of scratch") + " anywhere near this number of images");
+      a.crossings.push_back(a.routes[i].name + (ahead ? " stays ahead of scratch" : " is not ahead of scratch") +
+                            " anywhere near this number of images");
   }
   argue(a, all);
   a.seconds = now() - begun;
@@ -200,10 +209,8 @@ int advise_verb(const Common& c, const Options& o) {
   write_atomically(folder / "report.json", report.dump(2) + "\n");
   write_atomically(folder / "report.html", advice_html(a));
   made.keep();
-  if (c.json)
-    std::printf("%s\n", report.dump(2).c_str());
-  else
-    std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
+  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  else std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
   return 0;
 }
 
@@ -211,13 +218,15 @@ int advise_verb(const Common& c, const Options& o) {
 
 void add_advise(CLI::App& app, Action& run) {
   auto* sub = app.add_subcommand(
-      "advise", "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
+      "advise",
+      "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
   add_common(*sub, *c);
   sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
   sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
-  sub->add_option("--seeds", o->seeds, "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
+  sub->add_option("--seeds", o->seeds,
+                  "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
   sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return advise_verb(*c, *o); }); }; });
 }
 

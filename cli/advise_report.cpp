@@ -13,8 +13,8 @@ std::string advice_text(const Advice& a) {
   std::snprintf(line, sizeof line, "%-28s %10s  %-18s %8s %9s\n", "route", "predicted", "80 % interval", "slope", "seconds");
   s += line;
   for (const Route& r : a.routes) {
-    std::snprintf(line, sizeof line, "%-28s %8.2f %%  %6.2f to %-6.2f %% %8.2f %9.3g\n", r.name.c_str(), 100 * r.full->accuracy, 100 * r.full->low,
-                  100 * r.full->high, r.slope, r.full_seconds);
+    std::snprintf(line, sizeof line, "%-28s %8.2f %%  %6.2f to %-6.2f %% %8.2f %9.3g\n", r.name.c_str(), 100 * r.full->accuracy,
+                  100 * r.full->low, 100 * r.full->high, r.slope, r.full_seconds);
     s += line;
   }
   s += '\n';
@@ -60,7 +60,8 @@ Json advice_json(const Advice& a) {
 }
 
 std::string advice_html(const Advice& a) {
-  std::string s = page_head("Which way to begin?") + "<p class=\"" + (a.chosen ? "better" : "quiet") + "\">" + escaped(a.verdict) + "</p><ul>";
+  std::string s =
+      page_head("Which way to begin?") + "<p class=\"" + (a.chosen ? "better" : "quiet") + "\">" + escaped(a.verdict) + "</p><ul>";
   for (const std::string& x : a.crossings) s += "<li>" + escaped(x) + "</li>";
   s += "</ul><h2>Accuracy on held-out images, percent: runs on parts of the data, and what all " + number("%.0f", a.images) +
        " images would give (80 % interval)</h2>";
@@ -83,14 +84,15 @@ std::string advice_html(const Advice& a) {
   s += "<h2>Routes</h2><div class=\"scroll\"><table><tr><th class=\"t\">route</th><th>predicted</th><th>80 % interval</th><th>slope of "
        "log(error)</th><th>seconds of a full run</th></tr>";
   for (const Route& r : a.routes)
-    s += "<tr><td class=\"t\">" + escaped(r.name) + "</td><td>" + number("%.2f %%", 100 * r.full->accuracy) + "</td><td>" + number("%.2f", 100 * r.full->low) +
-         " to " + number("%.2f", 100 * r.full->high) + "</td><td>" + number("%.2f", r.slope) + "</td><td>" + number("%.3g", r.full_seconds) + "</td></tr>";
+    s += "<tr><td class=\"t\">" + escaped(r.name) + "</td><td>" + number("%.2f %%", 100 * r.full->accuracy) + "</td><td>" +
+         number("%.2f", 100 * r.full->low) + " to " + number("%.2f", 100 * r.full->high) + "</td><td>" + number("%.2f", r.slope) +
+         "</td><td>" + number("%.3g", r.full_seconds) + "</td></tr>";
   s += "</table></div><h2>What decides it</h2><table>";
   for (const auto& [name, text] : a.factors)
     s += "<tr><th class=\"t\">" + escaped(name) + "</th><td class=\"t\" style=\"white-space:normal\">" + escaped(text) + "</td></tr>";
-  return s + "</table><p class=\"quiet\">" + number("%.0f s", a.seconds) + " of " + number("%.0f s", a.time) + ", " + std::to_string(a.steps) +
-         " of the recipe's " + std::to_string(a.wanted_steps) + " steps a run, " + std::to_string(a.seeds) + " seeds<br><code>" + escaped(a.command) +
-         "</code></p></html>\n";
+  return s + "</table><p class=\"quiet\">" + number("%.0f s", a.seconds) + " of " + number("%.0f s", a.time) + ", " +
+         std::to_string(a.steps) + " of the recipe's " + std::to_string(a.wanted_steps) + " steps a run, " + std::to_string(a.seeds) +
+         " seeds<br><code>" + escaped(a.command) + "</code></p></html>\n";
 }
 
 }  // namespace graft::cli

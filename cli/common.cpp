@@ -70,8 +70,8 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
   for (; i < words.size(); ++i) config.set(words[i]);
   if (c.seed) config.set("train.seed=" + std::to_string(*c.seed), Origin::flag("--seed"));
   if (!from.empty()) config.set("init.from=" + from, Origin::flag("--from"));
-  if (const auto steps = config.get<std::int64_t>("train.steps"); steps > 0 && config.get<std::int64_t>("schedule.warmup") >= steps &&
-                                                                  config.origin("schedule.warmup").layer <= Layer::recipe)
+  if (const auto steps = config.get<std::int64_t>("train.steps");
+      steps > 0 && config.get<std::int64_t>("schedule.warmup") >= steps && config.origin("schedule.warmup").layer <= Layer::recipe)
     config.set("schedule.warmup=" + std::to_string(steps / 10), {Layer::recipe, 1, "recipe, shortened with train.steps"});
   config.check();
   return config;
@@ -92,7 +92,8 @@ Built build_model(const Config& c, const Dataset& data, const std::vector<std::p
     throw Error(Code::usage, "the data have " + std::to_string(data.classes) + " classes but model.classes is " + std::to_string(outputs));
   return build_model(c, Loader(data, judging_options(c)).image_shape(), data.class_names, over);
 }
-Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names, const std::vector<std::pair<std::string, Tensor>>& over) {
+Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names,
+                  const std::vector<std::pair<std::string, Tensor>>& over) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const DType dtype = c.get<std::string>("train.dtype") == "bf16" ? DType::bf16 : DType::f32;
   const auto from = c.get<std::string>("init.from");
@@ -103,8 +104,11 @@ Built build_model(const Config& c, const Shape& input, const std::vector<std::st
     // A last layer that names other classes is of no use here, though it may be as large.
     const std::vector<std::string> before = classes_of_checkpoint(from);
     const bool others = !before.empty() && before != class_names;
-    import.emplace(from, head == "keep" ? HeadPolicy::keep : head == "new" || others ? HeadPolicy::fresh : HeadPolicy::automatic, head_of(c),
-                   c.get<std::string>("init.map"), c.get<std::string>("init.adapter"));
+    import.emplace(from,
+                   head == "keep"            ? HeadPolicy::keep
+                   : head == "new" || others ? HeadPolicy::fresh
+                                             : HeadPolicy::automatic,
+                   head_of(c), c.get<std::string>("init.map"), c.get<std::string>("init.adapter"));
     b.params = Params::from(
         [lookup = import->lookup(), &over](const std::string& name) {
           const Tensor imported = lookup(name);  // asked in any case: it is accounted for
@@ -138,8 +142,11 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p) {
 }
 
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step) {
-  return {{"format", "pt"}, {"graft.config", config.text()}, {"graft.step", std::to_string(step)}, {"graft.input", Json(std::vector<std::int64_t>(built.input.begin(), built.input.end())).dump()},
-           {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
+  return {{"format", "pt"},
+          {"graft.config", config.text()},
+          {"graft.step", std::to_string(step)},
+          {"graft.input", Json(std::vector<std::int64_t>(built.input.begin(), built.input.end())).dump()},
+          {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
 }
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step) {
   fs::create_directories(folder);
@@ -164,7 +171,9 @@ Shape input_of_checkpoint(const std::string& path, const Config& config) {
   const auto source = open_source(path);
   if (const auto it = source->metadata.find("graft.input"); it != source->metadata.end()) {
     const Json j = Json::parse(it->second, nullptr, false);
-    if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) { return x.is_number_unsigned() && x.get<std::uint64_t>() > 0 && x.get<std::uint64_t>() < (1u << 20); }))
+    if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) {
+          return x.is_number_unsigned() && x.get<std::uint64_t>() > 0 && x.get<std::uint64_t>() < (1u << 20);
+        }))
       return {j[0].get<std::int64_t>(), j[1].get<std::int64_t>(), j[2].get<std::int64_t>()};
   }
   if (config.get<std::string>("model.name") == "onnx") return onnx_image(*read_onnx(config.get<std::string>("model.graph")));
@@ -186,7 +195,9 @@ Config config_of_checkpoint(const std::string& path) {
   refuse_packed(*source);
   const auto known = recognise(*source, bare_names(*source));
   if (!known || known->recipe.empty())
-    throw Error(Code::input, source->path + ": carries no graft configuration and is " + (known ? known->map->what + ", a network that graft does not have" : std::string("of a network that graft does not recognise")) +
+    throw Error(Code::input, source->path + ": carries no graft configuration and is " +
+                                 (known ? known->map->what + ", a network that graft does not have"
+                                        : std::string("of a network that graft does not recognise")) +
                                  "; name a recipe whose network it fits: graft eval RECIPE --from " + path);
   c = Config::recipe(known->recipe);
   const Origin origin{Layer::recipe, 0, source->path};

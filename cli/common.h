@@ -1,7 +1,6 @@
 // What the verbs share: options every verb takes, data and models from a configuration, checkpoints, and the console.
 #pragma once
 #include <CLI/CLI.hpp>
-
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,9 +23,9 @@ struct Common {
   std::string device = "auto", memory, kernel, out;
   int threads = 0;
   bool json = false, quiet = false;
-  std::vector<std::string> files;       // --config
+  std::vector<std::string> files;  // --config
   std::optional<std::int64_t> seed;
-  std::vector<std::string> words;       // positionals: a recipe or file, key=value
+  std::vector<std::string> words;  // positionals: a recipe or file, key=value
 };
 void add_execution(CLI::App& app, Common& c);  // the options that change how something runs and not what comes out
 void add_common(CLI::App& app, Common& c);     // these, and words, --config, --seed and --out
@@ -54,7 +53,8 @@ struct Wanted {
   std::vector<std::string> classes = {};  // as a checkpoint numbers them; empty: as the files do
 };
 Data load_data(const Config& c, const Wanted& wanted);  // what folders and archives leave out is said on stderr
-// What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to be fed.
+// What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to
+// be fed.
 Config settled(Config c, const Dataset& data);
 
 // Model and parameters, from scratch or from init.from; `account` gets a line per tensor of an import.
@@ -67,31 +67,34 @@ struct Built {
   struct Origin {
     std::string path, format, map, stripped;
   };
-  Origin origin = {};                    // of an import
+  Origin origin = {};                      // of an import
   std::vector<std::string> warnings = {};  // of an import: said, and no reason to stop
 };
 // `over`: tensors that count before those of init.from, by name (of a run with adapters that goes on).
 Built build_model(const Config& c, const Dataset& data, const std::vector<std::pair<std::string, Tensor>>& over = {});
 // Where there are no data: `input` is [c, h, w] of an image; `class_names` may be empty.
-Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names, const std::vector<std::pair<std::string, Tensor>>& over = {});
+Built build_model(const Config& c, const Shape& input, const std::vector<std::string>& class_names,
+                  const std::vector<std::pair<std::string, Tensor>>& over = {});
 
 // A checkpoint folder holds model.safetensors, whose metadata carry the configuration.
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step);
 // Of model.safetensors: the configuration and the names of the classes.
 std::map<std::string, std::string> checkpoint_metadata(const Built& built, const Config& config, std::int64_t step);
-// The configuration that a checkpoint carries, or the recipe of the network that it is recognised as (weights/maps). Error(input) where neither is known.
+// The configuration that a checkpoint carries, or the recipe of the network that it is recognised as (weights/maps). Error(input) where
+// neither is known.
 Config config_of_checkpoint(const std::string& path);
-// The same without what belongs to the file that training began from (init.map, init.adapter, init.optimizer): the checkpoint has the model's names and its adapter already.
-// For all that loads the checkpoint itself.
+// The same without what belongs to the file that training began from (init.map, init.adapter, init.optimizer): the checkpoint has the
+// model's names and its adapter already. For all that loads the checkpoint itself.
 Config without_origin(Config config);
 std::vector<std::string> classes_of_checkpoint(const std::string& path);  // empty where it does not say
-Shape input_of_checkpoint(const std::string& path, const Config& config);  // [c, h, w]: what it says, else what its model is usually made for
+Shape input_of_checkpoint(const std::string& path,
+                          const Config& config);  // [c, h, w]: what it says, else what its model is usually made for
 // The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
 std::string& command_line();  // as it was typed, set by main
 std::int64_t peak_rss_bytes();
-bool interrupted();      // INT or TERM came; a second one ends the program
+bool interrupted();  // INT or TERM came; a second one ends the program
 int interrupt_signal();
 bool checkpoint_asked();  // USR1 came since it was last asked
 void watch_signals();
@@ -110,7 +113,7 @@ void add_kernels(CLI::App& app, Action& run);
 void add_lab(CLI::App& kernels, Action& run);  // kernels bench, compare, try
 void add_doctor(CLI::App& app, Action& run);
 void add_demo(CLI::App& app, Action& run);
-void add_data(CLI::App& app, Action& run);  // data check, split, preview
+void add_data(CLI::App& app, Action& run);     // data check, split, preview
 void add_inspect(CLI::App& app, Action& run);  // inspect, diff
 void add_convert(CLI::App& app, Action& run);  // convert, export
 void add_import(CLI::App& app, Action& run);

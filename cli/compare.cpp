@@ -1,5 +1,5 @@
-// graft compare RECIPE --from CHECKPOINT: from scratch or from a checkpoint? Every arm gets the same images, seeds, budget and tuning; the test images are
-// looked at once per run, at its end; differences are paired and come with intervals, and "no evidence" is an answer.
+// graft compare RECIPE --from CHECKPOINT: from scratch or from a checkpoint? Every arm gets the same images, seeds, budget and tuning; the
+// test images are looked at once per run, at its end; differences are paired and come with intervals, and "no evidence" is an answer.
 #include "cli/compare.h"
 
 #include <unistd.h>
@@ -33,29 +33,36 @@ double fraction_in(const std::string& text, const Dataset& pool) {
   if (unit == "pc" && v >= 1 && v == std::floor(v)) {
     const double f = v * static_cast<double>(pool.classes) / static_cast<double>(pool.size());
     if (f <= 1) return f;
-    throw Error(Code::usage, "--fractions " + text + ": " + pool.name + " has " + std::to_string(pool.size()) + " images of " + std::to_string(pool.classes) + " classes");
+    throw Error(Code::usage, "--fractions " + text + ": " + pool.name + " has " + std::to_string(pool.size()) + " images of " +
+                                 std::to_string(pool.classes) + " classes");
   }
   if (end == text.c_str() || !unit.empty() || !(v > 0 && v <= 1))
-    throw Error(Code::usage, "--fractions " + text + ": give parts of the training images (above 0, at most 1) or images of each class (10pc)");
+    throw Error(Code::usage,
+                "--fractions " + text + ": give parts of the training images (above 0, at most 1) or images of each class (10pc)");
   return v;
 }
 
 int compare_verb(const Common& c, const Options& o) {
-  if (o.from.empty()) throw Error(Code::usage, "compare: --from CHECKPOINT is missing: there is nothing to compare training from scratch with");
+  if (o.from.empty())
+    throw Error(Code::usage, "compare: --from CHECKPOINT is missing: there is nothing to compare training from scratch with");
   if (o.seeds < 1 || o.seeds > 100) throw Error(Code::usage, "--seeds " + std::to_string(o.seeds) + ": must be 1 to 100");
-  if (o.tune < 1 || o.tune > 9) throw Error(Code::usage, "--tune " + std::to_string(o.tune) + ": must be 1 (the recipe's learning rate) to 9");
+  if (o.tune < 1 || o.tune > 9)
+    throw Error(Code::usage, "--tune " + std::to_string(o.tune) + ": must be 1 (the recipe's learning rate) to 9");
   for (std::size_t i = 0; i < o.arms.size(); ++i) {
     if (std::find(arms().begin(), arms().end(), o.arms[i]) == arms().end()) {
       const std::string near = nearest(o.arms[i], arms());
-      throw Error(Code::usage, "--arms " + o.arms[i] + ": there is scratch, knn, probe, frozen, lora and full" + (near.empty() ? "" : "; did you mean " + near + "?"));
+      throw Error(Code::usage, "--arms " + o.arms[i] + ": there is scratch, knn, probe, frozen, lora and full" +
+                                   (near.empty() ? "" : "; did you mean " + near + "?"));
     }
-    if (std::find(o.arms.begin(), o.arms.begin() + static_cast<std::ptrdiff_t>(i), o.arms[i]) != o.arms.begin() + static_cast<std::ptrdiff_t>(i))
+    if (std::find(o.arms.begin(), o.arms.begin() + static_cast<std::ptrdiff_t>(i), o.arms[i]) !=
+        o.arms.begin() + static_cast<std::ptrdiff_t>(i))
       throw Error(Code::usage, "--arms names " + o.arms[i] + " twice");
   }
   if (o.arms.size() < 2) throw Error(Code::usage, "--arms: two are wanted, such as scratch,full");
   const Budget budget = parse_budget(o.budget);
   Config config = make_config(c, c.words, true);
-  if (!config.get<std::string>("init.from").empty()) throw Error(Code::usage, "compare: init.from is set; the checkpoint is named by --from");
+  if (!config.get<std::string>("init.from").empty())
+    throw Error(Code::usage, "compare: init.from is set; the checkpoint is named by --from");
   only_the_end(config, "compare");
 
   Session session(c);
@@ -91,23 +98,27 @@ int compare_verb(const Common& c, const Options& o) {
     ++done;
     if (!c.quiet) {
       const double left = (now() - begun) / static_cast<double>(done) * static_cast<double>(runs - done);
-      std::fprintf(stderr, "%s%lld/%lld  %s  ETA %d:%02d%s", isatty(2) ? "\r\033[K" : "", static_cast<long long>(done), static_cast<long long>(runs), what.c_str(),
-                   static_cast<int>(left) / 60, static_cast<int>(left) % 60, isatty(2) && done < runs ? "" : "\n");
+      std::fprintf(stderr, "%s%lld/%lld  %s  ETA %d:%02d%s", isatty(2) ? "\r\033[K" : "", static_cast<long long>(done),
+                   static_cast<long long>(runs), what.c_str(), static_cast<int>(left) / 60, static_cast<int>(left) % 60,
+                   isatty(2) && done < runs ? "" : "\n");
     }
   };
   for (const double f : fractions) {
     SizeResult size;
     size.fraction = f;
     std::vector<Dataset> subsets;
-    for (std::int64_t s = 0; s < o.seeds; ++s) subsets.push_back(fraction_of(data.train, f, experiment.seed() + static_cast<std::uint64_t>(s)));
+    for (std::int64_t s = 0; s < o.seeds; ++s)
+      subsets.push_back(fraction_of(data.train, f, experiment.seed() + static_cast<std::uint64_t>(s)));
     size.images = subsets[0].size();
     for (const std::string& arm : o.arms) {
       ArmResult r;
       r.arm = arm;
-      r.lr = experiment.tuned(arm, subsets[0], o.tune, r.tuning, [&] { progress(std::to_string(size.images) + " images, " + arm + ", tuning"); });
+      r.lr = experiment.tuned(arm, subsets[0], o.tune, r.tuning,
+                              [&] { progress(std::to_string(size.images) + " images, " + arm + ", tuning"); });
       if (o.tune > 1) done += o.tune - static_cast<std::int64_t>(r.tuning.size());
       for (std::int64_t s = 0; s < o.seeds; ++s) {
-        const Trained one = experiment.run(arm, subsets[static_cast<std::size_t>(s)], data.test, r.lr, experiment.seed() + static_cast<std::uint64_t>(s));
+        const Trained one =
+            experiment.run(arm, subsets[static_cast<std::size_t>(s)], data.test, r.lr, experiment.seed() + static_cast<std::uint64_t>(s));
         r.right.push_back(right_of(one.predictions, data.test));
         r.accuracy.push_back(share(r.right.back()));
         r.seconds += one.seconds / static_cast<double>(o.seeds);
@@ -136,15 +147,21 @@ int compare_verb(const Common& c, const Options& o) {
 }  // namespace
 
 void add_compare(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("compare", "from scratch or from a checkpoint? Arms with equal images, seeds, budget and tuning, and a verdict for each size");
+  auto* sub = app.add_subcommand(
+      "compare", "from scratch or from a checkpoint? Arms with equal images, seeds, budget and tuning, and a verdict for each size");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
   add_common(*sub, *c);
   sub->add_option("--from", o->from, "checkpoint: a .safetensors file or a folder with one");
-  sub->add_option("--arms", o->arms, "of scratch, knn (neighbours among features), probe (a last layer on fixed features), frozen (the same, with dropout and augmentation), lora (low-rank additions), full (default scratch,probe,frozen,full)")->delimiter(',');
-  sub->add_option("--fractions", o->fractions, "parts of the training images, or 10pc: images of each class (default 0.01,0.1,1)")->delimiter(',');
+  sub->add_option("--arms", o->arms,
+                  "of scratch, knn (neighbours among features), probe (a last layer on fixed features), frozen (the same, with dropout and "
+                  "augmentation), lora (low-rank additions), full (default scratch,probe,frozen,full)")
+      ->delimiter(',');
+  sub->add_option("--fractions", o->fractions, "parts of the training images, or 10pc: images of each class (default 0.01,0.1,1)")
+      ->delimiter(',');
   sub->add_option("--seeds", o->seeds, "runs of each arm; a seed draws images, weights and order (default 3)");
-  sub->add_option("--tune", o->tune, "learning rates that every arm may choose from: a third of the recipe's, it, 3, 10, ... times it (default 4)");
+  sub->add_option("--tune", o->tune,
+                  "learning rates that every arm may choose from: a third of the recipe's, it, 3, 10, ... times it (default 4)");
   sub->add_option("--budget", o->budget, "of each run: 300st, 30s or 1e12flop (default 300st)");
   sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return compare_verb(*c, *o); }); }; });
 }

@@ -11,12 +11,12 @@ namespace graft::cli {
 
 struct ArmResult {
   std::string arm;
-  std::vector<double> accuracy;                        // per seed
-  std::vector<std::vector<std::int8_t>> right;         // [seed][test image]
-  double lr = 0, seconds = 0, flops = 0;               // lr that tuning chose; the others: mean of one run
+  std::vector<double> accuracy;                 // per seed
+  std::vector<std::vector<std::int8_t>> right;  // [seed][test image]
+  double lr = 0, seconds = 0, flops = 0;        // lr that tuning chose; the others: mean of one run
   std::int64_t steps = 0;
-  std::vector<std::pair<double, double>> tuning;       // learning rate, validation accuracy
-  std::optional<Interval> gain;                        // over the baseline; empty for the baseline
+  std::vector<std::pair<double, double>> tuning;  // learning rate, validation accuracy
+  std::optional<Interval> gain;                   // over the baseline; empty for the baseline
   double mean() const;
 };
 struct SizeResult {
@@ -31,7 +31,8 @@ struct Comparison {
   std::vector<SizeResult> sizes;  // from few images to many
 };
 
-// Where an arm stops being ahead of the baseline as images are added: `images` by straight lines over log(images); `text` says it in any case.
+// Where an arm stops being ahead of the baseline as images are added: `images` by straight lines over log(images); `text` says it in any
+// case.
 struct Crossover {
   std::string arm, text;
   std::optional<double> images;

@@ -25,7 +25,8 @@ void add_config(CLI::App& app, Action& run) {
   });
   for (const char* name : {"show", "check"}) {
     const bool show = name[0] == 's';
-    auto* sub = verb->add_subcommand(name, show ? "the resolved configuration; --explain says what every key means" : "exit 0 when the configuration holds together");
+    auto* sub = verb->add_subcommand(
+        name, show ? "the resolved configuration; --explain says what every key means" : "exit 0 when the configuration holds together");
     auto c = std::make_shared<Common>();
     auto explain = std::make_shared<bool>(false);
     add_common(*sub, *c);

@@ -1,5 +1,7 @@
-// graft convert A B: a checkpoint in another container, tensor by tensor, with nothing known of the network. graft export CHECKPOINT OUT: a model that graft trained, for others: with
-// --like ORIGIN in the names, layouts and types of the checkpoint that it came from. Both read what they wrote and compare before they say that it is done.
+// graft convert A B: a checkpoint in another container, tensor by tensor, with nothing known of the network. graft export CHECKPOINT OUT: a
+// model that graft trained, for others: with
+// --like ORIGIN in the names, layouts and types of the checkpoint that it came from. Both read what they wrote and compare before they say
+// that it is done.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -32,7 +34,8 @@ struct ConvertOptions {
 Container container_for(const ConvertOptions& o) {
   const auto c = o.format.empty() ? container_of_file(o.to) : container_named(o.format);
   if (!c)
-    throw Error(Code::usage, (o.format.empty() ? o.to + ": the extension names no container that graft writes" : "--format " + o.format + " is no container that graft writes") +
+    throw Error(Code::usage, (o.format.empty() ? o.to + ": the extension names no container that graft writes"
+                                               : "--format " + o.format + " is no container that graft writes") +
                                  "; take safetensors, pt, npz or gguf");
   return *c;
 }
@@ -51,7 +54,8 @@ double difference(const Tensor& x, const Tensor& y) {
   return most == 0 ? 0 : most / std::max(size, 1e-300);
 }
 
-// Relative to the largest number of a tensor: what rounding to the type may change, which for floats is 2^-(bits of the significand). Blocks are judged by their own scale.
+// Relative to the largest number of a tensor: what rounding to the type may change, which for floats is 2^-(bits of the significand).
+// Blocks are judged by their own scale.
 double allowed(std::string_view wrote, std::string_view was) {
   if (wrote == was) return 0;
   if (wrote == "F64" || (wrote == "F32" && was != "F64")) return 0;
@@ -84,11 +88,13 @@ void verify(const fs::path& path, const OutCheckpoint& wanted) {
     const StoredType* type = stored_type(t.dtype);
     if (it->second->dtype == t.dtype) {
       const KeptBytes a = dense_once(t), b = dense_once(*it->second);
-      if (!std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end())) throw Error(Code::bug, path.string() + ": the bytes of " + in_quotes(t.name) + " are not those that were written");
+      if (!std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end()))
+        throw Error(Code::bug, path.string() + ": the bytes of " + in_quotes(t.name) + " are not those that were written");
     } else if (type && type->loads) {
       const double d = difference(load_once(t), load_once(*it->second));
       if (!(d <= allowed(it->second->dtype, t.dtype)))
-        throw Error(Code::no, path.string() + ": " + in_quotes(t.name) + " differs by " + std::to_string(d) + " of its largest number after writing as " + it->second->dtype);
+        throw Error(Code::no, path.string() + ": " + in_quotes(t.name) + " differs by " + std::to_string(d) +
+                                  " of its largest number after writing as " + it->second->dtype);
     }
   }
 }
@@ -97,7 +103,9 @@ void verify(const fs::path& path, const OutCheckpoint& wanted) {
 void carry(const Source& origin, const fs::path& at, const std::vector<std::string>& labels, bool quiet) {
   const Carried c = carry_companions(origin, at.parent_path(), labels);
   if (!c.copied.empty() && !quiet) std::printf("beside it, from where it came: %s\n", quoted_list(c.copied).c_str());
-  if (!c.kept.empty()) std::fprintf(stderr, "graft: warning: %s: the folder has other files of these names, which stay as they are\n", quoted_list(c.kept).c_str());
+  if (!c.kept.empty())
+    std::fprintf(stderr, "graft: warning: %s: the folder has other files of these names, which stay as they are\n",
+                 quoted_list(c.kept).c_str());
 }
 
 // The file, or the index of its shards.
@@ -112,7 +120,8 @@ fs::path write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, con
   const auto [at, said] = write_checkpoint(o.to, container, out, options);
   verify(at, out);
   if (o.json) {
-    Json j{{"verb", verb}, {"from", o.from}, {"to", at.string()}, {"format", name_of(container)}, {"tensors", out.tensors.size()}, {"changed", said}};
+    Json j{{"verb", verb},   {"from", o.from}, {"to", at.string()}, {"format", name_of(container)}, {"tensors", out.tensors.size()},
+           {"changed", said}};
     j.update(more);
     std::printf("%s\n", j.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return at;
@@ -122,7 +131,8 @@ fs::path write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, con
   return at;
 }
 
-// The dictionary of a PyTorch file that the names of its model begin with, or nothing: the first part of what wraps them where that is a container and no prefix.
+// The dictionary of a PyTorch file that the names of its model begin with, or nothing: the first part of what wraps them where that is a
+// container and no prefix.
 std::string torch_wrapper(const Source& source) {
   if (!source.format.starts_with("PyTorch")) return {};
   const BareNames bare = bare_names(source);
@@ -133,7 +143,8 @@ std::string torch_wrapper(const Source& source) {
 int convert_verb(const ConvertOptions& o) {
   const Container container = container_for(o);  // before anything is opened
   std::error_code ec;
-  if (fs::equivalent(o.from, o.to, ec)) throw Error(Code::usage, "convert: " + o.from + " cannot be read and written at once; name another file");
+  if (fs::equivalent(o.from, o.to, ec))
+    throw Error(Code::usage, "convert: " + o.from + " cannot be read and written at once; name another file");
   std::shared_ptr<const Source> source = open_source(o.from);
   for (const auto& w : source->warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   OutCheckpoint out = as_written(source);
@@ -148,9 +159,10 @@ int convert_verb(const ConvertOptions& o) {
   return 0;
 }
 
-// ---- export -------------------------------------------------------------------------------------------------------------------------------
+// ---- export -------------------------------------------------------------------------------------
 
-// The tensors of `built` as the origin had them: its names, layouts, types and order. What graft has no use for (counters) is carried over as it was.
+// The tensors of `built` as the origin had them: its names, layouts, types and order. What graft has no use for (counters) is carried over
+// as it was.
 OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source>& origin, const WeightMap* map) {
   const Mapping mapping(origin, map);
   const auto now = named_tensors(built.params);
@@ -173,7 +185,9 @@ OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source
     std::string name = was.name;
     if (!out.wrapped_in.empty()) name.erase(0, out.wrapped_in.size() + 1);
     const Tensor t = mapping.back(i, value);
-    OutTensor x = t.defined() ? in_dtype(out_tensor(name, t), was.dtype) : OutTensor{name, was.dtype, was.shape, was.strides, -1, was.offset, [origin, i] { return origin->bytes(i); }};
+    OutTensor x = t.defined()
+                      ? in_dtype(out_tensor(name, t), was.dtype)
+                      : OutTensor{name, was.dtype, was.shape, was.strides, -1, was.offset, [origin, i] { return origin->bytes(i); }};
     out.tensors.push_back(std::move(x));
   }
   std::string left;
@@ -186,8 +200,12 @@ OutCheckpoint like_origin(const Built& built, const std::shared_ptr<const Source
 // What images must be like and what the outputs are called, beside the weights: containers differ in where, so a file of its own.
 void write_sidecar(const fs::path& out, const Built& built, const Config& config) {
   const Shape& input = built.input;
-  const Json j{{"model", config.get<std::string>("model.name")}, {"classes", built.class_names}, {"normalize", config.get<std::vector<double>>("data.normalize")},
-               {"input", {input[0], input[1], input[2]}}, {"values", "0 to 1, then (x - mean) / deviation"}, {"config", config.text()}};
+  const Json j{{"model", config.get<std::string>("model.name")},
+               {"classes", built.class_names},
+               {"normalize", config.get<std::vector<double>>("data.normalize")},
+               {"input", {input[0], input[1], input[2]}},
+               {"values", "0 to 1, then (x - mean) / deviation"},
+               {"config", config.text()}};
   write_atomically(fs::path(out.string() + ".json"), j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
 }
 
@@ -206,15 +224,18 @@ double rerun(const Built& built, const Config& config, const fs::path& at, const
   return difference(built.model.module->forward(x, run), other.model.module->forward(x, run));
 }
 
-// A run with adapters, as PEFT keeps them: the factors, and whole what else differs from the base model (the last layer, running statistics).
+// A run with adapters, as PEFT keeps them: the factors, and whole what else differs from the base model (the last layer, running
+// statistics).
 int export_peft(const ConvertOptions& o, const Config& config) {
   NoGrad off;
   const fs::path checkpoint = fs::is_directory(o.from) ? fs::path(o.from) : fs::path(o.from).parent_path();
   const auto apart = read_adapters(checkpoint);
   const std::string from = config.get<std::string>("init.from");
-  if (apart.empty() || from.empty()) throw Error(Code::usage, o.from + ": holds no adapters; only a run with peft.method=lora has them: export it as pt or safetensors");
+  if (apart.empty() || from.empty())
+    throw Error(Code::usage, o.from + ": holds no adapters; only a run with peft.method=lora has them: export it as pt or safetensors");
   std::error_code ec;
-  if (!fs::exists(from, ec)) throw Error(Code::usage, "export: the base model " + from + " (init.from) is not there; go to the folder where the run was started");
+  if (!fs::exists(from, ec))
+    throw Error(Code::usage, "export: the base model " + from + " (init.from) is not there; go to the folder where the run was started");
   std::shared_ptr<const Source> base = open_source(from);
   std::vector<WeightMap> own;
   const Mapping mapping(base, choose_map(*base, config.get<std::string>("init.map"), own));
@@ -230,7 +251,8 @@ int export_peft(const ConvertOptions& o, const Config& config) {
   // As the base model calls it; its own name where it is new.
   const auto name_there = [&](const std::string& name) {
     const MappedTensor* t = mapping.find(name);
-    if (t && t->rule && t->rule->kind != MapRule::Kind::rename) throw Error(Code::usage, "export: " + name + " is " + t->how + " in " + from + ", and PEFT has no place for that; export it as pt");
+    if (t && t->rule && t->rule->kind != MapRule::Kind::rename)
+      throw Error(Code::usage, "export: " + name + " is " + t->how + " in " + from + ", and PEFT has no place for that; export it as pt");
     return t ? mapping.bare(t->from[0]) : name;
   };
   PeftOutput out;
@@ -244,7 +266,8 @@ int export_peft(const ConvertOptions& o, const Config& config) {
     if (name.ends_with(".weight") && a.defined()) {
       const std::string there = name_there(name);
       out.layers.emplace_back(there.substr(0, there.size() - 7), t, a, b);
-    } else if (const MappedTensor* was = mapping.find(name); !was || mapping.load(*was).shape() != t.shape() || difference(mapping.load(*was), t) != 0) {
+    } else if (const MappedTensor* was = mapping.find(name);
+               !was || mapping.load(*was).shape() != t.shape() || difference(mapping.load(*was), t) != 0) {
       whole.insert(name.substr(0, dot));
     }
   }
@@ -254,22 +277,37 @@ int export_peft(const ConvertOptions& o, const Config& config) {
   std::set<std::string> modules;
   for (const auto& [name, t] : out.whole) modules.insert(name.substr(0, name.rfind('.')));
   for (const Mapping::Dropped& d : mapping.dropped())
-    if (const std::string& name = mapping.bare(d.tensor); !name.empty() && modules.count(name.substr(0, name.rfind('.')))) out.whole.emplace_back(name, base->load(d.tensor));
+    if (const std::string& name = mapping.bare(d.tensor); !name.empty() && modules.count(name.substr(0, name.rfind('.'))))
+      out.whole.emplace_back(name, base->load(d.tensor));
   write_peft(o.to, out);
 
   // Read again, added to the base model, and run.
   Config again = config;
-  for (const std::string& s : {"init.adapter=" + o.to, std::string("init.head=auto"), std::string("peft.method=none")}) again.set(s, Origin::flag("export"));
+  for (const std::string& s : {"init.adapter=" + o.to, std::string("init.head=auto"), std::string("peft.method=none")})
+    again.set(s, Origin::flag("export"));
   const Built other = build_model(again, built.input, built.class_names);
   RandomState r{1, 21, 0};
   const Tensor x = rand_normal({4, built.input[0], built.input[1], built.input[2]}, 0, 1, r);
   Run run;
   const double d = difference(built.model.module->forward(x, run), other.model.module->forward(x, run));
-  if (!(d <= 1e-5)) throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the folder is kept for you to look at");
-  if (o.json) std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "peft"}, {"adapters", out.layers.size()}, {"whole", out.whole.size()}, {"difference", d}}.dump(2).c_str());
+  if (!(d <= 1e-5))
+    throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) +
+                              " of the largest); the folder is kept for you to look at");
+  if (o.json)
+    std::printf("%s\n", Json{{"verb", "export"},
+                             {"from", o.from},
+                             {"to", o.to},
+                             {"format", "peft"},
+                             {"adapters", out.layers.size()},
+                             {"whole", out.whole.size()},
+                             {"difference", d}}
+                            .dump(2)
+                            .c_str());
   else
-    std::printf("%s: %zu adapters and %zu whole tensors for %s, read again and run on drawn images: outputs differ by at most %.3g of the largest\n", o.to.c_str(), out.layers.size(), out.whole.size(),
-                from.c_str(), d);
+    std::printf(
+        "%s: %zu adapters and %zu whole tensors for %s, read again and run on drawn images: outputs differ by at most %.3g of the "
+        "largest\n",
+        o.to.c_str(), out.layers.size(), out.whole.size(), from.c_str(), d);
   return 0;
 }
 
@@ -286,9 +324,16 @@ int export_onnx(const ConvertOptions& o, const Config& config, const Built& buil
   const Tensor x = rand_normal({5, built.input[0], built.input[1], built.input[2]}, 0, 1, r);
   Run run;
   const double d = difference(built.model.module->forward(x, run), again.forward(x, run));
-  if (!(d <= 1e-5)) throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the file is kept for you to look at");
-  if (o.json) std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "onnx"}, {"difference", d}}.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-  else std::printf("%s: an ONNX graph of opset 17, read again and run on drawn images: outputs differ by at most %.3g of the largest\n", o.to.c_str(), d);
+  if (!(d <= 1e-5))
+    throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) +
+                              " of the largest); the file is kept for you to look at");
+  if (o.json)
+    std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "onnx"}, {"difference", d}}
+                            .dump(2, ' ', false, Json::error_handler_t::replace)
+                            .c_str());
+  else
+    std::printf("%s: an ONNX graph of opset 17, read again and run on drawn images: outputs differ by at most %.3g of the largest\n",
+                o.to.c_str(), d);
   return 0;
 }
 
@@ -330,21 +375,28 @@ int export_verb(const ConvertOptions& o) {
   write_sidecar(at, built, config);
   carry(*open_source(company), at, built.class_names, o.json);
   const double d = rerun(built, plain, at, origin.empty() ? "" : map);
-  // Nothing was rounded: the same outputs. Where the origin's types or --dtype round, verify() has held each tensor against that rounding, and the outputs are told.
+  // Nothing was rounded: the same outputs. Where the origin's types or --dtype round, verify() has held each tensor against that rounding,
+  // and the outputs are told.
   const bool rounds = !o.dtype.empty() || std::any_of(out.tensors.begin(), out.tensors.end(), [](const OutTensor& t) {
     const StoredType* type = stored_type(t.dtype);
     return type && is_float(type->loaded) && t.dtype != "F32" && t.dtype != "F64";
   });
   if (!rounds && !(d <= (origin.empty() ? 0 : 1e-5)))
-    throw Error(Code::no, at.string() + ": gives other outputs than the model (by " + std::to_string(d) + " of the largest); the file is kept for you to look at");
-  if (!o.json) std::printf("run again on drawn images: outputs differ by at most %.3g of the largest; what images and classes it wants is in %s.json\n", d, at.c_str());
+    throw Error(Code::no, at.string() + ": gives other outputs than the model (by " + std::to_string(d) +
+                              " of the largest); the file is kept for you to look at");
+  if (!o.json)
+    std::printf(
+        "run again on drawn images: outputs differ by at most %.3g of the largest; what images and classes it wants is in %s.json\n", d,
+        at.c_str());
   return 0;
 }
 
 void options(CLI::App& sub, ConvertOptions& o) {
   sub.add_option("from", o.from, "checkpoint: file or folder")->required();
   sub.add_option("to", o.to, "file to write; its extension names the container")->required();
-  sub.add_option("--format", o.format, "safetensors, pt, npz or gguf, where the extension does not say; export also onnx, and peft: a folder with the adapters of a run");
+  sub.add_option(
+      "--format", o.format,
+      "safetensors, pt, npz or gguf, where the extension does not say; export also onnx, and peft: a folder with the adapters of a run");
   sub.add_option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
   sub.add_option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
   sub.add_flag("--json", o.json, "one JSON document on stdout");

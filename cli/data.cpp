@@ -1,5 +1,5 @@
-// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1: something; 3: nothing is
-// readable.
+// graft data check: reads every picture or row of all parts, the test part too, and says what is wrong with them. Exit 0: nothing; 1:
+// something; 3: nothing is readable.
 #include "cli/data.h"
 
 #include <unistd.h>
@@ -24,7 +24,8 @@ NewFolder::NewFolder(const std::string& wanted) : final_(wanted) {
   path_ = final_.native() + ".new";
   const bool left = fs::exists(fs::symlink_status(path_, ec));
   ec.clear();  // "no such file" is what is hoped for
-  if (left) throw Error(Code::usage, shown + ".new: is there, left by a program that was killed or still runs; remove it or choose another --out");
+  if (left)
+    throw Error(Code::usage, shown + ".new: is there, left by a program that was killed or still runs; remove it or choose another --out");
   if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), ec);
   if (!ec) fs::create_directory(path_, ec);
   if (ec) throw Error(file_error(one_line(path_.native()), "create", ec.value()));
@@ -46,14 +47,17 @@ AuditProgress progress_line(bool quiet, const std::string& what) {
   const bool terminal = isatty(2);
   const auto begin = Clock::now();
   return [=, last = begin](std::int64_t done, std::int64_t total) mutable {
-    if (interrupted()) throw Error(Code::stopped, what + " was stopped after " + std::to_string(done) + " of " + std::to_string(total) + "; run it again");
+    if (interrupted())
+      throw Error(Code::stopped, what + " was stopped after " + std::to_string(done) + " of " + std::to_string(total) + "; run it again");
     const auto now = Clock::now();
-    if (quiet || total == 0 || (done < total && now - last < (terminal ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000)))) return;
+    if (quiet || total == 0 ||
+        (done < total && now - last < (terminal ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000))))
+      return;
     if (!terminal && (done == total || done == 0)) return;
     last = now;
     const double seconds = std::chrono::duration<double>(now - begin).count(), rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(), static_cast<long long>(done),
-                 static_cast<long long>(total), rate, rate > 0 ? static_cast<double>(total - done) / rate : 0,
+    std::fprintf(stderr, "%s%s: %lld of %lld, %.0f/s, %.0f s left%s", terminal ? "\r\x1b[K" : "", what.c_str(),
+                 static_cast<long long>(done), static_cast<long long>(total), rate, rate > 0 ? static_cast<double>(total - done) / rate : 0,
                  terminal ? (done == total ? "\r\x1b[K" : "") : "\n");
   };
 }
@@ -71,7 +75,8 @@ Json json_of(const AuditReport& r, const RawParts& parts) {
     for (const AuditCase& c : f.cases) {
       Json one{{"text", c.text}, {"places", Json::array()}};
       for (const AuditPlace& p : c.places)
-        one["places"].push_back({{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
+        one["places"].push_back(
+            {{"part", r.parts[static_cast<std::size_t>(p.part)].name}, {"index", p.index}, {"where", place_text(parts, p)}});
       cases.push_back(std::move(one));
     }
     all["findings"].push_back({{"kind", f.kind}, {"title", f.title}, {"advice", f.advice}, {"count", f.cases.size()}, {"cases", cases}});
@@ -84,8 +89,8 @@ namespace {
 
 void print_report(const AuditReport& r, const RawParts& parts, std::int64_t examples) {
   for (const auto& p : r.parts)
-    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items), parts.table ? "rows" : "pictures",
-                static_cast<long long>(p.readable),
+    std::printf("%-11s %lld %s, %lld readable, %zu classes\n", p.name.c_str(), static_cast<long long>(p.items),
+                parts.table ? "rows" : "pictures", static_cast<long long>(p.readable),
                 static_cast<std::size_t>(std::count_if(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; })));
   for (const std::string& n : r.notes) std::printf("note: %s\n", n.c_str());
   if (r.findings.empty()) std::printf("nothing found\n");
@@ -108,7 +113,8 @@ void print_report(const AuditReport& r, const RawParts& parts, std::int64_t exam
           std::printf("    ... and %zu more\n", c.places.size() - i);
           break;
         }
-        std::printf("    %-11s %s\n", r.parts[static_cast<std::size_t>(c.places[i].part)].name.c_str(), place_text(parts, c.places[i]).c_str());
+        std::printf("    %-11s %s\n", r.parts[static_cast<std::size_t>(c.places[i].part)].name.c_str(),
+                    place_text(parts, c.places[i]).c_str());
       }
     }
   }
@@ -139,8 +145,8 @@ int data_check(const Common& c, std::int64_t examples) {
         why = f->cases[0].text;
         break;
       }
-    throw Error(Code::input,
-                "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) + " can be read; the first reason: " + why);
+    throw Error(Code::input, "nothing of " + std::string(asked.alone.empty() ? "the data" : one_line(asked.alone.native())) +
+                                 " can be read; the first reason: " + why);
   }
   if (!c.out.empty()) {
     const std::string title = "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0]));
@@ -157,9 +163,10 @@ void add_data(CLI::App& app, Action& run) {
   auto* verb = app.add_subcommand("data", "look at a data set, audit it, split it");
   verb->require_subcommand(1);
   {
-    auto* sub = verb->add_subcommand("check",
-                                     "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
-                                     "small (exit 1 where something is)");
+    auto* sub = verb->add_subcommand(
+        "check",
+        "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
+        "small (exit 1 where something is)");
     auto c = std::make_shared<Common>();
     auto examples = std::make_shared<std::int64_t>(5);
     add_common(*sub, *c);
@@ -168,7 +175,8 @@ void add_data(CLI::App& app, Action& run) {
     sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_check(*c, *examples); }); }; });
   }
   {
-    auto* sub = verb->add_subcommand("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
+    auto* sub =
+        verb->add_subcommand("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
     auto c = std::make_shared<Common>();
     auto asked = std::make_shared<SplitAsked>();
     add_common(*sub, *c);

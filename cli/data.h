@@ -12,8 +12,8 @@ struct SplitAsked {
   std::string parts = "train=0.8,validation=0.1,test=0.1";
   bool group = false, copy = false, stratify = false;
 };
-// A folder that is there as a whole or not at all: made as FOLDER.new, renamed by keep(), removed where that is not reached. Error(usage) where FOLDER is
-// there; Error(input) where it cannot be made. An empty name makes nothing.
+// A folder that is there as a whole or not at all: made as FOLDER.new, renamed by keep(), removed where that is not reached. Error(usage)
+// where FOLDER is there; Error(input) where it cannot be made. An empty name makes nothing.
 class NewFolder {
  public:
   explicit NewFolder(const std::string& wanted);

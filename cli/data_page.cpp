@@ -17,8 +17,8 @@ std::string figure(const AuditReport& r, const RawParts& parts, AuditPlace place
   } catch (const Error&) {  // its message is in the text
   }
   return s + "<figcaption>" + escaped(r.parts[static_cast<std::size_t>(place.part)].name) + ", " +
-         escaped(one_line(part.data.class_names[static_cast<std::size_t>(label)])) + "<br><span class=\"quiet\">" + escaped(place_text(parts, place)) +
-         "</span></figcaption></figure>";
+         escaped(one_line(part.data.class_names[static_cast<std::size_t>(label)])) + "<br><span class=\"quiet\">" +
+         escaped(place_text(parts, place)) + "</span></figcaption></figure>";
 }
 
 }  // namespace
@@ -28,14 +28,17 @@ std::string audit_page(const AuditReport& r, const RawParts& parts, const std::s
                   "</code></p><div class=\"scroll\"><table><tr><th class=\"t\">part</th><th>" + (parts.table ? "rows" : "pictures") +
                   "</th><th>readable</th></tr>";
   for (const auto& p : r.parts)
-    s += "<tr><td class=\"t\">" + escaped(p.name) + "</td><td>" + std::to_string(p.items) + "</td><td>" + std::to_string(p.readable) + "</td></tr>";
+    s += "<tr><td class=\"t\">" + escaped(p.name) + "</td><td>" + std::to_string(p.items) + "</td><td>" + std::to_string(p.readable) +
+         "</td></tr>";
   s += "</table></div>";
   s += r.findings.empty() ? "<p class=\"better\">Nothing found.</p>" : "<h2>Found</h2><ul>";
-  for (const AuditFinding& f : r.findings) s += "<li><a href=\"#" + f.kind + "\">" + escaped(f.title) + "</a>: " + std::to_string(f.cases.size()) + "</li>";
+  for (const AuditFinding& f : r.findings)
+    s += "<li><a href=\"#" + f.kind + "\">" + escaped(f.title) + "</a>: " + std::to_string(f.cases.size()) + "</li>";
   if (!r.findings.empty()) s += "</ul>";
   for (const std::string& n : r.notes) s += "<p class=\"quiet\">" + escaped(n) + "</p>";
   for (const AuditFinding& f : r.findings) {
-    s += "<h2 id=\"" + f.kind + "\">" + escaped(f.title) + ": " + std::to_string(f.cases.size()) + "</h2><p class=\"quiet\">" + escaped(f.advice) + "</p>";
+    s += "<h2 id=\"" + f.kind + "\">" + escaped(f.title) + ": " + std::to_string(f.cases.size()) + "</h2><p class=\"quiet\">" +
+         escaped(f.advice) + "</p>";
     for (std::size_t k = 0; k < f.cases.size() && k < kCases; ++k) {
       const AuditCase& c = f.cases[k];
       s += "<p>" + escaped(c.text) + "</p>";

@@ -35,15 +35,16 @@ std::string kind_of(const fs::path& folder) {
     if (is_part(p)) tables = tables || (!is_folder && is_table(p)), parts = parts || is_folder || is_archive(p);
     folders = folders || (is_folder && !name.starts_with('.'));
   }
-  if (ec) throw Error(Code::input, one_line(folder.native()) + ": cannot look into it: " + ec.message() + "; check the path and its permissions");
+  if (ec)
+    throw Error(Code::input, one_line(folder.native()) + ": cannot look into it: " + ec.message() + "; check the path and its permissions");
   if (mnist) return "mnist";
   if (cifar) return "cifar";
   if (parts) return "folder";
   if (tables) return "table";
   if (folders) return "";
-  throw Error(Code::input,
-              one_line(folder.native()) +
-                  ": holds no data set that is known; a folder per class, train and test as folders, archives or tables, MNIST's or CIFAR's files are");
+  throw Error(Code::input, one_line(folder.native()) +
+                               ": holds no data set that is known; a folder per class, train and test as folders, archives or tables, "
+                               "MNIST's or CIFAR's files are");
 }
 
 }  // namespace
@@ -70,7 +71,8 @@ Asked asked_data(const Common& c) {
   const std::string kind = folder ? kind_of(path) : "";
   // The keys that only count for files do not apply to what is drawn, so the kind is set first.
   const bool alone = kind.empty();
-  std::vector<std::string> keys = {"data.kind=" + (alone ? is_table(path) ? std::string("table") : std::string("folder") : kind), "data.path=" + words[0]};
+  std::vector<std::string> keys = {"data.kind=" + (alone ? is_table(path) ? std::string("table") : std::string("folder") : kind),
+                                   "data.path=" + words[0]};
   keys.insert(keys.end(), words.begin() + 1, words.end());
   return {make_config(c, keys, false), alone ? path : fs::path()};
 }

@@ -1,5 +1,5 @@
-// graft data preview: a sheet of pictures, a row per class, of the training part. With --augment each stands beside what training makes of it in its first
-// epoch.
+// graft data preview: a sheet of pictures, a row per class, of the training part. With --augment each stands beside what training makes of
+// it in its first epoch.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -68,8 +68,8 @@ std::string html_of(const std::vector<std::vector<Tile>>& rows, const std::vecto
     s += "<h2>" + escaped(names[r]) + "</h2><div class=\"sheet\">";
     if (rows[r].empty()) s += "<p class=\"quiet\">no picture</p>";
     for (const Tile& t : rows[r]) {
-      s += "<figure>" + (t.image ? thumbnail(*t.image) : std::string()) + (t.made ? " " + thumbnail(*t.made) : std::string()) + "<figcaption class=\"quiet\">" +
-           escaped(t.problem.empty() ? t.where : t.problem) + "</figcaption></figure>";
+      s += "<figure>" + (t.image ? thumbnail(*t.image) : std::string()) + (t.made ? " " + thumbnail(*t.made) : std::string()) +
+           "<figcaption class=\"quiet\">" + escaped(t.problem.empty() ? t.where : t.problem) + "</figcaption></figure>";
     }
     s += "</div>";
   }
@@ -93,7 +93,8 @@ int data_preview(const Common& c, std::int64_t count, bool augmented) {
   if (!part.problem.empty()) throw Error(Code::input, part.problem);
   const Dataset& d = part.data;
   LoaderOptions options = training_options(asked.config);
-  options.shuffle = false, options.batch = 1;  // what becomes of picture i does not depend on its place; mixing wants others of the batch and is not shown
+  options.shuffle = false,
+  options.batch = 1;  // what becomes of picture i does not depend on its place; mixing wants others of the batch and is not shown
   std::optional<Loader> loader;
   if (augmented) loader.emplace(d, options);
   std::vector<std::vector<Tile>> rows(static_cast<std::size_t>(d.classes));
@@ -116,10 +117,14 @@ int data_preview(const Common& c, std::int64_t count, bool augmented) {
   std::vector<std::string> names;
   for (const std::string& n : d.class_names) names.push_back(one_line(n));
   if (png) write_atomically(out, png_of(rows, columns, augmented));
-  else write_atomically(out, std::string_view(html_of(rows, names, "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0])))));
+  else
+    write_atomically(out, std::string_view(html_of(
+                              rows, names, "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0])))));
   if (c.json) {
     std::printf("%s\n",
-                Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}}.dump(2).c_str());
+                Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}}
+                    .dump(2)
+                    .c_str());
     return 0;
   }
   std::printf("%s: %zu rows, from the top:\n", one_line(c.out).c_str(), names.size());

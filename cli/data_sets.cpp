@@ -1,4 +1,5 @@
-// From [data] to three sets: what is learned from, what is held out to judge by, and the test set, which is read only when somebody asks for it.
+// From [data] to three sets: what is learned from, what is held out to judge by, and the test set, which is read only when somebody asks
+// for it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,11 +50,13 @@ Dataset by_classes(Dataset d, const std::vector<std::string>& names, const std::
   std::vector<std::int64_t> number;
   for (const std::string& n : d.class_names) {
     const auto it = std::find(names.begin(), names.end(), n);
-    if (it == names.end()) throw Error(Code::input, d.name + ": class '" + n + "' is not one of " + whose + "; the same classes are wanted in each part");
+    if (it == names.end())
+      throw Error(Code::input, d.name + ": class '" + n + "' is not one of " + whose + "; the same classes are wanted in each part");
     number.push_back(it - names.begin());
   }
   Tensor labels = Tensor::empty({d.size()}, DType::i64, Device{});
-  for (std::int64_t i = 0; i < d.size(); ++i) labels.data<std::int64_t>()[i] = number[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
+  for (std::int64_t i = 0; i < d.size(); ++i)
+    labels.data<std::int64_t>()[i] = number[static_cast<std::size_t>(d.labels.data<std::int64_t>()[i])];
   d.labels = labels;
   d.classes = static_cast<std::int64_t>(names.size());
   d.class_names = names;
@@ -75,7 +78,8 @@ bool cifar_files_in(const fs::path& path) {
   return false;
 }
 
-// One part as its files have it; empty where there is no such part. `notes` get what was left out. For an audit a class without pictures is no error.
+// One part as its files have it; empty where there is no such part. `notes` get what was left out. For an audit a class without pictures is
+// no error.
 Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, bool audit = false) {
   const auto set_of = [&](std::string name, LabelledImages images) {
     notes = images.notes;
@@ -92,9 +96,11 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, b
     return draw_glyphs(kind, count, of_part);
   }
   const fs::path path = c.get<std::string>("data.path");
-  if (path.empty()) throw Error(Code::usage, "data.path is empty; data.kind=" + kind + " wants the folder with the files: data.path=FOLDER");
+  if (path.empty())
+    throw Error(Code::usage, "data.path is empty; data.kind=" + kind + " wants the folder with the files: data.path=FOLDER");
   std::error_code ec;
-  if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is not a folder; data.path names the one with the files of data.kind=" + kind);
+  if (!fs::is_directory(path, ec))
+    throw Error(Code::input, path.string() + ": is not a folder; data.path names the one with the files of data.kind=" + kind);
   if (kind == "mnist") return part == Part::validation ? Dataset{} : load_mnist(path, part == Part::train);
   if (kind == "cifar" && cifar_files_in(path))
     return part == Part::validation ? Dataset{} : set_of(std::string("cifar ") + name_of(part), load_cifar(path, part == Part::train));
@@ -102,36 +108,42 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, b
   const fs::path at = part_in(path, part, table ? kTables : kArchives, !table);
   if (at.empty()) {
     if (part != Part::train) return {};
-    throw Error(Code::input, path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl"
-                                                    : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
+    throw Error(
+        Code::input,
+        path.string() + (table ? ": has no train.csv, train.tsv or train.jsonl"
+                               : ": has no train folder and no train.tar, .tar.gz or .zip, with a folder of pictures per class in it"));
   }
   if (!table)
-    return set_of(at.string(),
-                  fs::is_directory(at, ec) ? open_image_folder(at, audit) : open_image_archive(at, "", kArchiveLimit, audit));
+    return set_of(at.string(), fs::is_directory(at, ec) ? open_image_folder(at, audit) : open_image_archive(at, "", kArchiveLimit, audit));
   const fs::path train = part == Part::train ? at : part_in(path, Part::train, kTables, false);
   if (train.empty()) throw Error(Code::input, path.string() + ": has no train table, whose columns and classes rule the others");
   const TableFormat format = table_format(train, c.get<std::string>("data.target"));
   return make_dataset(at.string(), read_table(at, format));
 }
 
-// The same for a verb that learns from it or judges by it: what was left out is said on stderr, a line each. It is no progress, so --quiet does not hush it.
+// The same for a verb that learns from it or judges by it: what was left out is said on stderr, a line each. It is no progress, so --quiet
+// does not hush it.
 Dataset read_part_aloud(const Config& c, Part part) {
   constexpr std::size_t kMost = 4;
   std::vector<std::string> notes;
   Dataset d = read_part(c, part, notes);
   const char* begin = isatty(2) ? "\r\033[K" : "";
-  for (std::size_t i = 0; i < std::min(kMost, notes.size()); ++i) std::fprintf(stderr, "%sgraft: %s: %s\n", begin, one_line(d.name).c_str(), notes[i].c_str());
-  if (notes.size() > kMost) std::fprintf(stderr, "graft: %s: and %zu more; graft data check lists them\n", one_line(d.name).c_str(), notes.size() - kMost);
+  for (std::size_t i = 0; i < std::min(kMost, notes.size()); ++i)
+    std::fprintf(stderr, "%sgraft: %s: %s\n", begin, one_line(d.name).c_str(), notes[i].c_str());
+  if (notes.size() > kMost)
+    std::fprintf(stderr, "graft: %s: and %zu more; graft data check lists them\n", one_line(d.name).c_str(), notes.size() - kMost);
   return d;
 }
 
 // The set without, and with only, the pictures that data.validation holds out.
 std::pair<Dataset, Dataset> hold_out(const Dataset& d, double held_out, const Config& c) {
-  const std::int64_t n = d.size(),
-                     held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n))) : static_cast<std::int64_t>(held_out);
+  const std::int64_t n = d.size(), held = held_out < 1 ? std::max<std::int64_t>(1, std::llround(held_out * static_cast<double>(n)))
+                                                       : static_cast<std::int64_t>(held_out);
   if (held_out >= 1 && held_out != std::floor(held_out))
-    throw Error(Code::usage, "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
-  if (held >= n) throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
+    throw Error(Code::usage,
+                "data.validation = " + c.value_text("data.validation") + ": below 1 it is a share, from 1 on a whole number of images");
+  if (held >= n)
+    throw Error(Code::usage, "data.validation holds out " + std::to_string(held) + " of " + std::to_string(n) + " images; choose fewer");
   const auto order = permutation(n, static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed")), 0x76616c6964ull);
   return {subset(d, {order.begin() + held, order.end()}), subset(d, {order.begin(), order.begin() + held})};
 }
@@ -169,11 +181,13 @@ Data load_data(const Config& c, const Wanted& wanted) {
       d.validation = ready(read_part_aloud(c, Part::validation), 0);
     }
     if (const auto k = c.get<std::int64_t>("data.per_class"); k > 0) d.train = per_class(d.train, k, seed);
-    if (d.train.size() == 0) throw Error(Code::usage, d.train.name + ": no training image is left; look at data.classes and data.train_count");
+    if (d.train.size() == 0)
+      throw Error(Code::usage, d.train.name + ": no training image is left; look at data.classes and data.train_count");
   }
   if (wanted.test) {
     d.test = ready(read_part_aloud(c, Part::test), c.get<std::int64_t>("data.test_count"));
-    if (!d.test.source) throw Error(Code::input, c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test");
+    if (!d.test.source)
+      throw Error(Code::input, c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test");
     if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
   }
   return d;
@@ -235,10 +249,8 @@ RawParts raw_parts(const Asked& asked, bool test) {
     std::vector<std::string> unheard;
     if (all.table) {
       const fs::path path = c.get<std::string>("data.path"), at = part_in(path, part, kTables, false);
-      if (!at.empty())
-        add_table(name, at);
-      else if (part == Part::train)
-        read_part(c, part, unheard, true);  // says what is missing
+      if (!at.empty()) add_table(name, at);
+      else if (part == Part::train) read_part(c, part, unheard, true);  // says what is missing
     } else {
       add_pictures(name, [&](auto& notes) {
         Dataset d = read_part(c, part, notes, true);
@@ -249,7 +261,8 @@ RawParts raw_parts(const Asked& asked, bool test) {
   }
   if (const auto held_out = c.get<double>("data.validation");
       held_out > 0 && !all.pictures.empty() && all.pictures[0].name == "train" && all.pictures[0].problem.empty()) {
-    if (all.pictures.size() > 1 && all.pictures[1].name == "validation") all.pictures.erase(all.pictures.begin() + 1);  // not looked at in training either
+    if (all.pictures.size() > 1 && all.pictures[1].name == "validation")
+      all.pictures.erase(all.pictures.begin() + 1);  // not looked at in training either
     auto [rest, held] = hold_out(all.pictures[0].data, held_out, c);
     all.pictures[0].data = std::move(rest);
     all.pictures.insert(all.pictures.begin() + 1, {"validation", std::move(held), {}, ""});
@@ -259,7 +272,8 @@ RawParts raw_parts(const Asked& asked, bool test) {
 
 Config settled(Config c, const Dataset& data) {
   const Origin measured{Layer::flag, 0, "measured on the training images"};
-  if (c.get<std::int64_t>("model.classes") == 0) c.set("model.classes=" + std::to_string(data.classes), Origin{Layer::flag, 0, "the data's classes"});
+  if (c.get<std::int64_t>("model.classes") == 0)
+    c.set("model.classes=" + std::to_string(data.classes), Origin{Layer::flag, 0, "the data's classes"});
   if (c.get<std::vector<double>>("data.normalize").empty()) {
     std::string list;
     for (const double v : measured_normalize(data, input_format(c))) {

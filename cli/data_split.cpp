@@ -1,5 +1,5 @@
-// graft data split: a folder of classes becomes PART/CLASS/FILE (hard links, or copies), a table PART.csv with the bytes of its rows. The new folder appears
-// whole or not at all.
+// graft data split: a folder of classes becomes PART/CLASS/FILE (hard links, or copies), a table PART.csv with the bytes of its rows. The
+// new folder appears whole or not at all.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -47,14 +47,17 @@ void place_file(const fs::path& from, const fs::path& to, bool copy) {
   if (!ec) return;
   const Error e = file_error(one_line(from.native()), copy ? "copy it to the new folder" : "link it into the new folder", ec.value());
   if (copy || e.code() != Code::input) throw Error(e);
-  throw Error(Code::input, one_line(from.native()) + ": cannot make a hard link in the new folder: " + ec.message() + "; --copy copies the files");
+  throw Error(Code::input,
+              one_line(from.native()) + ": cannot make a hard link in the new folder: " + ec.message() + "; --copy copies the files");
 }
 
-Plan split_folder(const fs::path& root, NewFolder& out, const SplitAsked& asked, const std::vector<Share>& shares, std::uint64_t seed, bool quiet) {
+Plan split_folder(const fs::path& root, NewFolder& out, const SplitAsked& asked, const std::vector<Share>& shares, std::uint64_t seed,
+                  bool quiet) {
   const ImageFolder set = list_image_folder(root, true);
   Plan plan{set.class_names, set.labels, {}, 0, set.notes};
   std::vector<std::int64_t> groups;
-  if (asked.group) groups = duplicate_groups(make_dataset(root.native(), open_image_folder(root, true)), progress_line(quiet, "reading pictures"));
+  if (asked.group)
+    groups = duplicate_groups(make_dataset(root.native(), open_image_folder(root, true)), progress_line(quiet, "reading pictures"));
   if (asked.group && groups.size() != set.files.size())
     throw Error(Code::input, one_line(root.native()) + ": its files change while it is read; run it again when they are still");
   assign(plan, groups, shares, seed, asked.stratify);
@@ -67,7 +70,8 @@ Plan split_folder(const fs::path& root, NewFolder& out, const SplitAsked& asked,
     fs::create_directories(to.parent_path(), ec);
     if (ec) throw Error(file_error(one_line(to.parent_path().native()), "create", ec.value()));
     place_file(root / set.files[i], to, asked.copy);
-    manifest += csv_field(set.files[i]) + "," + csv_field(set.class_names[static_cast<std::size_t>(set.labels[i])]) + "," + csv_field(part) + "\n";
+    manifest +=
+        csv_field(set.files[i]) + "," + csv_field(set.class_names[static_cast<std::size_t>(set.labels[i])]) + "," + csv_field(part) + "\n";
   }
   write_atomically(out.path() / "manifest.csv", std::string_view(manifest));
   return plan;
@@ -80,16 +84,17 @@ Plan split_table(const fs::path& path, NewFolder& out, const SplitAsked& asked, 
   Plan plan;
   const auto column = std::find(t.names.begin(), t.names.end(), target);
   if (column == t.names.end() && asked.stratify)
-    throw Error(Code::usage,
-                "--stratify: " + one_line(path.native()) + " has no column " + shown_value(target) + "; name the one to predict: data.target=COLUMN");
+    throw Error(Code::usage, "--stratify: " + one_line(path.native()) + " has no column " + shown_value(target) +
+                                 "; name the one to predict: data.target=COLUMN");
   std::map<std::string, std::int64_t> class_of;
   if (column != t.names.end())
     for (const TableRow& r : t.rows) class_of.emplace(r.fields[static_cast<std::size_t>(column - t.names.begin())], 0);
   if (class_of.size() > 10000 && asked.stratify)
-    throw Error(Code::usage,
-                "--stratify: column " + shown_value(target) + " has " + std::to_string(class_of.size()) + " different values; a class is wanted in it");
+    throw Error(Code::usage, "--stratify: column " + shown_value(target) + " has " + std::to_string(class_of.size()) +
+                                 " different values; a class is wanted in it");
   for (auto& [name, number] : class_of) number = static_cast<std::int64_t>(plan.classes.size()), plan.classes.push_back(name);
-  for (const TableRow& r : t.rows) plan.labels.push_back(class_of.empty() ? 0 : class_of.at(r.fields[static_cast<std::size_t>(column - t.names.begin())]));
+  for (const TableRow& r : t.rows)
+    plan.labels.push_back(class_of.empty() ? 0 : class_of.at(r.fields[static_cast<std::size_t>(column - t.names.begin())]));
   if (class_of.empty()) plan.classes = {"all"};
   assign(plan, asked.group ? duplicate_groups(t, target) : std::vector<std::int64_t>{}, shares, seed, asked.stratify);
   const std::string ending = path.extension().native(), header = t.text.substr(0, t.header);
@@ -103,7 +108,8 @@ Plan split_table(const fs::path& path, NewFolder& out, const SplitAsked& asked, 
     }
     write_atomically(out.path() / (shares[p].name + ending), std::string_view(rows));
   }
-  for (std::size_t i = 0; i < t.rows.size(); ++i) manifest += std::to_string(t.rows[i].line) + "," + csv_field(shares[plan.part_of[i]].name) + "\n";
+  for (std::size_t i = 0; i < t.rows.size(); ++i)
+    manifest += std::to_string(t.rows[i].line) + "," + csv_field(shares[plan.part_of[i]].name) + "\n";
   write_atomically(out.path() / "manifest.csv", std::string_view(manifest));
   return plan;
 }
@@ -125,17 +131,23 @@ int data_split(const Common& c, const SplitAsked& asked) {
   std::error_code ec;
   const std::string inside = fs::weakly_canonical(c.out, ec).native() + "/", whole = fs::weakly_canonical(path, ec).native() + "/";
   if (inside.starts_with(whole))
-    throw Error(Code::usage, "--out " + one_line(c.out) + ": lies in the folder that is split, where it would be a class; name one outside");
+    throw Error(Code::usage,
+                "--out " + one_line(c.out) + ": lies in the folder that is split, where it would be a class; name one outside");
   const bool table = is_table(path);
   for (const Share& s : shares)
-    if (table && s.name == "manifest") throw Error(Code::usage, "--parts " + asked.parts + ": manifest.csv is the list of rows; name the part otherwise");
+    if (table && s.name == "manifest")
+      throw Error(Code::usage, "--parts " + asked.parts + ": manifest.csv is the list of rows; name the part otherwise");
   watch_signals();
   NewFolder out(c.out);
-  const Plan plan =
-      table ? split_table(path, out, asked, shares, seed, data.config.get<std::string>("data.target")) : split_folder(path, out, asked, shares, seed, c.quiet);
+  const Plan plan = table ? split_table(path, out, asked, shares, seed, data.config.get<std::string>("data.target"))
+                          : split_folder(path, out, asked, shares, seed, c.quiet);
   out.keep();
 
-  Json all{{"verb", "data split"}, {"out", one_line(c.out)}, {"seed", seed}, {"items", plan.labels.size()}, {"kept_together", plan.kept_together}};
+  Json all{{"verb", "data split"},
+           {"out", one_line(c.out)},
+           {"seed", seed},
+           {"items", plan.labels.size()},
+           {"kept_together", plan.kept_together}};
   for (std::size_t p = 0; p < shares.size(); ++p) {
     std::vector<std::int64_t> counts(plan.classes.size());
     std::int64_t total = 0;

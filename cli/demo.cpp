@@ -1,6 +1,6 @@
-// graft demo: no file, no network, under three minutes on two cores. A CNN learns drawn digits; letters are then learned from 10 images of each, from scratch
-// and from the digits' checkpoint, with several seeds and an interval; the kernels that did it are held against this machine's roofline. One page shows all of
-// it.
+// graft demo: no file, no network, under three minutes on two cores. A CNN learns drawn digits; letters are then learned from 10 images of
+// each, from scratch and from the digits' checkpoint, with several seeds and an interval; the kernels that did it are held against this
+// machine's roofline. One page shows all of it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +33,8 @@ struct Digits {
 };
 Digits learn_digits(const std::string& seed, const fs::path& checkpoint, const Common& c) {
   Config config = Config::recipe("digits-cnn");
-  for (const char* s : {"data.train_count=8000", "data.test_count=1000", "data.validation=0", "train.epochs=2", "eval.test=false"}) config.set(s);
+  for (const char* s : {"data.train_count=8000", "data.test_count=1000", "data.validation=0", "train.epochs=2", "eval.test=false"})
+    config.set(s);
   config.set("train.seed=" + seed, Origin::flag("--seed"));
   const Data data = load_data(config, {true, true});
   config = settled(std::move(config), data.train);
@@ -43,7 +44,8 @@ Digits learn_digits(const std::string& seed, const fs::path& checkpoint, const C
   watch.on_step = [&](const StepReport& r) {
     if (r.step % 5 == 0) d.losses.push_back({static_cast<double>(r.step), r.loss});
     if (c.quiet || !isatty(2) || (r.step % 25 && r.step != r.steps)) return;
-    std::fprintf(stderr, "\r\033[Kdigits, from scratch: step %lld of %lld, loss %.4f", static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss);
+    std::fprintf(stderr, "\r\033[Kdigits, from scratch: step %lld of %lld, loss %.4f", static_cast<long long>(r.step),
+                 static_cast<long long>(r.steps), r.loss);
   };
   watch.save = [&](const TrainState& state, bool) {
     if (state.step > 0) save_checkpoint(checkpoint, built, config, state.step);
@@ -101,8 +103,8 @@ Comparison learn_letters(const std::string& seed, const fs::path& checkpoint, co
 }
 
 std::string roofline_html(const lab::Document& d) {
-  std::string s = "<h2>The kernels behind it, on this machine: " + escaped(d.machine.device) + ", " + std::to_string(d.threads) + " threads, " +
-                  number("%.0f GFLOP/s", d.flops_f32 * 1e-9) +
+  std::string s = "<h2>The kernels behind it, on this machine: " + escaped(d.machine.device) + ", " + std::to_string(d.threads) +
+                  " threads, " + number("%.0f GFLOP/s", d.flops_f32 * 1e-9) +
                   " f32</h2><div class=\"scroll\"><table><tr><th class=\"t\">kernel</th><th "
                   "class=\"t\">shape</th><th>time</th><th>GFLOP/s</th><th>GB/s</th><th>of the roofline</th></tr>";
   for (const lab::Result& r : d.rows) {
@@ -111,8 +113,9 @@ std::string roofline_html(const lab::Document& d) {
       s += "<td class=\"t\" colspan=\"4\">" + escaped(r.caught) + "</td></tr>";
       continue;
     }
-    s += "<td>" + number("%.3g ms", r.median * 1e3) + "</td><td>" + number("%.1f", r.flops_rate * 1e-9) + "</td><td>" + number("%.1f", r.bytes_rate * 1e-9) +
-         "</td><td>" + (r.of_roofline ? number("%.0f %%", 100 * *r.of_roofline) : std::string()) + "</td></tr>";
+    s += "<td>" + number("%.3g ms", r.median * 1e3) + "</td><td>" + number("%.1f", r.flops_rate * 1e-9) + "</td><td>" +
+         number("%.1f", r.bytes_rate * 1e-9) + "</td><td>" + (r.of_roofline ? number("%.0f %%", 100 * *r.of_roofline) : std::string()) +
+         "</td></tr>";
   }
   return s + "</table></div>";
 }
@@ -135,17 +138,19 @@ int demo_verb(const Common& c) {
   const lab::Document kernels = quick_bench({"matmul", "conv", "pool", "softmax", "bias_act", "optim"}, 0.1);
   const double seconds = now() - begun;
 
-  std::string page = page_head("graft demo") + "<p class=\"quiet\">computed here in " + number("%.0f s", seconds) +
-                     ", without a file and without a network</p><h2>Drawn digits, from scratch: " + number("%.1f %%", 100 * digits.accuracy) + " of " +
-                     std::to_string(digits.judged) + " new images after " + number("%.1f s", digits.seconds) + "</h2>" + sheet(digits.seen) +
-                     plot({{"training loss", digits.losses, 2}}, {"step"}) + "<h2>Drawn letters, 10 images of each: from scratch, or from the digits?</h2>" +
-                     sheet(letters_seen) +
-                     "<div class=\"scroll\"><table><tr><th class=\"t\">route</th><th>accuracy</th><th>gained over scratch (95 %)</th><th "
-                     "class=\"t\">verdict</th><th>seconds</th></tr>";
+  std::string page =
+      page_head("graft demo") + "<p class=\"quiet\">computed here in " + number("%.0f s", seconds) +
+      ", without a file and without a network</p><h2>Drawn digits, from scratch: " + number("%.1f %%", 100 * digits.accuracy) + " of " +
+      std::to_string(digits.judged) + " new images after " + number("%.1f s", digits.seconds) + "</h2>" + sheet(digits.seen) +
+      plot({{"training loss", digits.losses, 2}}, {"step"}) +
+      "<h2>Drawn letters, 10 images of each: from scratch, or from the digits?</h2>" + sheet(letters_seen) +
+      "<div class=\"scroll\"><table><tr><th class=\"t\">route</th><th>accuracy</th><th>gained over scratch (95 %)</th><th "
+      "class=\"t\">verdict</th><th>seconds</th></tr>";
   for (const ArmResult& a : letters.sizes[0].arms) {
     const std::string verdict = a.gain ? a.gain->verdict() : "";
     page += "<tr><td class=\"t\">" + escaped(a.arm) + "</td><td>" + number("%.1f %%", 100 * a.mean()) + "</td><td>" +
-            (a.gain ? number("%+.1f", 100 * a.gain->mean) + " [" + number("%+.1f", 100 * a.gain->low) + ", " + number("%+.1f", 100 * a.gain->high) + "]"
+            (a.gain ? number("%+.1f", 100 * a.gain->mean) + " [" + number("%+.1f", 100 * a.gain->low) + ", " +
+                          number("%+.1f", 100 * a.gain->high) + "]"
                     : std::string()) +
             "</td><td class=\"t " + verdict + "\">" + verdict + "</td><td>" + number("%.1f", a.seconds) + "</td></tr>";
   }
@@ -175,7 +180,8 @@ int demo_verb(const Common& c) {
   for (const ArmResult& a : letters.sizes[0].arms) {
     std::printf("  %-8s %5.1f %%", a.arm.c_str(), 100 * a.mean());
     if (a.gain)
-      std::printf("   %+5.1f points [%+.1f, %+.1f] over scratch: %s", 100 * a.gain->mean, 100 * a.gain->low, 100 * a.gain->high, a.gain->verdict().c_str());
+      std::printf("   %+5.1f points [%+.1f, %+.1f] over scratch: %s", 100 * a.gain->mean, 100 * a.gain->low, 100 * a.gain->high,
+                  a.gain->verdict().c_str());
     std::printf("\n");
   }
   std::printf("kernels, f32, share of this machine's roofline:\n");
@@ -189,7 +195,8 @@ int demo_verb(const Common& c) {
 }  // namespace
 
 void add_demo(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("demo", "learn drawn digits, then letters from 10 images of each, from scratch and from the checkpoint; ends with one page");
+  auto* sub = app.add_subcommand(
+      "demo", "learn drawn digits, then letters from 10 images of each, from scratch and from the checkpoint; ends with one page");
   auto c = std::make_shared<Common>();
   sub->add_option("--seed", c->seed, "seed (default 1)");
   sub->add_option("--threads", c->threads, "threads on the CPU");

@@ -29,7 +29,8 @@ void add_doctor(CLI::App& app, Action& run) {
   sub->callback([=, &run] {
     run = [=] {
       const Device device = parse_device(common->device);
-      if (*peaks && device.kind == DeviceKind::emu) throw Error(Code::usage, "--peaks --device emu: times of the emulator mean nothing; name cpu or cuda");
+      if (*peaks && device.kind == DeviceKind::emu)
+        throw Error(Code::usage, "--peaks --device emu: times of the emulator mean nothing; name cpu or cuda");
       Json checks = Json::array(), measured;
       bool all = true;
       const auto report = [&](const std::string& name, bool ok, const std::string& text) {
@@ -38,8 +39,9 @@ void add_doctor(CLI::App& app, Action& run) {
         else std::printf("%-10s %-4s %s\n", name.c_str(), ok ? "ok" : "NO", text.c_str());
       };
       report("version", true, "graft " GRAFT_VERSION);
-      report("cpu", true, std::to_string(std::thread::hardware_concurrency()) + " threads, best vector target of this build and machine: " +
-                              hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()));
+      report("cpu", true,
+             std::to_string(std::thread::hardware_concurrency()) + " threads, best vector target of this build and machine: " +
+                 hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()));
       report("memory", true, std::to_string(static_cast<long long>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) >> 20) + " MiB");
       for (const auto& [name, kind] : {std::pair{"emu", DeviceKind::emu}, std::pair{"cuda", DeviceKind::cuda}}) {  // nobody must have them
         const bool here = why_not({kind, 0}).empty();
@@ -48,7 +50,8 @@ void add_doctor(CLI::App& app, Action& run) {
       }
       std::size_t variants = 0;
       for (const auto* f : families()) variants += f->variants().size();
-      report("kernels", variants > 0, std::to_string(families().size()) + " families, " + std::to_string(variants) + " variants; graft kernels check runs them all");
+      report("kernels", variants > 0,
+             std::to_string(families().size()) + " families, " + std::to_string(variants) + " variants; graft kernels check runs them all");
       const Tensor a = Tensor::from<float>({1, 2, 3, 4}, {2, 2});
       const bool right = matmul(a, a).values() == std::vector<double>{7, 10, 15, 22};
       report("compute", right, "a 2 x 2 product");
@@ -59,10 +62,15 @@ void add_doctor(CLI::App& app, Action& run) {
         Session session(*common);
         lab::Roofline roofline(current_queue());
         const auto mhz = lab::clock_mhz(device);
-        measured = {{"device", name_of(device)}, {"threads", current_queue().threads()}, {"gflops_f32", roofline.flops(DType::f32) * 1e-9},
-                    {"gflops_bf16", roofline.flops(DType::bf16) * 1e-9}, {"gbps", Json::object()}, {"clock_mhz", mhz ? Json(*mhz) : Json(nullptr)}};
+        measured = {{"device", name_of(device)},
+                    {"threads", current_queue().threads()},
+                    {"gflops_f32", roofline.flops(DType::f32) * 1e-9},
+                    {"gflops_bf16", roofline.flops(DType::bf16) * 1e-9},
+                    {"gbps", Json::object()},
+                    {"clock_mhz", mhz ? Json(*mhz) : Json(nullptr)}};
         char text[64];
-        std::snprintf(text, sizeof text, "%.1f GFLOP/s f32, %.1f GFLOP/s bf16", roofline.flops(DType::f32) * 1e-9, roofline.flops(DType::bf16) * 1e-9);
+        std::snprintf(text, sizeof text, "%.1f GFLOP/s f32, %.1f GFLOP/s bf16", roofline.flops(DType::f32) * 1e-9,
+                      roofline.flops(DType::bf16) * 1e-9);
         std::string rates;
         for (const auto& l : roofline.levels()) {
           measured["gbps"][l.name] = l.rate * 1e-9;
@@ -70,8 +78,9 @@ void add_doctor(CLI::App& app, Action& run) {
           std::snprintf(rate, sizeof rate, "%s%.1f GB/s %s", rates.empty() ? "" : ", ", l.rate * 1e-9, l.name.c_str());
           rates += rate;
         }
-        report("products", true, text + std::string(device.kind == DeviceKind::cpu ? " (multiply-adds from registers, " : " (matmul of 4096, ") +
-                                     (device.kind == DeviceKind::cpu ? std::to_string(current_queue().threads()) + " threads)" : name_of(device) + ")"));
+        report("products", true,
+               text + std::string(device.kind == DeviceKind::cpu ? " (multiply-adds from registers, " : " (matmul of 4096, ") +
+                   (device.kind == DeviceKind::cpu ? std::to_string(current_queue().threads()) + " threads)" : name_of(device) + ")"));
         report("bandwidth", true, rates + " (read and written)");
       }
       if (*json) {

@@ -22,7 +22,8 @@ Loaded load(const Common& c, const std::string& from) {
   Config config;
   std::string path = from;
   if (path.empty()) {
-    if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "name a checkpoint: a .safetensors file or a folder such as runs/mnist-cnn-1/checkpoints/best");
+    if (words.empty() || words[0].find('=') != std::string::npos)
+      throw Error(Code::usage, "name a checkpoint: a .safetensors file or a folder such as runs/mnist-cnn-1/checkpoints/best");
     path = words[0];
     words.erase(words.begin());
     config = without_origin(config_of_checkpoint(path));
@@ -59,14 +60,23 @@ int eval_verb(const Common& c, const std::string& from) {
     Json by = Json::object();
     for (std::size_t k = 0; k < count.size(); ++k)
       if (count[k]) by[l.data.test.class_names[k]] = static_cast<double>(right[k]) / static_cast<double>(count[k]);
-    std::printf("%s\n", Json{{"verb", "eval"}, {"test", {{"accuracy", e.accuracy}, {"loss", e.loss}}}, {"test.accuracy", e.accuracy}, {"test.loss", e.loss},
-                             {"images", e.images}, {"by_class", by}, {"weights_hash", hash}, {"peak_rss_bytes", peak_rss_bytes()}}.dump(2).c_str());
+    std::printf("%s\n", Json{{"verb", "eval"},
+                             {"test", {{"accuracy", e.accuracy}, {"loss", e.loss}}},
+                             {"test.accuracy", e.accuracy},
+                             {"test.loss", e.loss},
+                             {"images", e.images},
+                             {"by_class", by},
+                             {"weights_hash", hash},
+                             {"peak_rss_bytes", peak_rss_bytes()}}
+                            .dump(2)
+                            .c_str());
     return 0;
   }
   std::printf("test accuracy %.4f, loss %.4f on %lld images\n", e.accuracy, e.loss, static_cast<long long>(e.images));
   for (std::size_t k = 0; k < count.size(); ++k)
     if (count[k])
-      std::printf("  %-4s %.4f of %lld\n", l.data.test.class_names[k].c_str(), static_cast<double>(right[k]) / static_cast<double>(count[k]), static_cast<long long>(count[k]));
+      std::printf("  %-4s %.4f of %lld\n", l.data.test.class_names[k].c_str(),
+                  static_cast<double>(right[k]) / static_cast<double>(count[k]), static_cast<long long>(count[k]));
   return 0;
 }
 
@@ -91,7 +101,9 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
     const auto name = [&](std::size_t k) { return k < chosen.class_names.size() ? chosen.class_names[k] : std::to_string(k); };
     const auto label = static_cast<std::size_t>(chosen.labels.data<std::int64_t>()[i]);
     if (c.json) all.push_back({{"index", indices[i]}, {"class", name(best)}, {"probability", values[best]}, {"label", name(label)}});
-    else std::printf("image %lld: %s (%.4f)%s\n", static_cast<long long>(indices[i]), name(best).c_str(), values[best], best == label ? "" : (", labelled " + name(label)).c_str());
+    else
+      std::printf("image %lld: %s (%.4f)%s\n", static_cast<long long>(indices[i]), name(best).c_str(), values[best],
+                  best == label ? "" : (", labelled " + name(label)).c_str());
   }
   if (c.json) std::printf("%s\n", Json{{"verb", "predict"}, {"predictions", all}}.dump(2).c_str());
   return 0;
@@ -114,7 +126,9 @@ void add_eval(CLI::App& app, Action& run) {
   auto index = std::make_shared<std::vector<std::int64_t>>();
   add_common(*sub, *c);
   sub->add_option("--from", *from, "checkpoint, when the first word is a recipe");
-  sub->add_option("--index", *index, "test image, from 0 (may come several times; default: the first ten)")->take_all()->allow_extra_args(false);
+  sub->add_option("--index", *index, "test image, from 0 (may come several times; default: the first ten)")
+      ->take_all()
+      ->allow_extra_args(false);
   sub->callback([=, &run] { run = [=] { return predict_verb(*c, *from, *index); }; });
 }
 

@@ -21,7 +21,8 @@ std::string text_of(double v) {
 }  // namespace
 
 Error stopped_within(const std::string& what, const Dataset& data) {
-  return Error(Code::stopped, "stopped within a training of " + what + " on " + std::to_string(data.size()) + " images; nothing is kept: run it again");
+  return Error(Code::stopped,
+               "stopped within a training of " + what + " on " + std::to_string(data.size()) + " images; nothing is kept: run it again");
 }
 
 const std::vector<std::string_view>& arms() {
@@ -34,7 +35,8 @@ Budget parse_budget(const std::string& text) {
     char* end = nullptr;
     const double v = std::strtod(text.c_str(), &end);
     if (end != text.c_str() + text.size() - unit || !(v > 0) || !std::isfinite(v))
-      throw Error(Code::usage, "--budget " + text + ": give steps (300st), a time (30s, 10m) or floating point operations (1e12flop), of one run");
+      throw Error(Code::usage,
+                  "--budget " + text + ": give steps (300st), a time (30s, 10m) or floating point operations (1e12flop), of one run");
     return v;
   };
   if (text.ends_with("flop")) return {Budget::Kind::flops, number(4)};
@@ -159,8 +161,8 @@ Trained Experiment::knn(const Config& c, const Dataset& data, const Dataset& tes
 }
 
 void only_the_end(Config& config, const std::string& verb) {
-  for (const char* off :
-       {"eval.every=1000000", "train.checkpoint_every=1000000000", "eval.train_count=0", "eval.every_steps=0", "train.patience=0", "train.preflight=false"})
+  for (const char* off : {"eval.every=1000000", "train.checkpoint_every=1000000000", "eval.train_count=0", "eval.every_steps=0",
+                          "train.patience=0", "train.preflight=false"})
     config.set(off, Origin::flag(verb));
   config.set("data.validation=0", Origin::flag(verb));  // it holds out its own
 }
@@ -170,7 +172,8 @@ std::vector<std::int8_t> right_of(const std::vector<std::int64_t>& predictions, 
   for (std::size_t i = 0; i < predictions.size(); ++i) right.push_back(predictions[i] == test.labels.data<std::int64_t>()[i]);
   return right;
 }
-std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a, const std::vector<std::vector<std::int8_t>>& b) {
+std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a,
+                                                  const std::vector<std::vector<std::int8_t>>& b) {
   std::vector<std::vector<std::int8_t>> d = a;
   for (std::size_t s = 0; s < d.size(); ++s)
     for (std::size_t i = 0; i < d[s].size(); ++i) d[s][i] = static_cast<std::int8_t>(d[s][i] - b[s][i]);

@@ -9,8 +9,8 @@
 
 namespace graft::cli {
 
-// scratch; or from the checkpoint: knn (neighbours among features), probe (a last layer on fixed features), frozen (the last layer alone, with dropout and
-// augmentation), lora (low-rank additions), full.
+// scratch; or from the checkpoint: knn (neighbours among features), probe (a last layer on fixed features), frozen (the last layer alone,
+// with dropout and augmentation), lora (low-rank additions), full.
 const std::vector<std::string_view>& arms();
 
 // Equal for all arms: so many steps, or as many as fit into so many seconds or FLOPs.
@@ -40,8 +40,8 @@ class Experiment {
   Trained run(const std::string& arm, const Dataset& data, const Dataset& test, double lr, std::uint64_t seed) const;
   // Does the arm have a learning rate to choose?
   static bool learns(const std::string& arm) { return arm != "knn"; }
-  // A learning rate among `count` (a third of the recipe's, it, 3, 10, ... times it), by a fifth of `data` that is held out; the recipe's where the data are
-  // too few or count is 1. `tried` gets each rate with its accuracy; `progress` is called after each.
+  // A learning rate among `count` (a third of the recipe's, it, 3, 10, ... times it), by a fifth of `data` that is held out; the recipe's
+  // where the data are too few or count is 1. `tried` gets each rate with its accuracy; `progress` is called after each.
   double tuned(const std::string& arm, const Dataset& data, std::int64_t count, std::vector<std::pair<double, double>>& tried,
                const std::function<void()>& progress) const;
 
@@ -60,7 +60,8 @@ class Experiment {
 void only_the_end(Config& config, const std::string& verb);
 std::vector<std::int8_t> right_of(const std::vector<std::int64_t>& predictions, const Dataset& test);
 // [seed][image]: 1 where only `a` is right, -1 where only `b` is.
-std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a, const std::vector<std::vector<std::int8_t>>& b);
+std::vector<std::vector<std::int8_t>> differences(const std::vector<std::vector<std::int8_t>>& a,
+                                                  const std::vector<std::vector<std::int8_t>>& b);
 double share(const std::vector<std::int8_t>& right);
 
 }  // namespace graft::cli

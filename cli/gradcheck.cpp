@@ -1,8 +1,9 @@
 // graft gradcheck MODEL: the model's gradient in f64 against central differences, along random directions of every parameter.
+#include "engine/autograd/gradcheck.h"
+
 #include <cstdio>
 
 #include "cli/common.h"
-#include "engine/autograd/gradcheck.h"
 #include "engine/ops/ops.h"
 
 namespace graft::cli {
@@ -34,7 +35,9 @@ int gradcheck_verb(const Common& c) {
         {p.tensor}, {.seed = seed, .jacobian_limit = 0, .directions = 3, .step = 1e-6});
     ok &= g.ok;
     if (c.json) rows.push_back({{"parameter", p.name}, {"ok", g.ok}, {"worst", g.worst}});
-    else std::printf("%-4s %-16s %-16s worst error %.3g of its tolerance%s%s\n", g.ok ? "ok" : "NO", p.name.c_str(), p.tensor.str().c_str(), g.worst, g.ok ? "" : "  ", g.message.c_str());
+    else
+      std::printf("%-4s %-16s %-16s worst error %.3g of its tolerance%s%s\n", g.ok ? "ok" : "NO", p.name.c_str(), p.tensor.str().c_str(),
+                  g.worst, g.ok ? "" : "  ", g.message.c_str());
   }
   if (c.json) std::printf("%s\n", Json{{"ok", ok}, {"parameters", rows}}.dump(2).c_str());
   return ok ? 0 : static_cast<int>(Code::no);

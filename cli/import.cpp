@@ -1,5 +1,8 @@
-// graft import MODEL.onnx --check DIR: does graft compute what the folder's outputs say? graft import FILE: what becomes of each tensor of a foreign checkpoint in a graft model, and, with --out, that model as a checkpoint of graft's, from which eval, finetune and
-// export go on.
+// graft import MODEL.onnx --check DIR: does graft compute what the folder's outputs say? graft import FILE: what becomes of each tensor of
+// a foreign checkpoint in a graft model, and, with --out, that model as a checkpoint of graft's, from which eval, finetune and export go
+// on.
+#include "weights/import.h"
+
 #include <cstdio>
 #include <filesystem>
 
@@ -9,7 +12,6 @@
 #include "engine/base/text.h"
 #include "weights/companions.h"
 #include "weights/hash.h"
-#include "weights/import.h"
 #include "weights/onnx/check.h"
 #include "weights/onnx/module.h"
 #include "weights/packings.h"
@@ -39,7 +41,8 @@ int check_graph(const ImportOptions& o) {
   } else if (c.verdict == V::unsupported) {
     std::fprintf(stderr, "graft: not supported: %s\n", c.reason.c_str());
   } else {
-    std::printf("%s: %d output%s, max |difference| %.3g%s%s\n", verdict, c.outputs, c.outputs == 1 ? "" : "s", c.max_difference, c.reason.empty() ? "" : "; ", c.reason.c_str());
+    std::printf("%s: %d output%s, max |difference| %.3g%s%s\n", verdict, c.outputs, c.outputs == 1 ? "" : "s", c.max_difference,
+                c.reason.empty() ? "" : "; ", c.reason.c_str());
   }
   return c.verdict == V::equal ? 0 : c.verdict == V::different ? 1 : 3;
 }
@@ -48,7 +51,8 @@ int import_verb(const ImportOptions& o) {
   if (!o.check.empty()) return check_graph(o);
   UseQueue host(host_queue());
   std::vector<std::string> words = o.common.words;
-  if (words.empty() || words[0].find('=') != std::string::npos) throw Error(Code::usage, "import: name a checkpoint; `graft inspect` tells what it holds");
+  if (words.empty() || words[0].find('=') != std::string::npos)
+    throw Error(Code::usage, "import: name a checkpoint; `graft inspect` tells what it holds");
   const std::string path = words[0];
   words.erase(words.begin());
   refuse_packed(*open_source(path));  // before anything else is asked of it
@@ -63,13 +67,15 @@ int import_verb(const ImportOptions& o) {
   config.set("init.from=" + path, Origin::flag("the checkpoint"));
   config.set("init.head=keep", Origin::flag("the checkpoint"));
   if (config.get<std::int64_t>("model.classes") == 0 && config.get<std::string>("model.name") == "onnx")
-    if (const std::int64_t n = onnx_classes(*read_onnx(config.get<std::string>("model.graph"))); n > 0) config.set("model.classes=" + std::to_string(n), {Layer::recipe, 0, path});
+    if (const std::int64_t n = onnx_classes(*read_onnx(config.get<std::string>("model.graph"))); n > 0)
+      config.set("model.classes=" + std::to_string(n), {Layer::recipe, 0, path});
   if (config.get<std::int64_t>("model.classes") == 0) {
     // Named by a recipe that leaves it to the data: the head of the checkpoint says.
     const auto source = open_source(path);
     const auto known = recognise(*source, bare_names(*source));
     const auto it = known ? known->facts.find("classes") : std::map<std::string, std::int64_t>::const_iterator{};
-    if (!known || it == known->facts.end()) throw Error(Code::usage, path + ": nobody says how many classes the last layer has; set model.classes=N");
+    if (!known || it == known->facts.end())
+      throw Error(Code::usage, path + ": nobody says how many classes the last layer has; set model.classes=N");
     config.set("model.classes=" + std::to_string(it->second), {Layer::recipe, 0, path});
   }
   const Built built = build_model(config, input_of_checkpoint(path, config), classes_of_checkpoint(path));
@@ -78,24 +84,33 @@ int import_verb(const ImportOptions& o) {
   if (!o.dry_run && o.common.out.empty()) throw Error(Code::usage, "import: name a folder to write with --out, or look with --dry-run");
   if (!o.dry_run) {
     std::error_code ec;
-    if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec)) throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
+    if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec))
+      throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
     save_checkpoint(o.common.out, built, without_origin(config), 0);
     carry_companions(*open_source(path), o.common.out, built.class_names);
   }
   if (o.common.json) {
     Json table = Json::array();
     for (const auto& [tensor, how] : built.account) table.push_back({{"tensor", tensor}, {"how", how}});
-    std::printf("%s\n", Json{{"verb", "import"}, {"from", path}, {"format", built.origin.format}, {"map", built.origin.map}, {"stripped", built.origin.stripped},
-                             {"model", config.get<std::string>("model.name")}, {"tensors", table}, {"weights_hash", hash}, {"out", o.dry_run ? "" : o.common.out}}
+    std::printf("%s\n", Json{{"verb", "import"},
+                             {"from", path},
+                             {"format", built.origin.format},
+                             {"map", built.origin.map},
+                             {"stripped", built.origin.stripped},
+                             {"model", config.get<std::string>("model.name")},
+                             {"tensors", table},
+                             {"weights_hash", hash},
+                             {"out", o.dry_run ? "" : o.common.out}}
                             .dump(2, ' ', false, Json::error_handler_t::replace)
                             .c_str());
     return 0;
   }
-  std::printf("%s: %s%s%s%s%s\n", path.c_str(), built.origin.format.c_str(), built.origin.map.empty() ? "" : ", map ", built.origin.map.c_str(),
-              built.origin.stripped.empty() ? "" : ", names wrapped in ", built.origin.stripped.c_str());
+  std::printf("%s: %s%s%s%s%s\n", path.c_str(), built.origin.format.c_str(), built.origin.map.empty() ? "" : ", map ",
+              built.origin.map.c_str(), built.origin.stripped.empty() ? "" : ", names wrapped in ", built.origin.stripped.c_str());
   for (const auto& [tensor, how] : built.account) std::printf("  %-40s %s\n", one_line(tensor).c_str(), one_line(how).c_str());
   std::printf("%s: every tensor is accounted for; weights %s\n", config.get<std::string>("model.name").c_str(), hash.c_str());
-  if (!o.dry_run) std::printf("%s: graft eval %s, graft finetune RECIPE --from %s\n", o.common.out.c_str(), o.common.out.c_str(), o.common.out.c_str());
+  if (!o.dry_run)
+    std::printf("%s: graft eval %s, graft finetune RECIPE --from %s\n", o.common.out.c_str(), o.common.out.c_str(), o.common.out.c_str());
   return 0;
 }
 
@@ -107,7 +122,9 @@ void add_import(CLI::App& app, Action& run) {
   add_common(*sub, o->common);
   sub->add_option("--map", o->map, "file of rules for names and layouts (init.map)");
   sub->add_option("--adapter", o->adapter, "folder of a PEFT adapter that is added to the weights (init.adapter)");
-  sub->add_option("--check", o->check, "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
+  sub->add_option(
+      "--check", o->check,
+      "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
   sub->add_flag("--dry-run", o->dry_run, "only tell what would become of each tensor");
   sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });
 }

@@ -1,5 +1,6 @@
-// graft inspect FILE: what a checkpoint holds, from its lists alone: a tree of tensors with types, shapes and bytes, what its network is recognised as, which prefixes wrap its
-// names. --values reads the numbers too: mean, deviation, range, NaN and infinite ones, a hash. graft diff A B: what two checkpoints differ in.
+// graft inspect FILE: what a checkpoint holds, from its lists alone: a tree of tensors with types, shapes and bytes, what its network is
+// recognised as, which prefixes wrap its names. --values reads the numbers too: mean, deviation, range, NaN and infinite ones, a hash.
+// graft diff A B: what two checkpoints differ in.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -99,15 +100,24 @@ Json as_json(const Source& s, const BareNames& bare, const std::optional<Recogni
     if (values) {
       const Values v = values_of(s, i);
       const TensorStatistics& x = v.statistics;
-      j["mean"] = x.mean, j["deviation"] = x.deviation, j["least"] = x.least, j["most"] = x.most, j["nan"] = x.nan, j["infinite"] = x.infinite, j["zero"] = x.zero, j["xxh3"] = v.hash;
+      j["mean"] = x.mean, j["deviation"] = x.deviation, j["least"] = x.least, j["most"] = x.most, j["nan"] = x.nan,
+      j["infinite"] = x.infinite, j["zero"] = x.zero, j["xxh3"] = v.hash;
     }
     tensors.push_back(std::move(j));
   }
-  Json out{{"verb", "inspect"}, {"path", s.path}, {"format", s.format}, {"files", s.files}, {"elements", sum.elements}, {"bytes", sum.bytes}, {"shared", sum.tied},
-           {"stripped", bare.stripped}, {"recognised", nullptr}, {"metadata", s.metadata}, {"beside", s.beside}, {"warnings", s.warnings}, {"notes", s.notes}, {"tensors", std::move(tensors)}};
+  Json out{{"verb", "inspect"},        {"path", s.path},
+           {"format", s.format},       {"files", s.files},
+           {"elements", sum.elements}, {"bytes", sum.bytes},
+           {"shared", sum.tied},       {"stripped", bare.stripped},
+           {"recognised", nullptr},    {"metadata", s.metadata},
+           {"beside", s.beside},       {"warnings", s.warnings},
+           {"notes", s.notes},         {"tensors", std::move(tensors)}};
   if (const auto p = packing_of(s)) out["packed"] = {{"method", p->method}, {"tensor", s.tensors[p->tensor].name}, {"layers", p->layers}};
   if (known)
-    out["recognised"] = {{"name", known->map->name}, {"what", known->map->what}, {"recipe", known->recipe.empty() ? Json(nullptr) : Json(known->recipe)}, {"facts", facts_of(*known)}};
+    out["recognised"] = {{"name", known->map->name},
+                         {"what", known->map->what},
+                         {"recipe", known->recipe.empty() ? Json(nullptr) : Json(known->recipe)},
+                         {"facts", facts_of(*known)}};
   return out;
 }
 
@@ -154,7 +164,8 @@ void print_tree(const Source& s, const std::vector<Values>& values) {
       open.push_back(parts[k]);
     }
     const int indent = static_cast<int>(2 * (parts.size() - 1));
-    std::printf("%*s%-*s %-5s %-18s %9s", indent, "", std::max(1, 34 - indent), one_line(parts.back()).c_str(), t.dtype.c_str(), sizes(t.shape).c_str(), human(static_cast<double>(t.bytes)).c_str());
+    std::printf("%*s%-*s %-5s %-18s %9s", indent, "", std::max(1, 34 - indent), one_line(parts.back()).c_str(), t.dtype.c_str(),
+                sizes(t.shape).c_str(), human(static_cast<double>(t.bytes)).c_str());
     if (!t.strides.empty()) std::printf("  strides %s", sizes(t.strides).c_str());
     if (t.storage >= 0) {
       const auto first = std::find_if(s.tensors.begin(), s.tensors.end(), [&](const StoredTensor& o) { return o.storage == t.storage; });
@@ -164,7 +175,8 @@ void print_tree(const Source& s, const std::vector<Values>& values) {
       const Values& v = values[i];
       const TensorStatistics& x = v.statistics;
       std::printf("  mean %.4g  deviation %.4g  in [%.4g, %.4g]  %s", x.mean, x.deviation, x.least, x.most, v.hash.substr(0, 12).c_str());
-      if (x.nan || x.infinite) std::printf("  NaN: %lld, infinite: %lld", static_cast<long long>(x.nan), static_cast<long long>(x.infinite));
+      if (x.nan || x.infinite)
+        std::printf("  NaN: %lld, infinite: %lld", static_cast<long long>(x.nan), static_cast<long long>(x.infinite));
       if (x.count > 1 && x.zero == x.count) std::printf("  all zero");
     }
     std::printf("\n");
@@ -187,7 +199,8 @@ int inspect_verb(const InspectOptions& o) {
   }
   const std::vector<Values> values = o.values ? all_values(*source) : std::vector<Values>();
   const Totals sum = totals_of(*source);
-  std::printf("%s: %s%s\n", source->path.c_str(), source->format.c_str(), source->files.size() > 1 ? (", " + std::to_string(source->files.size()) + " files").c_str() : "");
+  std::printf("%s: %s%s\n", source->path.c_str(), source->format.c_str(),
+              source->files.size() > 1 ? (", " + std::to_string(source->files.size()) + " files").c_str() : "");
   if (known) {
     std::string facts;
     for (const auto& [name, value] : known->facts) facts += (facts.empty() ? " (" : ", ") + name + " " + std::to_string(value);
@@ -197,15 +210,17 @@ int inspect_verb(const InspectOptions& o) {
     std::printf("not recognised as a network that graft knows\n");
   }
   if (const auto p = packing_of(*source))
-    std::printf("packed by %s: %zu layer%s, the first by %s; graft does not unpack them, and import refuses them\n", p->method.c_str(), p->layers, p->layers == 1 ? "" : "s",
-                one_line(source->tensors[p->tensor].name).c_str());
+    std::printf("packed by %s: %zu layer%s, the first by %s; graft does not unpack them, and import refuses them\n", p->method.c_str(),
+                p->layers, p->layers == 1 ? "" : "s", one_line(source->tensors[p->tensor].name).c_str());
   if (!bare.stripped.empty()) std::printf("names are wrapped in '%s'\n", bare.stripped.c_str());
-  std::printf("%zu tensors, %s numbers, %s", source->tensors.size(), grouped_digits(static_cast<std::uint64_t>(sum.elements)).c_str(), human(static_cast<double>(sum.bytes)).c_str());
+  std::printf("%zu tensors, %s numbers, %s", source->tensors.size(), grouped_digits(static_cast<std::uint64_t>(sum.elements)).c_str(),
+              human(static_cast<double>(sum.bytes)).c_str());
   if (sum.tied) std::printf(" (%zu tensors lie in the memory of others and are counted once)", sum.tied);
   std::printf("\n");
   constexpr std::size_t kShown = 24;
   std::size_t shown = 0;
-  for (const auto& [key, value] : source->beside) std::printf("  config.json: %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
+  for (const auto& [key, value] : source->beside)
+    std::printf("  config.json: %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
   for (const auto& [key, value] : source->metadata)
     if (++shown <= kShown) std::printf("  %s: %s\n", one_line(key).c_str(), one_line(value.substr(0, 120)).c_str());
   if (shown > kShown) std::printf("  and %zu more of such values (--json has all)\n", shown - kShown);
@@ -215,7 +230,7 @@ int inspect_verb(const InspectOptions& o) {
   return 0;
 }
 
-// ---- diff ---------------------------------------------------------------------------------------------------------------------------------
+// ---- diff ---------------------------------------------------------------------------------------
 
 struct DiffOptions {
   std::string a, b;
@@ -271,7 +286,8 @@ int diff_verb(const DiffOptions& o) {
     const double most = farthest(a->load(i), b->load(it->second), different);
     if (most > o.tolerance) {
       char text[96];
-      std::snprintf(text, sizeof text, "%lld of %lld numbers differ, by at most %.6g", static_cast<long long>(different), static_cast<long long>(elements(x)), most);
+      std::snprintf(text, sizeof text, "%lld of %lld numbers differ, by at most %.6g", static_cast<long long>(different),
+                    static_cast<long long>(elements(x)), most);
       say(name, text, {{"different", different}, {"most", std::isinf(most) ? Json("infinite") : Json(most)}});
     } else if (x.dtype != y.dtype && o.tolerance == 0) {
       say(name, x.dtype + " and " + y.dtype + ", with equal numbers");
@@ -281,7 +297,10 @@ int diff_verb(const DiffOptions& o) {
   }
   for (const auto& [name, i] : in_b)
     if (!in_a.count(name)) say(name, "only in " + o.b);
-  if (o.json) std::printf("%s\n", Json{{"verb", "diff"}, {"a", o.a}, {"b", o.b}, {"same", same}, {"differences", rows}}.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  if (o.json)
+    std::printf("%s\n", Json{{"verb", "diff"}, {"a", o.a}, {"b", o.b}, {"same", same}, {"differences", rows}}
+                            .dump(2, ' ', false, Json::error_handler_t::replace)
+                            .c_str());
   else std::printf("%zu tensors are the same, %zu are not\n", same, rows.size());
   return rows.empty() ? 0 : static_cast<int>(Code::no);
 }
@@ -302,7 +321,8 @@ void add_inspect(CLI::App& app, Action& run) {
   auto o = std::make_shared<DiffOptions>();
   sub->add_option("a", o->a, "file or folder")->required();
   sub->add_option("b", o->b, "file or folder")->required();
-  sub->add_option("--tolerance", o->tolerance, "largest difference that counts as none (types may then differ)")->check(CLI::NonNegativeNumber);
+  sub->add_option("--tolerance", o->tolerance, "largest difference that counts as none (types may then differ)")
+      ->check(CLI::NonNegativeNumber);
   sub->add_flag("--bare", o->bare, "compare names without what wraps them (module., state_dict.)");
   sub->add_flag("--json", o->json, "one JSON document on stdout");
   sub->callback([=, &run] { run = [=] { return diff_verb(*o); }; });

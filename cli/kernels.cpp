@@ -18,7 +18,8 @@ std::vector<const FamilyBase*> chosen(const std::string& family) {
   }
   if (list.empty()) {
     const std::string near = nearest(family, names);
-    throw Error(Code::usage, "no kernel family '" + family + "'" + (near.empty() ? "; see graft kernels list" : "; did you mean " + near + "?"));
+    throw Error(Code::usage,
+                "no kernel family '" + family + "'" + (near.empty() ? "; see graft kernels list" : "; did you mean " + near + "?"));
   }
   return list;
 }
@@ -34,10 +35,10 @@ int list_verb(const std::string& family, bool json) {
   Json all = Json::array();
   for (const auto* f : chosen(family))
     for (const auto& v : f->variants()) {
-      if (json)
-        all.push_back({{"family", f->name()}, {"variant", v.name}, {"rank", v.rank}, {"limits", v.limits}, {"doc", v.doc}});
+      if (json) all.push_back({{"family", f->name()}, {"variant", v.name}, {"rank", v.rank}, {"limits", v.limits}, {"doc", v.doc}});
       else
-        std::printf("%-20s %-16s %3d  %s [%s]\n", std::string(f->name()).c_str(), std::string(v.name).c_str(), v.rank, std::string(v.doc).c_str(), std::string(v.limits).c_str());
+        std::printf("%-20s %-16s %3d  %s [%s]\n", std::string(f->name()).c_str(), std::string(v.name).c_str(), v.rank,
+                    std::string(v.doc).c_str(), std::string(v.limits).c_str());
     }
   if (json) std::printf("%s\n", Json{{"variants", all}}.dump(2).c_str());
   return 0;
@@ -57,7 +58,9 @@ int check_verb(const std::string& family, const std::string& variant, const Comm
     for (const auto& [name, ran] : r.ran) {
       const auto refused = r.refused.count(name) ? r.refused.at(name) : 0;
       if (c.json) rows.push_back({{"family", s.family->name()}, {"variant", name}, {"ran", ran}, {"refused", refused}});
-      else std::printf("%-20s %-16s %5lld cases, %lld refused\n", std::string(s.family->name()).c_str(), name.c_str(), static_cast<long long>(ran), static_cast<long long>(refused));
+      else
+        std::printf("%-20s %-16s %5lld cases, %lld refused\n", std::string(s.family->name()).c_str(), name.c_str(),
+                    static_cast<long long>(ran), static_cast<long long>(refused));
     }
   }
   if (c.json) std::printf("%s\n", Json{{"rows", rows}, {"failures", failures}}.dump(2).c_str());
@@ -83,11 +86,12 @@ int explain_verb(const std::string& family) {
       for (int r = 0; r < static_cast<int>(s.rows.size()); ++r) {
         const auto& row = s.rows[static_cast<std::size_t>(r)];
         const Verdict v = c.allowed(r, ops.views());
-        const std::string why = row.backend == Backend::ref                  ? "the oracle; runs only when named"
-                                : !v                                         ? v.reason
-                                : !serves(row.backend, DeviceKind::cpu)      ? "may run, with --device " + std::string(row.name.substr(0, row.name.find('.')))
-                                : r == best                                  ? "taken on the CPU: highest rank that may run"
-                                                                             : "may run, lower rank";
+        const std::string why = row.backend == Backend::ref ? "the oracle; runs only when named"
+                                : !v                        ? v.reason
+                                : !serves(row.backend, DeviceKind::cpu)
+                                    ? "may run, with --device " + std::string(row.name.substr(0, row.name.find('.')))
+                                : r == best ? "taken on the CPU: highest rank that may run"
+                                            : "may run, lower rank";
         std::printf("  %c %-16s %3d  %s\n", r == best ? '*' : ' ', std::string(row.name).c_str(), row.rank, why.c_str());
       }
     }
@@ -119,7 +123,8 @@ void add_kernels(CLI::App& app, Action& run) {
   auto* k = sub("check", "every variant on every case against ref; exit 1 when one fails");
   base(k, *check, false);
   k->add_option("--variant", check->variant, "only this one");
-  k->add_option("--device", check->common.device, "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
+  k->add_option("--device", check->common.device,
+                "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
   k->add_option("--threads", check->common.threads);
   k->add_option("--seed", check->common.seed);
   k->callback([=, &run] { run = [=] { return check_verb(check->family, check->variant, check->common); }; });

@@ -1,4 +1,6 @@
 // graft kernels bench|compare|try: the laboratory on the command line.
+#include "cli/lab.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -6,7 +8,6 @@
 #include <thread>
 
 #include "cli/common.h"
-#include "cli/lab.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
 #include "kernels/lab/compare.h"
@@ -34,7 +35,8 @@ struct Job {
   std::string against;  // a row of the spec, or empty
 };
 
-// "openblas", "peer.openblas", "cublaslt", "cuda.cublaslt", "naive": the row of that name, with or without what stands before its first point.
+// "openblas", "peer.openblas", "cublaslt", "cuda.cublaslt", "naive": the row of that name, with or without what stands before its first
+// point.
 std::string row_named(const Spec& s, const std::string& name) {
   for (const auto& r : s.rows)
     if (r.name == name) return name;
@@ -60,14 +62,15 @@ void must_be_writable(const std::string& path) {
   if (!there) std::remove(path.c_str());
 }
 
-// Without a text: the benchmark shapes, or the largest case of a family that has none. On the emulator those would take minutes a call: there the largest of the
-// other cases up to this many FLOPs and elements.
+// Without a text: the benchmark shapes, or the largest case of a family that has none. On the emulator those would take minutes a call:
+// there the largest of the other cases up to this many FLOPs and elements.
 constexpr double kEmulated = 1e5;
 bool chosen_shape(const Spec& s, const ErasedCase& c, const std::string& text, DeviceKind device) {
   if (c.large && device != DeviceKind::cuda) return false;
   if (!text.empty()) return c.shape.find(text) != std::string::npos;
   const bool emulated = device == DeviceKind::emu;
-  if (!emulated && std::any_of(s.cases.begin(), s.cases.end(), [&](const ErasedCase& x) { return x.timed_on(device); })) return c.timed_on(device);
+  if (!emulated && std::any_of(s.cases.begin(), s.cases.end(), [&](const ErasedCase& x) { return x.timed_on(device); }))
+    return c.timed_on(device);
   const auto size = [](const ErasedCase& x) { return std::max(x.flops, x.bytes_per_item); };
   const ErasedCase* largest = nullptr;
   for (const auto& x : s.cases)
@@ -99,11 +102,14 @@ std::vector<Job> jobs_of(const std::vector<Spec>& specs, const BenchOptions& o, 
     }
   }
   const std::string what = o.family.empty() ? "any family" : o.family;
-  if (!any_shape) throw Error(Code::usage, "--shape " + o.shape + ": no case of " + what + " has this in its name; benchmark shapes are" + shapes);
-  if (!any_dtype) throw Error(Code::usage, "--dtype " + o.dtype + ": no chosen case of " + what + " is in this dtype; leave --dtype out to see which are");
-  if (jobs.empty())
+  if (!any_shape)
+    throw Error(Code::usage, "--shape " + o.shape + ": no case of " + what + " has this in its name; benchmark shapes are" + shapes);
+  if (!any_dtype)
     throw Error(Code::usage,
-                "no chosen variant runs on " + name_of(device) + " here; graft kernels explain " + (o.family.empty() ? "FAMILY" : o.family) + " says why");
+                "--dtype " + o.dtype + ": no chosen case of " + what + " is in this dtype; leave --dtype out to see which are");
+  if (jobs.empty())
+    throw Error(Code::usage, "no chosen variant runs on " + name_of(device) + " here; graft kernels explain " +
+                                 (o.family.empty() ? "FAMILY" : o.family) + " says why");
   return jobs;
 }
 
@@ -118,7 +124,8 @@ std::vector<lab::Result> measure_all(std::vector<Job>& jobs, lab::Lab& lab, bool
     Job& j = jobs[i];
     lab::Contest contest(lab, *j.spec, *j.work, j.dtype, j.rows, j.trusted);
     lab::run_contest(contest, lab);
-    if (interrupted()) throw Error(Code::stopped, "stopped while the kernels were measured; nothing is kept: run it again");  // where a verb watches signals
+    if (interrupted())
+      throw Error(Code::stopped, "stopped while the kernels were measured; nothing is kept: run it again");  // where a verb watches signals
     by_job[i] = lab::results_of(contest, lab, j.against);
     for (const auto& r : by_job[i]) {
       if (print) std::printf("%s\n", lab::text_of(r).c_str());
@@ -161,10 +168,13 @@ void check_options(const BenchOptions& o) {
     for (const DType t : kAllDTypes) all += " " + std::string(name_of(t));
     throw Error(Code::usage, "--dtype " + o.dtype + ": there is" + all);
   }
-  if (o.common.threads < 0 || o.common.threads > 4096) throw Error(Code::usage, "--threads " + std::to_string(o.common.threads) + ": must be 1 to 4096");
+  if (o.common.threads < 0 || o.common.threads > 4096)
+    throw Error(Code::usage, "--threads " + std::to_string(o.common.threads) + ": must be 1 to 4096");
   for (const auto* path : {&o.common.out, &o.csv, &o.html}) must_be_writable(*path);
 }
-int threads_of(const BenchOptions& o) { return o.common.threads > 0 ? o.common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int threads_of(const BenchOptions& o) {
+  return o.common.threads > 0 ? o.common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 lab::Options options_of(const BenchOptions& o) {
   lab::Options options{.cold = o.cold, .seconds = o.seconds};
   if (o.common.seed) options.seed = static_cast<std::uint64_t>(*o.common.seed);
@@ -177,7 +187,8 @@ int measure_and_report(std::vector<Job>& jobs, lab::Lab& lab, const BenchOptions
   if (lab.queue().device().kind == DeviceKind::emu)
     std::fprintf(stderr, "times of the emulator mean nothing: this shows that the CUDA kernels compute right, not how fast they are\n");
   if (!o.common.json && lab.roofline().known()) {
-    std::printf("roofline of this machine, %s, %d threads: %.1f GFLOP/s f32", document.machine.device.c_str(), document.threads, document.flops_f32 * 1e-9);
+    std::printf("roofline of this machine, %s, %d threads: %.1f GFLOP/s f32", document.machine.device.c_str(), document.threads,
+                document.flops_f32 * 1e-9);
     for (const auto& l : document.levels) std::printf(", %.1f GB/s %s", l.rate * 1e-9, l.name.c_str());
     std::printf("; seed %llu\n", static_cast<unsigned long long>(lab.seed()));
   }
@@ -187,7 +198,9 @@ int measure_and_report(std::vector<Job>& jobs, lab::Lab& lab, const BenchOptions
   if (!o.common.out.empty()) write_file(o.common.out, json);
   if (!o.csv.empty()) write_file(o.csv, lab::csv_of(document));
   if (!o.html.empty()) write_file(o.html, lab::html_of(document));
-  return std::any_of(document.rows.begin(), document.rows.end(), [](const auto& r) { return !r.caught.empty(); }) ? static_cast<int>(Code::no) : 0;
+  return std::any_of(document.rows.begin(), document.rows.end(), [](const auto& r) { return !r.caught.empty(); })
+             ? static_cast<int>(Code::no)
+             : 0;
 }
 
 }  // namespace
@@ -202,7 +215,8 @@ lab::Document quick_bench(const std::vector<std::string>& families, double secon
     for (const Spec& s : specs) {
       if (s.family->name() != family) continue;
       for (const auto& c : s.cases) {
-        if (!c.timed_on(queue.device().kind) || c.large || std::find(c.dtypes.begin(), c.dtypes.end(), DType::f32) == c.dtypes.end()) continue;
+        if (!c.timed_on(queue.device().kind) || c.large || std::find(c.dtypes.begin(), c.dtypes.end(), DType::f32) == c.dtypes.end())
+          continue;
         const std::vector<int> rows = lab::able(s, c, DType::f32, queue.device().kind, {}, "");
         const auto rank = [&](int r) { return s.rows[static_cast<std::size_t>(r)].rank; };
         int chosen = -1, plain = -1;
@@ -211,7 +225,8 @@ lab::Document quick_bench(const std::vector<std::string>& families, double secon
           if (s.rows[static_cast<std::size_t>(r)].name == "naive") plain = r;
         }
         if (chosen < 0) continue;
-        jobs.push_back({&s, &c, DType::f32, plain >= 0 && plain != chosen ? std::vector<int>{plain, chosen} : std::vector<int>{chosen}, lab::trusted_rows(s), ""});
+        jobs.push_back({&s, &c, DType::f32, plain >= 0 && plain != chosen ? std::vector<int>{plain, chosen} : std::vector<int>{chosen},
+                        lab::trusted_rows(s), ""});
         break;
       }
     }
@@ -232,8 +247,8 @@ int bench_verb(const BenchOptions& o) {
   for (const auto& name : peers.missing)
     for (const auto& asked : asked_for)
       if (asked == name || asked == "peer." + name)
-        throw Error(Code::usage,
-                    "peer " + name + " is not installed here; install lib" + (name == "onednn" ? "dnnl" : name) + "-dev (Debian) or choose another");
+        throw Error(Code::usage, "peer " + name + " is not installed here; install lib" + (name == "onednn" ? "dnnl" : name) +
+                                     "-dev (Debian) or choose another");
   const std::vector<Spec> specs = all_specs();
   check_names(o, specs);
   std::vector<Job> jobs = jobs_of(specs, o, device);
@@ -256,10 +271,9 @@ int compare_verb(const std::string& a, const std::string& b, double percent, boo
     for (const auto& r : c.remarks) std::printf("%s\n", r.c_str());
     for (const auto& r : c.rows) {
       if (r.ratio > 0)
-        std::printf("%-9s %6.3f [%.3f %.3f] times the time  %10.4f -> %.4f ms  %s\n", r.verdict.c_str(), r.ratio, r.interval.low, r.interval.high, r.a * 1e3,
-                    r.b * 1e3, r.key.c_str());
-      else
-        std::printf("%-9s %s\n", r.verdict.c_str(), r.key.c_str());
+        std::printf("%-9s %6.3f [%.3f %.3f] times the time  %10.4f -> %.4f ms  %s\n", r.verdict.c_str(), r.ratio, r.interval.low,
+                    r.interval.high, r.a * 1e3, r.b * 1e3, r.key.c_str());
+      else std::printf("%-9s %s\n", r.verdict.c_str(), r.key.c_str());
     }
   }
   return c.slower ? static_cast<int>(Code::no) : 0;
@@ -304,7 +318,8 @@ int try_verb(BenchOptions o, const std::string& path, const std::vector<std::str
   if (ran == 0) std::fprintf(stderr, "graft: its limit refuses every case of %s: nothing was checked\n", mine.family.c_str());
   if (ran == 0 || !report.failures.empty()) return static_cast<int>(Code::no);
   if (only_check) {
-    if (o.common.json) std::printf("%s\n", Json{{"family", mine.family}, {"variant", mine.variant}, {"ran", ran}, {"refused", refused}}.dump(2).c_str());
+    if (o.common.json)
+      std::printf("%s\n", Json{{"family", mine.family}, {"variant", mine.variant}, {"ran", ran}, {"refused", refused}}.dump(2).c_str());
     return 0;
   }
   o.variants = {mine.variant};
@@ -338,17 +353,28 @@ void add_lab(CLI::App& verb, Action& run) {
     o.common.device.clear();
   };
   auto bench = std::make_shared<BenchOptions>();
-  auto* b = verb.add_subcommand("bench", "times that cannot be fooled, of the variants on the benchmark shapes; exit 1 when a variant is caught cheating");
+  auto* b = verb.add_subcommand(
+      "bench", "times that cannot be fooled, of the variants on the benchmark shapes; exit 1 when a variant is caught cheating");
   b->add_option("family", bench->family, "kernel family (default: all)");
   b->add_option("--device", bench->common.device, "cpu (the default), emu, cuda or cuda:N");
-  b->add_option("--variant", bench->variants, "only these: a comma list, or several times")->delimiter(',')->allow_extra_args(false)->take_all();
-  b->add_option("--against", bench->against, "a variant (naive, cublaslt) or a peer (openblas, blis, onednn): how many times its speed, with an interval");
+  b->add_option("--variant", bench->variants, "only these: a comma list, or several times")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->take_all();
+  b->add_option("--against", bench->against,
+                "a variant (naive, cublaslt) or a peer (openblas, blis, onednn): how many times its speed, with an interval");
   measured(b, *bench);
   b->callback([=, &run] { run = [=] { return bench_verb(*bench); }; });
 
-  struct Tried { BenchOptions bench; std::string file; std::vector<std::string> flags; bool fresh = false, only_check = false; };
+  struct Tried {
+    BenchOptions bench;
+    std::string file;
+    std::vector<std::string> flags;
+    bool fresh = false, only_check = false;
+  };
   auto tried = std::make_shared<Tried>();
-  auto* t = verb.add_subcommand("try", "a file of yours with one variant: compiled, loaded, checked, timed beside the one taken now; exit 1 when it is wrong");
+  auto* t = verb.add_subcommand(
+      "try", "a file of yours with one variant: compiled, loaded, checked, timed beside the one taken now; exit 1 when it is wrong");
   t->add_option("file", tried->file, "FILE.cpp, or FILE.cu for emu and cuda")->required();
   t->add_option("--device", tried->bench.common.device, "where a .cu runs: emu or cuda (default: cuda where there is a GPU)");
   t->add_option("--flag", tried->flags, "one more flag for the compiler, such as --flag=-march=native (may come several times)")
@@ -361,7 +387,11 @@ void add_lab(CLI::App& verb, Action& run) {
     run = [=] { return tried->fresh ? new_file(tried->file) : try_verb(tried->bench, tried->file, tried->flags, tried->only_check); };
   });
 
-  struct Two { std::string a, b; double threshold = 0; bool json = false; };
+  struct Two {
+    std::string a, b;
+    double threshold = 0;
+    bool json = false;
+  };
   auto two = std::make_shared<Two>();
   auto* c = verb.add_subcommand("compare", "two documents of bench --json, a verdict per row; exit 1 when a row became slower");
   c->add_option("a", two->a, "before")->required();

@@ -16,7 +16,10 @@ int complain(const CLI::App& app, const CLI::ParseError& e, int argc, char** arg
   const CLI::App* at = &app;
   for (int i = 1; i < argc; ++i)
     for (const CLI::App* s : at->get_subcommands({}))
-      if (s->get_name() == argv[i]) { at = s; break; }
+      if (s->get_name() == argv[i]) {
+        at = s;
+        break;
+      }
   for (const CLI::App* s : at->get_subcommands({})) names.push_back(s->get_name());
   for (const CLI::Option* o : at->get_options())
     for (const auto& n : o->get_lnames()) names.push_back("--" + n);
@@ -70,9 +73,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::CallForVersion&) {
     std::puts("graft " GRAFT_VERSION);
     return 0;
-  } catch (const CLI::ParseError& e) {
-    return complain(app, e, argc, argv);
-  } catch (const graft::Error& e) {
+  } catch (const CLI::ParseError& e) { return complain(app, e, argc, argv); } catch (const graft::Error& e) {
     std::fprintf(stderr, "graft: %s\n", e.what());
     return static_cast<int>(e.code());
   } catch (const std::bad_alloc&) {

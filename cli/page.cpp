@@ -52,8 +52,9 @@ std::string escaped(const std::string& text) {
   return s;
 }
 std::string page_head(const std::string& title) {
-  return "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>" + escaped(title) + "</title><style>" +
-         kStyle + "</style><h1>" + escaped(title) + "</h1>";
+  return "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, "
+         "initial-scale=1\"><title>" +
+         escaped(title) + "</title><style>" + kStyle + "</style><h1>" + escaped(title) + "</h1>";
 }
 
 std::string base64(std::span<const std::byte> bytes) {
@@ -69,7 +70,9 @@ std::string base64(std::span<const std::byte> bytes) {
 Image shown_picture(const Image& image, std::int64_t most) {
   const std::int64_t side = std::max(image.height, image.width), bands = image.bands >= 3 ? 3 : 1;
   Image small = image;
-  if (side > most) small = resize(image, std::max<std::int64_t>(1, image.height * most / side), std::max<std::int64_t>(1, image.width * most / side), Filter::bilinear);
+  if (side > most)
+    small = resize(image, std::max<std::int64_t>(1, image.height * most / side), std::max<std::int64_t>(1, image.width * most / side),
+                   Filter::bilinear);
   Image shown = Image::make(small.height, small.width, bands);
   with_depth(small.depth, [&](auto zero) {
     using T = decltype(zero);
@@ -89,7 +92,9 @@ Image shown_picture(const Image& image, std::int64_t most) {
   });
   return shown;
 }
-std::string thumbnail(const Image& image) { return "<img alt=\"\" src=\"data:image/png;base64," + base64(encode_png(shown_picture(image, 96))) + "\">"; }
+std::string thumbnail(const Image& image) {
+  return "<img alt=\"\" src=\"data:image/png;base64," + base64(encode_png(shown_picture(image, 96))) + "\">";
+}
 
 std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   double low = o.zero ? 0 : INFINITY, high = o.zero ? 0 : -INFINITY, first = INFINITY, last = -INFINITY;
@@ -111,8 +116,8 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   const double step = grid_step(high - low);
   for (double v = std::ceil(low / step) * step; v <= high; v += step) {
     const bool zero = std::abs(v) < step / 1e6;
-    s += "<line class=\"" + std::string(zero && o.zero ? "zero" : "grid") + "\"" + at("x1", 70) + at("x2", 640) + at("y1", y(v)) + at("y2", y(v)) + "/><text" + at("x", 62) + at("y", y(v) + 4) +
-         " text-anchor=\"end\">" + number("%g", zero ? 0 : v) + "</text>";
+    s += "<line class=\"" + std::string(zero && o.zero ? "zero" : "grid") + "\"" + at("x1", 70) + at("x2", 640) + at("y1", y(v)) +
+         at("y2", y(v)) + "/><text" + at("x", 62) + at("y", y(v) + 4) + " text-anchor=\"end\">" + number("%g", zero ? 0 : v) + "</text>";
   }
   if (!o.marks && o.log_x) {
     marks.clear();
@@ -124,14 +129,16 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   }
   std::sort(marks.begin(), marks.end());
   marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
-  for (const double m : marks) s += "<text" + at("x", x(across(m))) + at("y", 268) + " text-anchor=\"middle\">" + number("%g", m) + "</text>";
+  for (const double m : marks)
+    s += "<text" + at("x", x(across(m))) + at("y", 268) + " text-anchor=\"middle\">" + number("%g", m) + "</text>";
   s += "<text" + at("x", 355) + at("y", 286) + " text-anchor=\"middle\">" + escaped(o.x_label) + "</text>";
 
   std::vector<std::pair<double, const PlotSeries*>> labels;
   for (std::size_t k = 0; k < series.size(); ++k) {
     const PlotSeries& one = series[k];
     const std::string color = "var(--a" + std::to_string(one.color % 6) + ")";
-    const double shift = o.marks ? 3 * (static_cast<double>(k) - static_cast<double>(series.size() - 1) / 2) : 0;  // whiskers beside each other
+    const double shift =
+        o.marks ? 3 * (static_cast<double>(k) - static_cast<double>(series.size() - 1) / 2) : 0;  // whiskers beside each other
     std::string path;
     double end = 0;
     for (const PlotPoint& p : one.points) {
@@ -139,7 +146,8 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
       const double px = x(across(p.x)) + shift;
       path += (path.empty() ? "M" : "L") + number("%.2f", px) + " " + number("%.2f", y(p.y));
       if (p.low < p.high)
-        s += "<line stroke=\"" + color + "\" stroke-width=\"2\"" + at("x1", px) + at("x2", px) + at("y1", y(p.low)) + at("y2", y(p.high)) + "/>";
+        s += "<line stroke=\"" + color + "\" stroke-width=\"2\"" + at("x1", px) + at("x2", px) + at("y1", y(p.low)) + at("y2", y(p.high)) +
+             "/>";
       if (o.marks || one.dots) s += "<circle fill=\"" + color + "\"" + at("cx", px) + at("cy", y(p.y)) + " r=\"3.5\"/>";
       end = y(p.y);
     }
@@ -151,7 +159,8 @@ std::string plot(const std::vector<PlotSeries>& series, const PlotOptions& o) {
   double under = -1e9;
   for (const auto& [end, one] : labels) {
     under = std::max(end, under + 15);
-    s += "<text style=\"fill:var(--a" + std::to_string(one->color % 6) + ")\"" + at("x", 654) + at("y", under + 4) + ">" + escaped(one->name) + "</text>";
+    s += "<text style=\"fill:var(--a" + std::to_string(one->color % 6) + ")\"" + at("x", 654) + at("y", under + 4) + ">" +
+         escaped(one->name) + "</text>";
   }
   return s + "</svg></div>";
 }

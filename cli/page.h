@@ -15,7 +15,8 @@ std::string escaped(const std::string& text);
 // <!doctype html> up to the title as a heading; the caller writes the rest and "</html>".
 std::string page_head(const std::string& title);
 
-// The picture as a screen shows it: at most `most` pixels high or wide, one band or the first three, 8 bits; floats between their least and largest finite value.
+// The picture as a screen shows it: at most `most` pixels high or wide, one band or the first three, 8 bits; floats between their least and
+// largest finite value.
 Image shown_picture(const Image& image, std::int64_t most);
 // <img> with the picture inside it, at most 96 pixels high or wide.
 std::string thumbnail(const Image& image);

@@ -27,10 +27,8 @@ Json preflight_before(const Common& c, const Config& config, const Data& data, c
   if (rig.steps <= kPreflightFrom) return {};
   const Preflight p = preflight(rig, {.full = false});
   for (const Finding& f : p.findings) {
-    if (f.level != Level::ok)
-      std::fprintf(stderr, "graft: preflight: %s: %s: %s\n", name_of(f.level), f.check.c_str(), f.text.c_str());
-    else if (!c.quiet && f.check == "time")
-      std::fprintf(stderr, "%s\n", f.text.c_str());
+    if (f.level != Level::ok) std::fprintf(stderr, "graft: preflight: %s: %s: %s\n", name_of(f.level), f.check.c_str(), f.text.c_str());
+    else if (!c.quiet && f.check == "time") std::fprintf(stderr, "%s\n", f.text.c_str());
   }
   return preflight_json(p);
 }

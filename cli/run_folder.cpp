@@ -28,8 +28,13 @@ Json environment() {
   utsname u{};
   uname(&u);
   std::error_code ec;
-  return {{"graft", GRAFT_VERSION}, {"system", std::string(u.sysname) + " " + u.release}, {"machine", u.machine}, {"device", name_of(current_queue().device())},
-          {"threads", current_queue().threads()}, {"compiler", __VERSION__}, {"folder", fs::current_path(ec).string()}};
+  return {{"graft", GRAFT_VERSION},
+          {"system", std::string(u.sysname) + " " + u.release},
+          {"machine", u.machine},
+          {"device", name_of(current_queue().device())},
+          {"threads", current_queue().threads()},
+          {"compiler", __VERSION__},
+          {"folder", fs::current_path(ec).string()}};
 }
 
 // The lines of `file` up to `step`, by what `step_of` reads from a line (-1: not a whole line, dropped; 0: a head).
@@ -63,8 +68,10 @@ std::string exact(double v) {
 // Everything of a TrainState that is a number, by its name in the file.
 template <class State, class F>
 void each_number(State& s, F&& f) {
-  f("step", s.step), f("optimizer_steps", s.optimizer_steps), f("evaluated", s.evaluated), f("any_evaluation", s.any_evaluation), f("samples", s.samples);
-  f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("held_out_loss", s.held_out_loss), f("best_loss", s.best_loss);
+  f("step", s.step), f("optimizer_steps", s.optimizer_steps), f("evaluated", s.evaluated), f("any_evaluation", s.any_evaluation),
+      f("samples", s.samples);
+  f("accuracy", s.accuracy), f("best_accuracy", s.best_accuracy), f("loss", s.loss), f("held_out_loss", s.held_out_loss),
+      f("best_loss", s.best_loss);
   f("best_step", s.best_step), f("stale", s.stale), f("rate", s.rate), f("rollbacks", s.rollbacks);
   f("overfit.seen", s.overfit.seen), f("overfit.rising", s.overfit.rising), f("overfit.least_loss", s.overfit.least_loss);
   f("overfit.train_loss_then", s.overfit.train_loss_then), f("overfit.said", s.overfit.said);
@@ -115,7 +122,12 @@ RunFolder::~RunFolder() {
   if (lock_ >= 0) ::close(lock_);
 }
 RunFolder::RunFolder(RunFolder&& o) noexcept
-    : path_(std::move(o.path_)), lock_(std::exchange(o.lock_, -1)), made_(std::exchange(o.made_, false)), log_(std::move(o.log_)), metrics_(std::move(o.metrics_)), events_(std::move(o.events_)) {}
+    : path_(std::move(o.path_)),
+      lock_(std::exchange(o.lock_, -1)),
+      made_(std::exchange(o.made_, false)),
+      log_(std::move(o.log_)),
+      metrics_(std::move(o.metrics_)),
+      events_(std::move(o.events_)) {}
 
 RunFolder RunFolder::make(const Common& c, const Config& config, const std::string& name) {
   RunFolder r(new_run_folder(c.out, name));
@@ -127,7 +139,8 @@ RunFolder RunFolder::make(const Common& c, const Config& config, const std::stri
 RunFolder RunFolder::open(const fs::path& path) {
   std::error_code ec;
   if (!fs::is_directory(path, ec)) throw Error(Code::input, path.string() + ": is no folder; name a run, such as runs/mnist-cnn-1");
-  if (!fs::exists(path / "config.toml", ec)) throw Error(Code::input, path.string() + ": has no config.toml; name a run, such as runs/mnist-cnn-1");
+  if (!fs::exists(path / "config.toml", ec))
+    throw Error(Code::input, path.string() + ": has no config.toml; name a run, such as runs/mnist-cnn-1");
   return RunFolder(fs::absolute(path));
 }
 
@@ -165,10 +178,14 @@ void RunFolder::open_logs(std::int64_t step) {
   events_.emplace(path_, step);
 }
 void RunFolder::log(const StepReport& r) {
-  log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1}, {"train.loss", r.loss}, {"lr", r.lr}, {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}.dump() << '\n';
+  log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1},     {"train.loss", r.loss},
+               {"lr", r.lr},     {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}
+              .dump()
+       << '\n';
   metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,,,\n";
   if (!events_) return;
-  std::vector<std::pair<std::string, double>> values{{"train/loss", r.loss}, {"train/lr", r.lr}, {"train/data_share", r.data_seconds / std::max(1e-9, r.seconds)}};
+  std::vector<std::pair<std::string, double>> values{
+      {"train/loss", r.loss}, {"train/lr", r.lr}, {"train/data_share", r.data_seconds / std::max(1e-9, r.seconds)}};
   if (r.grad_norm > 0) values.emplace_back("train/grad_norm", r.grad_norm);  // where clipping asks for it
   events_->scalars(r.step, values);
 }
@@ -205,7 +222,8 @@ void RunFolder::report(const Json& report, const std::string& html) {
 std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state) {
   CheckpointPart training{"training", state.tensors, {{"format", "pt"}}};
   each_number(state, [&](const char* key, auto v) { training.metadata[key] = exact(static_cast<double>(v)); });
-  std::vector<CheckpointPart> parts{{"model", named_tensors(built.params), checkpoint_metadata(built, config, state.step)}, std::move(training)};
+  std::vector<CheckpointPart> parts{{"model", named_tensors(built.params), checkpoint_metadata(built, config, state.step)},
+                                    std::move(training)};
   const Params& params = built.params;
   if (params.adapted().empty()) return parts;
   CheckpointPart adapter{"adapter", {}, {{"format", "pt"}}}, base{"base", {}, {{"format", "pt"}}};
@@ -230,7 +248,9 @@ std::vector<std::pair<std::string, Tensor>> read_adapters(const fs::path& checkp
 TrainState read_train_state(const fs::path& checkpoint) {
   const SafetensorsFile file = SafetensorsFile::open(checkpoint / "training.safetensors");
   TrainState state;
-  each_number(state, [&](const char* key, auto& v) { v = static_cast<std::remove_reference_t<decltype(v)>>(number(file.metadata, key, file.path)); });
+  each_number(state, [&](const char* key, auto& v) {
+    v = static_cast<std::remove_reference_t<decltype(v)>>(number(file.metadata, key, file.path));
+  });
   for (const SafetensorsEntry& e : file.entries) state.tensors.emplace_back(e.name, load(e));
   return state;
 }

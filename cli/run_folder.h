@@ -1,4 +1,5 @@
-// A run's folder: config.toml, env.json, log.jsonl, metrics.csv, events for TensorBoard, report.json and checkpoints. One process at a time works in it.
+// A run's folder: config.toml, env.json, log.jsonl, metrics.csv, events for TensorBoard, report.json and checkpoints. One process at a time
+// works in it.
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -40,18 +41,19 @@ class RunFolder {
   RunFolder(const RunFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  Config config() const;                            // as it was written
-  std::filesystem::path started_in() const;         // where relative paths of the configuration begin; empty where nobody knows
+  Config config() const;                     // as it was written
+  std::filesystem::path started_in() const;  // where relative paths of the configuration begin; empty where nobody knows
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
   void began() { made_ = false; }  // there is something to keep: until then a folder made here goes again when something throws
 
-  // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off. Events go on in a new file, which says the same of older ones.
+  // Opens log.jsonl and metrics.csv for more; what they say of steps after `step` is cut off. Events go on in a new file, which says the
+  // same of older ones.
   void open_logs(std::int64_t step);
   void log(const StepReport& r);
   void log(const EpochReport& r);
   void flush();
-  std::string log_text();  // all of log.jsonl
+  std::string log_text();                                    // all of log.jsonl
   void report(const Json& report, const std::string& html);  // report.json, and report.html unless it is empty
 
  private:
@@ -63,9 +65,11 @@ class RunFolder {
   std::optional<EventWriter> events_;
 };
 
-// The parts of a training checkpoint: model and training; with adapters (peft.method=lora) also `adapter`, lora_A and lora_B, and `base`, the weights without them.
+// The parts of a training checkpoint: model and training; with adapters (peft.method=lora) also `adapter`, lora_A and lora_B, and `base`,
+// the weights without them.
 std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state);
 TrainState read_train_state(const std::filesystem::path& checkpoint);  // Error(input) when it is not one that training can go on from
-std::vector<std::pair<std::string, Tensor>> read_adapters(const std::filesystem::path& checkpoint);  // `adapter` and `base`; empty where there are none
+std::vector<std::pair<std::string, Tensor>> read_adapters(
+    const std::filesystem::path& checkpoint);  // `adapter` and `base`; empty where there are none
 
 }  // namespace graft::cli

@@ -1,4 +1,5 @@
-// graft train RECIPE|FILE.toml [key=value ...]; graft finetune is the same with --from, which sets init.from. graft resume RUN goes on with either.
+// graft train RECIPE|FILE.toml [key=value ...]; graft finetune is the same with --from, which sets init.from. graft resume RUN goes on with
+// either.
 #include <unistd.h>
 
 #include <filesystem>
@@ -12,10 +13,10 @@
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
 #include "engine/train/trainer.h"
-#include "weights/import.h"
-#include "weights/torch_optimizer.h"
 #include "weights/formats/safetensors.h"
 #include "weights/hash.h"
+#include "weights/import.h"
+#include "weights/torch_optimizer.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -54,8 +55,8 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
   return {whole, std::move(data), std::move(built), std::move(from)};
 }
 
-// The state of a PyTorch optimizer that stands beside the weights of init.from, by the names of the parameters that train here. Torch numbers parameters in the order of its
-// modules, which is that of the state dict without its buffers.
+// The state of a PyTorch optimizer that stands beside the weights of init.from, by the names of the parameters that train here. Torch
+// numbers parameters in the order of its modules, which is that of the state dict without its buffers.
 OptimizerStart optimizer_of_origin(const Config& config, const Built& built) {
   const std::shared_ptr<const Source> source = open_source(config.get<std::string>("init.from"));
   std::vector<WeightMap> own;
@@ -68,13 +69,15 @@ OptimizerStart optimizer_of_origin(const Config& config, const Built& built) {
       const auto is_parameter = [&](const Parameter& p) { return p.name == t.name && p.trainable; };
       if (std::none_of(built.params.all().begin(), built.params.all().end(), is_parameter)) continue;
       if (t.rule && t.rule->kind != MapRule::Kind::rename)
-        throw Error(Code::usage, "init.optimizer: " + t.name + " lies otherwise in " + source->path + ", and its optimizer's state is not turned with it; train without init.optimizer");
+        throw Error(Code::usage, "init.optimizer: " + t.name + " lies otherwise in " + source->path +
+                                     ", and its optimizer's state is not turned with it; train without init.optimizer");
       names.push_back(t.name);
     }
   TorchOptimizer torch = read_torch_optimizer(*source, names, optimizer == "adam" || optimizer == "adamw" ? optimizer : "");
   for (const TorchOptimizerGroup& g : torch.groups)
     if (g.options.name != optimizer)
-      throw Error(Code::input, source->path + ": holds the state of " + g.options.name + " and optim.name is " + optimizer + "; set optim.name=" + g.options.name + ", or train without init.optimizer");
+      throw Error(Code::input, source->path + ": holds the state of " + g.options.name + " and optim.name is " + optimizer +
+                                   "; set optim.name=" + g.options.name + ", or train without init.optimizer");
   // What is drawn anew or stays frozen has no use for it.
   const TransferPlan plan = plan_transfer(config, built.params);
   std::set<std::string> goes_on;
@@ -110,9 +113,9 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   watch_signals();  // before anything shows that the run has begun
   run.open_logs(first);
   if (!c.quiet) {
-    std::fprintf(stderr, "%s: %lld training and %lld held-out images, %zu parameter tensors, %d threads%s\n", folder.c_str(), static_cast<long long>(data.train.size()),
-                 static_cast<long long>(data.validation.size()), built.params.all().size(), current_queue().threads(),
-                 from ? (", on from step " + std::to_string(first)).c_str() : "");
+    std::fprintf(stderr, "%s: %lld training and %lld held-out images, %zu parameter tensors, %d threads%s\n", folder.c_str(),
+                 static_cast<long long>(data.train.size()), static_cast<long long>(data.validation.size()), built.params.all().size(),
+                 current_queue().threads(), from ? (", on from step " + std::to_string(first)).c_str() : "");
     for (const auto& w : built.warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
     for (const auto& [tensor, how] : built.account) std::fprintf(stderr, "  %-16s %s\n", tensor.c_str(), how.c_str());
   }
@@ -141,18 +144,19 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     const int bar = static_cast<int>(20 * r.step / r.steps);
     const double in_data = 100 * r.data_seconds / std::max(1e-9, r.seconds);
     if (terminal)
-      std::fprintf(stderr, "\r\033[K[%.*s%*s] %lld/%lld  loss %.4f  %.0f img/s  data %.0f %%  ETA %s", bar, "####################", 20 - bar, "",
-                   static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss, rate, in_data, clock(left).c_str());
+      std::fprintf(stderr, "\r\033[K[%.*s%*s] %lld/%lld  loss %.4f  %.0f img/s  data %.0f %%  ETA %s", bar, "####################",
+                   20 - bar, "", static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss, rate, in_data,
+                   clock(left).c_str());
     else if (r.step % (10 * log_every) == 0 || r.step == r.steps)
-      std::fprintf(stderr, "step %lld/%lld  loss %.4f  lr %.2e  %.0f img/s  data %.0f %%  ETA %s\n", static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss,
-                   r.lr, rate, in_data, clock(left).c_str());
+      std::fprintf(stderr, "step %lld/%lld  loss %.4f  lr %.2e  %.0f img/s  data %.0f %%  ETA %s\n", static_cast<long long>(r.step),
+                   static_cast<long long>(r.steps), r.loss, r.lr, rate, in_data, clock(left).c_str());
   };
   watch.note = [&](const std::string& text) { std::fprintf(stderr, "%sgraft: %s\n", terminal ? "\r\033[K" : "", text.c_str()); };
   watch.on_eval = [&](const EpochReport& r) {
     run.log(r);
     if (!c.quiet)
-      std::fprintf(stderr, "%sepoch %lld  validation accuracy %.4f  loss %.4f%s\n", terminal ? "\r\033[K" : "", static_cast<long long>(r.epoch), r.held_out.accuracy,
-                   r.held_out.loss, r.best ? "  (best)" : "");
+      std::fprintf(stderr, "%sepoch %lld  validation accuracy %.4f  loss %.4f%s\n", terminal ? "\r\033[K" : "",
+                   static_cast<long long>(r.epoch), r.held_out.accuracy, r.held_out.loss, r.best ? "  (best)" : "");
   };
   watch.save = [&](const TrainState& state, bool best) {
     run.flush();  // before the checkpoint, so that a log never ends before the step that is gone on from
@@ -181,16 +185,30 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   std::optional<OptimizerStart> begin;
   if (!from && finetune && config.get<bool>("init.optimizer")) {
     begin = optimizer_of_origin(config, built);
-    if (!c.quiet) std::fprintf(stderr, "the optimizer goes on from %zu tensors of %lld updates\n", begin->state.size(), static_cast<long long>(begin->steps));
+    if (!c.quiet)
+      std::fprintf(stderr, "the optimizer goes on from %zu tensors of %lld updates\n", begin->state.size(),
+                   static_cast<long long>(begin->steps));
   }
-  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr, begin ? &*begin : nullptr);
+  const TrainResult r = train(*built.model.module, built.params, config, data.train, data.validation, watch, from ? &*from : nullptr,
+                              begin ? &*begin : nullptr);
   const Json frozen = proof.check();
   const std::string hash = weights_hash(named_tensors(built.params));
   const double rate = static_cast<double>(r.samples) / std::max(1e-9, r.seconds);
   // Both as objects and under the flat names that metrics.csv uses.
-  Json report{{"verb", finetune ? "finetune" : "train"}, {"run", folder.string()}, {"train", {{"loss", r.loss}}}, {"train.loss", r.loss}, {"steps", r.steps},
-              {"seconds", r.seconds}, {"samples_per_second", rate}, {"peak_rss_bytes", peak_rss_bytes()}, {"weights_hash", hash}, {"threads", current_queue().threads()},
-              {"replayed_steps", r.replayed}, {"skipped_steps", r.skipped}, {"rollbacks", r.rollbacks}, {"ended_early", r.early}};
+  Json report{{"verb", finetune ? "finetune" : "train"},
+              {"run", folder.string()},
+              {"train", {{"loss", r.loss}}},
+              {"train.loss", r.loss},
+              {"steps", r.steps},
+              {"seconds", r.seconds},
+              {"samples_per_second", rate},
+              {"peak_rss_bytes", peak_rss_bytes()},
+              {"weights_hash", hash},
+              {"threads", current_queue().threads()},
+              {"replayed_steps", r.replayed},
+              {"skipped_steps", r.skipped},
+              {"rollbacks", r.rollbacks},
+              {"ended_early", r.early}};
   if (data.validation.size() > 0) {
     report["validation"] = {{"accuracy", r.accuracy}, {"loss", r.held_out_loss}, {"images", data.validation.size()}};
     report["validation.accuracy"] = r.accuracy;
@@ -204,7 +222,9 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     if (test) judged.set = load_data(config, {false, true, built.class_names}).test;
     else judged.set = data.validation;
     judged.name = test ? "test" : "validation";
-    if (judged.set.size() > 0) judged.by = evaluate(*built.model.module, Loader(judged.set, judging_options(config)), image_dtype(config), loader_workers(config, judged.set));
+    if (judged.set.size() > 0)
+      judged.by = evaluate(*built.model.module, Loader(judged.set, judging_options(config)), image_dtype(config),
+                           loader_workers(config, judged.set));
     if (test) {
       report["test"] = {{"accuracy", judged.by.accuracy}, {"loss", judged.by.loss}, {"images", judged.by.images}, {"weights", "best"}};
       report["test.accuracy"] = judged.by.accuracy;
@@ -219,20 +239,23 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   if (!checked.is_null()) report["preflight"] = checked;
   if (!built.account.empty()) {
     Json import = Json::array();
-    for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, {"how", how}});
+    for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, { "how", how }});
     report["import"] = import;
   }
   run.report(report, training_html(run.log_text(), judged, report, config));
   if (c.json) std::printf("%s\n", report.dump(2).c_str());
   else if (!r.stopped) {
-    if (r.early) std::printf("ended early: no better evaluation in %lld\n", static_cast<long long>(config.get<std::int64_t>("train.patience")));
-    if (judged.by.images > 0) std::printf("%s accuracy %.4f, loss %.4f (best weights, %lld images)\n", judged.name.c_str(), judged.by.accuracy, judged.by.loss, static_cast<long long>(judged.by.images));
-    std::printf("last training loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.loss, static_cast<long long>(r.steps), r.seconds, rate, hash.c_str(),
-                (folder / "checkpoints/best").c_str());
+    if (r.early)
+      std::printf("ended early: no better evaluation in %lld\n", static_cast<long long>(config.get<std::int64_t>("train.patience")));
+    if (judged.by.images > 0)
+      std::printf("%s accuracy %.4f, loss %.4f (best weights, %lld images)\n", judged.name.c_str(), judged.by.accuracy, judged.by.loss,
+                  static_cast<long long>(judged.by.images));
+    std::printf("last training loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.loss,
+                static_cast<long long>(r.steps), r.seconds, rate, hash.c_str(), (folder / "checkpoints/best").c_str());
   }
   if (r.stopped) {
-    std::fprintf(stderr, "graft: stopped after step %lld; the weights are in %s; go on with: %s\n", static_cast<long long>(r.steps), (folder / "checkpoints/last").c_str(),
-                 resume.c_str());
+    std::fprintf(stderr, "graft: stopped after step %lld; the weights are in %s; go on with: %s\n", static_cast<long long>(r.steps),
+                 (folder / "checkpoints/last").c_str(), resume.c_str());
     return timed_out ? static_cast<int>(Code::stopped) : 128 + interrupt_signal();
   }
   return 0;
@@ -257,13 +280,15 @@ int resume_verb(const Common& c, const std::string& path, const std::string& max
   RunFolder run = RunFolder::open(path);
   const Config config = run.config();
   std::error_code ec;
-  if (const fs::path folder = run.started_in(); !folder.empty() && fs::is_directory(folder, ec)) fs::current_path(folder, ec);  // where data.path begins
+  if (const fs::path folder = run.started_in(); !folder.empty() && fs::is_directory(folder, ec))
+    fs::current_path(folder, ec);  // where data.path begins
   Session session(c);
   std::vector<std::string> damage;
   const auto found = Checkpoints(run.checkpoints(), 1).newest_whole(damage);
   for (const std::string& d : damage) std::fprintf(stderr, "graft: %s; an older checkpoint is used\n", d.c_str());
   if (!found && !damage.empty()) throw Error(Code::input, run.checkpoints().string() + ": no checkpoint is whole; train anew");
-  return train_in(std::move(run), c, prepare(config, found ? found->folder : fs::path()), limit);  // not found: it was stopped before its first checkpoint
+  return train_in(std::move(run), c, prepare(config, found ? found->folder : fs::path()),
+                  limit);  // not found: it was stopped before its first checkpoint
 }
 
 constexpr const char* kMaxTime = "stop after this much training, such as 30m, with a checkpoint; exit code 75";
@@ -276,7 +301,8 @@ void add_one(CLI::App& app, Action& run, const char* name, const char* text, boo
   add_common(*sub, *c);
   sub->add_option("--from", *from, "checkpoint: a .safetensors file or a folder with one (init.from)");
   sub->add_option("--max-time", *max_time, kMaxTime);
-  sub->add_flag("--preflight", *only_check, "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
+  sub->add_flag("--preflight", *only_check,
+                "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
   sub->callback([=, &run] { run = [=] { return train_verb(*c, *from, finetune, *max_time, *only_check); }; });
 }
 

@@ -23,7 +23,8 @@ std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& all) {
   return few;
 }
 
-std::string confusion(const std::vector<std::int64_t>& labels, const std::vector<std::int64_t>& predictions, const std::vector<std::string>& names) {
+std::string confusion(const std::vector<std::int64_t>& labels, const std::vector<std::int64_t>& predictions,
+                      const std::vector<std::string>& names) {
   const std::size_t n = names.size();
   if (labels.empty() || labels.size() != predictions.size() || n == 0 || n > 60) return {};
   std::vector<std::int64_t> count(n * n, 0), of(n, 0);
@@ -56,16 +57,22 @@ std::string worst(const Judged& judged) {
   const std::int64_t* labels = judged.set.labels.data<std::int64_t>();
   for (std::size_t i = 0; i < judged.by.losses.size(); ++i)
     if (judged.by.predictions[i] != labels[i]) order.push_back(i);
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return judged.by.losses[a] != judged.by.losses[b] ? judged.by.losses[a] > judged.by.losses[b] : a < b; });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return judged.by.losses[a] != judged.by.losses[b] ? judged.by.losses[a] > judged.by.losses[b] : a < b;
+  });
   if (order.size() > kMost) order.resize(kMost);
   if (order.empty()) return {};
-  const auto name = [&](std::int64_t k) { return k < static_cast<std::int64_t>(judged.set.class_names.size()) ? judged.set.class_names[static_cast<std::size_t>(k)] : std::to_string(k); };
+  const auto name = [&](std::int64_t k) {
+    return k < static_cast<std::int64_t>(judged.set.class_names.size()) ? judged.set.class_names[static_cast<std::size_t>(k)]
+                                                                        : std::to_string(k);
+  };
   std::string s = "<h2>Worst " + judged.name + " images</h2><div class=\"sheet\">";
   for (const std::size_t i : order) {
     const auto row = static_cast<std::int64_t>(i);
     const std::string picture = thumbnail(judged.set.image(row));
-    s += "<figure>" + picture + "<figcaption>" + escaped(name(labels[i])) + ", called " + escaped(name(judged.by.predictions[i])) + "<br><span class=\"quiet\">loss " +
-         number("%.2f", static_cast<double>(judged.by.losses[i])) + "<br>" + escaped(judged.set.where(row)) + "</span></figcaption></figure>";
+    s += "<figure>" + picture + "<figcaption>" + escaped(name(labels[i])) + ", called " + escaped(name(judged.by.predictions[i])) +
+         "<br><span class=\"quiet\">loss " + number("%.2f", static_cast<double>(judged.by.losses[i])) + "<br>" +
+         escaped(judged.set.where(row)) + "</span></figcaption></figure>";
   }
   return s + "</div>";
 }
@@ -91,23 +98,30 @@ std::string training_html(const std::string& log, const Judged& judged, const Js
   }
   for (auto& [name, points] : curves) points = thinned(points);
   const auto drawn = [&](const std::string& title, const std::vector<PlotSeries>& series) {
-    if (std::all_of(series.begin(), series.end(), [](const PlotSeries& one) { return one.points.size() < 2; })) return std::string();  // a point is no course
+    if (std::all_of(series.begin(), series.end(), [](const PlotSeries& one) { return one.points.size() < 2; }))
+      return std::string();  // a point is no course
     const std::string svg = plot(series, {"step"});
     return svg.empty() ? std::string() : "<h2>" + title + "</h2>" + svg;
   };
   const bool clipped = std::any_of(curves["grad_norm"].begin(), curves["grad_norm"].end(), [](const PlotPoint& p) { return p.y != 0; });
   const std::string verb = report.value("verb", "train");
-  std::string s = page_head(report.value("run", "run")) + "<p class=\"quiet\">" + escaped(verb) + ", " + std::to_string(report.value("steps", std::int64_t{0})) + " steps in " +
-                  number("%.1f s", report.value("seconds", 0.0)) + ", " + number("%.0f images/s", report.value("samples_per_second", 0.0)) +
-                  (judged.by.images > 0 ? "; " + judged.name + " accuracy " + number("%.4f", judged.by.accuracy) + " with the best weights" : std::string()) + "; weights " +
-                  escaped(report.value("weights_hash", "")) + "</p>";
-  s += drawn("Loss", {{"while training", curves["train.loss"], 2}, {"held out", curves["validation.loss"], 1}, {"training images", curves["known.loss"], 0}});
+  std::string s = page_head(report.value("run", "run")) + "<p class=\"quiet\">" + escaped(verb) + ", " +
+                  std::to_string(report.value("steps", std::int64_t{0})) + " steps in " + number("%.1f s", report.value("seconds", 0.0)) +
+                  ", " + number("%.0f images/s", report.value("samples_per_second", 0.0)) +
+                  (judged.by.images > 0 ? "; " + judged.name + " accuracy " + number("%.4f", judged.by.accuracy) + " with the best weights"
+                                        : std::string()) +
+                  "; weights " + escaped(report.value("weights_hash", "")) + "</p>";
+  s += drawn("Loss", {{"while training", curves["train.loss"], 2},
+                      {"held out", curves["validation.loss"], 1},
+                      {"training images", curves["known.loss"], 0}});
   s += drawn("Accuracy", {{"held out", curves["validation.accuracy"], 3}, {"training images", curves["known.accuracy"], 0}});
   s += drawn("Learning rate", {{"", curves["lr"], 2}});
   if (clipped) s += drawn("Norm of the gradient before clipping", {{"", curves["grad_norm"], 1}});
   s += drawn("Images per second", {{"", curves["rate"], 0}});
-  if (judged.by.images > 0) s += confusion(judged.set.labels.host<std::int64_t>(), judged.by.predictions, judged.set.class_names) + worst(judged);
-  s += "<h2>Command</h2><p><code>" + escaped(command_line()) + "</code></p><h2>Configuration</h2><pre>" + escaped(config.text()) + "</pre></html>\n";
+  if (judged.by.images > 0)
+    s += confusion(judged.set.labels.host<std::int64_t>(), judged.by.predictions, judged.set.class_names) + worst(judged);
+  s += "<h2>Command</h2><p><code>" + escaped(command_line()) + "</code></p><h2>Configuration</h2><pre>" + escaped(config.text()) +
+       "</pre></html>\n";
   return s;
 }
 

@@ -14,7 +14,9 @@ std::vector<std::pair<std::string, Tensor>> on_host(const std::vector<std::pair<
 }
 
 std::string trains(const ParamPlan& p) {
-  return p.frozen_until == kForEver ? "frozen" : p.frozen_until == 0 ? "trains" : "frozen for " + std::to_string(p.frozen_until) + (p.frozen_until == 1 ? " epoch" : " epochs");
+  return p.frozen_until == kForEver ? "frozen"
+         : p.frozen_until == 0      ? "trains"
+                                    : "frozen for " + std::to_string(p.frozen_until) + (p.frozen_until == 1 ? " epoch" : " epochs");
 }
 
 }  // namespace
@@ -23,7 +25,10 @@ Json parameters_json(const TransferPlan& plan, const Config& c) {
   Json all = Json::array();
   for (const ParamPlan& p : plan.params) {
     const bool never = p.frozen_until == kForEver;
-    Json row{{"tensor", p.name}, {"stage", p.stage}, {"lr", never ? 0 : c.get<double>("optim.lr") * p.lr_factor}, {"weight_decay", never ? 0 : p.weight_decay}};
+    Json row{{"tensor", p.name},
+             {"stage", p.stage},
+             {"lr", never ? 0 : c.get<double>("optim.lr") * p.lr_factor},
+             {"weight_decay", never ? 0 : p.weight_decay}};
     if (p.l2_sp > 0 && !never) row["l2_sp"] = p.l2_sp;
     row["frozen"] = never;
     if (!never) row["from_epoch"] = p.frozen_until;
@@ -39,8 +44,8 @@ void print_parameters(const TransferPlan& plan, const Config& c) {
   for (const ParamPlan& p : plan.params) {
     if (p.frozen_until == kForEver) std::fprintf(stderr, "  %-*s  %10s  %12s  frozen\n", static_cast<int>(width), p.name.c_str(), "-", "-");
     else
-      std::fprintf(stderr, "  %-*s  %10.3g  %12.3g  %s%s\n", static_cast<int>(width), p.name.c_str(), c.get<double>("optim.lr") * p.lr_factor, p.weight_decay, trains(p).c_str(),
-                   p.l2_sp > 0 ? ", pulled to its start" : "");
+      std::fprintf(stderr, "  %-*s  %10.3g  %12.3g  %s%s\n", static_cast<int>(width), p.name.c_str(),
+                   c.get<double>("optim.lr") * p.lr_factor, p.weight_decay, trains(p).c_str(), p.l2_sp > 0 ? ", pulled to its start" : "");
   }
 }
 
@@ -55,7 +60,8 @@ Json FrozenProof::check() const {
   const std::string after = weights_hash(now);
   if (after != before_)
     for (std::size_t i = 0; i < now.size(); ++i)
-      if (weights_hash({now[i]}) != each_[i]) throw Error(Code::bug, "frozen tensor '" + now[i].first + "' has changed in training; the checkpoints are not what was asked for");
+      if (weights_hash({now[i]}) != each_[i])
+        throw Error(Code::bug, "frozen tensor '" + now[i].first + "' has changed in training; the checkpoints are not what was asked for");
   return {{"count", frozen_.size()}, {"hash_before", before_}, {"hash_after", after}, {"unchanged", after == before_}};
 }
 

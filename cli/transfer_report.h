@@ -7,7 +7,7 @@
 
 namespace graft::cli {
 
-Json parameters_json(const TransferPlan& plan, const Config& config);  // an object per tensor, in the model's order
+Json parameters_json(const TransferPlan& plan, const Config& config);   // an object per tensor, in the model's order
 void print_parameters(const TransferPlan& plan, const Config& config);  // the same as a table on stderr
 
 // Fingerprint of plan.frozen before and after a training.

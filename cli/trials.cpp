@@ -66,7 +66,9 @@ struct Trials::Database {
     Statement(const Statement&) = delete;
     Statement& bind(std::int64_t v) { return sqlite3_bind_int64(s, next++, v), *this; }
     Statement& bind(double v) { return std::isnan(v) ? sqlite3_bind_null(s, next++) : sqlite3_bind_double(s, next++, v), *this; }
-    Statement& bind(const std::string& v) { return sqlite3_bind_text(s, next++, v.data(), static_cast<int>(v.size()), SQLITE_TRANSIENT), *this; }
+    Statement& bind(const std::string& v) {
+      return sqlite3_bind_text(s, next++, v.data(), static_cast<int>(v.size()), SQLITE_TRANSIENT), *this;
+    }
     bool row() {
       const int rc = sqlite3_step(s);
       if (rc != SQLITE_ROW && rc != SQLITE_DONE) throw failure(db.handle, db.file, "read or write the study");
@@ -87,7 +89,8 @@ struct Trials::Database {
       sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kLongest);
       sqlite3_busy_timeout(handle, 60000);
       // Two that switch to the log at once: the one that comes second is told "busy" without being let wait.
-      for (int tries = 0; sqlite3_exec(handle, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", nullptr, nullptr, nullptr) != SQLITE_OK; ++tries) {
+      for (int tries = 0; sqlite3_exec(handle, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", nullptr, nullptr, nullptr) != SQLITE_OK;
+           ++tries) {
         if ((sqlite3_errcode(handle) & 0xff) != SQLITE_BUSY || tries == 200) throw failure(handle, file, "open the study");
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }
@@ -120,16 +123,20 @@ struct Trials::Database {
   }
 
   std::vector<Trial> trials(bool with_right) {
-    Statement s(*this,
-                with_right
-                    ? "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,detail,correct FROM trials ORDER BY id"
-                    : "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,'','' FROM trials ORDER BY id");
+    Statement s(
+        *this,
+        with_right
+            ? "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,detail,correct FROM trials "
+              "ORDER BY id"
+            : "SELECT id,kind,configuration,rung,steps,seed,vals,state,score,loss,seconds,weights_hash,note,'','' FROM trials ORDER BY id");
     std::vector<Trial> all;
     while (s.row()) {
       Trial t{s.integer(0), s.text(1), s.integer(2), s.integer(3), s.integer(4), s.integer(5), {},        s.text(7),
               s.real(8),    s.real(9), s.real(10),   s.text(11),   s.text(12),   s.text(14),   s.text(13)};
       const auto j = nlohmann::json::parse(s.text(6), nullptr, false);
-      if (!j.is_array()) throw Error(Code::input, file.string() + ": trial " + std::to_string(t.id) + " has no values; the study is damaged: begin a new one");
+      if (!j.is_array())
+        throw Error(Code::input,
+                    file.string() + ": trial " + std::to_string(t.id) + " has no values; the study is damaged: begin a new one");
       for (const auto& v : j) t.values.push_back(v.is_number() ? v.get<double>() : std::nan(""));
       all.push_back(std::move(t));
     }
@@ -149,11 +156,13 @@ Trials::Trials(const fs::path& file, const std::map<std::string, std::string>& c
       for (const auto& [name, value] : create) Database::Statement(*db_, "INSERT INTO study VALUES(?,?)").bind(name).bind(value).row();
     }
     if (db_->pragma("SELECT count(*) FROM sqlite_master") == 0)
-      throw Error(Code::input, file.string() + ": is empty: graft was stopped before the study was made; give the whole command again, with --out");
-    if (db_->pragma("PRAGMA application_id") != kApplication) throw Error(Code::input, file.string() + ": is no study of graft; name the folder of one");
+      throw Error(Code::input,
+                  file.string() + ": is empty: graft was stopped before the study was made; give the whole command again, with --out");
+    if (db_->pragma("PRAGMA application_id") != kApplication)
+      throw Error(Code::input, file.string() + ": is no study of graft; name the folder of one");
     if (const auto v = db_->pragma("PRAGMA user_version"); v != kVersion)
-      throw Error(Code::input, file.string() + ": is a study of version " + std::to_string(v) + " but this graft knows " + std::to_string(kVersion) +
-                                   "; use the graft that made it");
+      throw Error(Code::input, file.string() + ": is a study of version " + std::to_string(v) + " but this graft knows " +
+                                   std::to_string(kVersion) + "; use the graft that made it");
     Database::Statement s(*db_, "SELECT name,value FROM study");
     while (s.row()) study_[s.text(0)] = s.text(1);
     Database::Statement(*db_, "INSERT INTO workers(pid) VALUES(?)").bind(std::int64_t{::getpid()}).row();
@@ -208,8 +217,9 @@ NextTrial Trials::claim(const std::function<NextTrial(const std::vector<Trial>&)
 
 void Trials::finish(const Trial& t) {
   db_->transaction([&] {
-    return Database::Statement(*db_,
-                               "UPDATE trials SET state=?,vals=?,score=?,loss=?,seconds=?,weights_hash=?,note=?,correct=?,detail=? WHERE id=? AND worker=?")
+    return Database::Statement(
+               *db_,
+               "UPDATE trials SET state=?,vals=?,score=?,loss=?,seconds=?,weights_hash=?,note=?,correct=?,detail=? WHERE id=? AND worker=?")
         .bind(t.state)
         .bind(json_of(t.values).dump())
         .bind(t.score)
@@ -225,12 +235,17 @@ void Trials::finish(const Trial& t) {
   });
 }
 void Trials::give_back(std::int64_t id) {
-  db_->transaction(
-      [&] { return Database::Statement(*db_, "UPDATE trials SET state='open' WHERE id=? AND worker=? AND state='running'").bind(id).bind(worker_).row(); });
+  db_->transaction([&] {
+    return Database::Statement(*db_, "UPDATE trials SET state='open' WHERE id=? AND worker=? AND state='running'")
+        .bind(id)
+        .bind(worker_)
+        .row();
+  });
 }
 void Trials::prune(const std::vector<std::int64_t>& ids) {
   db_->transaction([&] {
-    for (const std::int64_t id : ids) Database::Statement(*db_, "UPDATE trials SET state='pruned' WHERE id=? AND state='done'").bind(id).row();
+    for (const std::int64_t id : ids)
+      Database::Statement(*db_, "UPDATE trials SET state='pruned' WHERE id=? AND state='done'").bind(id).row();
     return true;
   });
 }

@@ -1,14 +1,19 @@
-// graft tune RECIPE --search KEY=RANGE ...: which values of the configuration score best on held-out images, and is that more than the luck of a seed?
+// graft tune RECIPE --search KEY=RANGE ...: which values of the configuration score best on held-out images, and is that more than the luck
+// of a seed?
 #include "cli/tune.h"
 
 namespace graft::cli {
 
 void add_tune(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("tune", "search configuration keys by validation accuracy; the winner's gain is measured against the noise of the seed");
+  auto* sub = app.add_subcommand(
+      "tune", "search configuration keys by validation accuracy; the winner's gain is measured against the noise of the seed");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<TuneOptions>();
   add_common(*sub, *c);
-  sub->add_option("--search", o->search, "KEY=uniform(LO,HI), log(LO,HI), int(LO,HI), logint(LO,HI) or choice(A,B,...); may come several times")->take_all()->allow_extra_args(false);
+  sub->add_option("--search", o->search,
+                  "KEY=uniform(LO,HI), log(LO,HI), int(LO,HI), logint(LO,HI) or choice(A,B,...); may come several times")
+      ->take_all()
+      ->allow_extra_args(false);
   sub->add_option("--method", o->method, "lr (learning-rate range test, without --search), random, asha or tpe (default)");
   sub->add_option("--trials", o->trials, "configurations to try (default 20)");
   sub->add_option("--budget", o->budget, "steps of a trial, such as 300 or 300st (default train.steps, else 300); asha: of its last rung");
@@ -25,7 +30,9 @@ void add_tune(CLI::App& app, Action& run) {
       return tune_verb(*c, *o);
 #else
       static_cast<void>(c), static_cast<void>(o);
-      throw Error(Code::usage, "tune: this graft was built without SQLite, in which a study is kept; install libsqlite3-dev and build with -DGRAFT_SQLITE=ON");
+      throw Error(
+          Code::usage,
+          "tune: this graft was built without SQLite, in which a study is kept; install libsqlite3-dev and build with -DGRAFT_SQLITE=ON");
 #endif
     };
   });

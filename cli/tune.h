@@ -25,8 +25,8 @@ struct SearchKey {
   Dimension dimension;
   std::vector<std::string> choices;  // as on the right of key=value
 
-  std::string text(double value) const;   // as on the right of key=value; empty for NaN
-  double rounded(double value) const;     // to the digits that text() shows, so that what is pasted is what was trained
+  std::string text(double value) const;  // as on the right of key=value; empty for NaN
+  double rounded(double value) const;    // to the digits that text() shows, so that what is pasted is what was trained
 };
 // "KEY=uniform(0,0.5)", log(lo,hi), int(lo,hi), logint(lo,hi), choice(a,b,...). Error(usage) with the nearest name, or the key's own range.
 std::vector<SearchKey> parse_search(const std::vector<std::string>& texts, const Config& base);
@@ -40,9 +40,9 @@ struct TuneReport {
   std::string command, folder, recipe, method;
   std::int64_t budget = 0, validation_images = 0, training_images = 0, seeds = 0;
   std::vector<SearchKey> keys;
-  std::vector<Trial> trials;             // all of the study
-  std::optional<Trial> best;             // of the search
-  std::vector<double> defaults, winners; // validation accuracy of the noise runs, by seed
+  std::vector<Trial> trials;              // all of the study
+  std::optional<Trial> best;              // of the search
+  std::vector<double> defaults, winners;  // validation accuracy of the noise runs, by seed
   Interval gain;
   std::optional<double> test_accuracy;
 

@@ -38,7 +38,8 @@ std::vector<std::string> split(const std::string& s) {
 double number_in(const std::string& text, const std::string& part) {
   double v = 0;
   const auto r = std::from_chars(part.data(), part.data() + part.size(), v);
-  if (part.empty() || r.ec != std::errc{} || r.ptr != part.data() + part.size() || !std::isfinite(v)) throw wrong(text, "'" + part + "' is no number; " + kForms);
+  if (part.empty() || r.ec != std::errc{} || r.ptr != part.data() + part.size() || !std::isfinite(v))
+    throw wrong(text, "'" + part + "' is no number; " + kForms);
   return v;
 }
 std::string exact(double v) {
@@ -48,17 +49,20 @@ std::string exact(double v) {
 
 // Keys whose search would not compare like with like.
 std::string why_not(const std::string& key) {
-  if (key.starts_with("data.") || key.starts_with("eval.")) return "every trial must learn from the same images and be judged by the same ones";
+  if (key.starts_with("data.") || key.starts_with("eval."))
+    return "every trial must learn from the same images and be judged by the same ones";
   if (key == "train.seed") return "the seed is the noise that a gain must exceed; see --seeds-noise";
   if (key == "train.steps" || key == "train.epochs") return "--budget says how long a trial is";
-  if (key == "train.keep" || key == "train.checkpoint_every" || key == "train.log_every" || key == "train.eval_batch" || key == "train.graph" || key == "train.on_nan" || key.starts_with("log."))
+  if (key == "train.keep" || key == "train.checkpoint_every" || key == "train.log_every" || key == "train.eval_batch" ||
+      key == "train.graph" || key == "train.on_nan" || key.starts_with("log."))
     return "it changes nothing of what is learnt";
   return {};
 }
 
 SearchKey parse(const std::string& text, const Config& base) {
   const auto eq = text.find('='), open = text.find('(');
-  if (eq == std::string::npos || open == std::string::npos || open < eq || text.back() != ')') throw wrong(text, std::string("a range is missing; ") + kForms);
+  if (eq == std::string::npos || open == std::string::npos || open < eq || text.back() != ')')
+    throw wrong(text, std::string("a range is missing; ") + kForms);
   SearchKey k;
   k.key = trimmed(text.substr(0, eq));
   const auto known = std::find_if(schema().begin(), schema().end(), [&](const Key& s) { return s.name == k.key; });
@@ -84,8 +88,10 @@ SearchKey parse(const std::string& text, const Config& base) {
     k.dimension.choices = static_cast<std::int64_t>(k.choices.size());
   } else {
     const bool whole = form == "int" || form == "logint", is_whole = known->type == Type::integer || known->type == Type::count;
-    if (!is_whole && known->type != Type::real) throw wrong(text, k.key + " is " + type_text(*known) + "; give its values as choice(A,B,...)");
-    if (whole != is_whole) throw wrong(text, k.key + " is " + type_text(*known) + "; use " + (is_whole ? "int or logint" : "uniform or log"));
+    if (!is_whole && known->type != Type::real)
+      throw wrong(text, k.key + " is " + type_text(*known) + "; give its values as choice(A,B,...)");
+    if (whole != is_whole)
+      throw wrong(text, k.key + " is " + type_text(*known) + "; use " + (is_whole ? "int or logint" : "uniform or log"));
     if (parts.size() != 2) throw wrong(text, std::string("a range has two ends; ") + kForms);
     k.dimension.kind = whole ? Dimension::Kind::whole : Dimension::Kind::real;
     k.dimension.log = form == "log" || form == "logint";
@@ -94,9 +100,7 @@ SearchKey parse(const std::string& text, const Config& base) {
   }
   try {
     check(Space{k.dimension});
-  } catch (const Error& e) {
-    throw wrong(text, std::string(e.what()).substr(k.key.size() + 2));
-  }
+  } catch (const Error& e) { throw wrong(text, std::string(e.what()).substr(k.key.size() + 2)); }
   return k;
 }
 

@@ -1,5 +1,5 @@
-// A study from its first trial to its report. Who asks for work gets what a function of the trials says (`next`), so a study that was killed, and one that
-// several processes share, ends as one that was not.
+// A study from its first trial to its report. Who asks for work gets what a function of the trials says (`next`), so a study that was
+// killed, and one that several processes share, ends as one that was not.
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ struct Plan {
   std::int64_t seed() const { return base.get<std::int64_t>("train.seed"); }
 };
 
-// ---- a plan and its text --------------------------------------------------------------------------------------------------------------
+// ---- a plan and its text ------------------------------------------------------------------------
 
 std::int64_t steps_in(const std::string& text) {
   const std::string digits = text.ends_with("st") ? text.substr(0, text.size() - 2) : text;
@@ -46,7 +46,8 @@ std::int64_t steps_in(const std::string& text) {
 }
 void bound(const char* option, std::int64_t v, std::int64_t lo, std::int64_t hi) {
   if (v < lo || v > hi)
-    throw Error(Code::usage, std::string(option) + " " + std::to_string(v) + ": must be " + std::to_string(lo) + " to " + std::to_string(hi));
+    throw Error(Code::usage,
+                std::string(option) + " " + std::to_string(v) + ": must be " + std::to_string(lo) + " to " + std::to_string(hi));
 }
 
 void complete(Plan& p) {
@@ -57,18 +58,23 @@ void complete(Plan& p) {
   static const std::vector<std::string_view> methods = {"lr", "random", "asha", "tpe"};
   if (std::find(methods.begin(), methods.end(), p.method) == methods.end()) {
     const std::string near = nearest(p.method, methods);
-    throw Error(Code::usage, "--method " + p.method + ": there is lr, random, asha and tpe" + (near.empty() ? "" : "; did you mean " + near + "?"));
+    throw Error(Code::usage,
+                "--method " + p.method + ": there is lr, random, asha and tpe" + (near.empty() ? "" : "; did you mean " + near + "?"));
   }
   if (p.method == "lr") {
-    if (!p.search.empty()) throw Error(Code::usage, "--method lr finds optim.lr and nothing else; leave --search out, or use random, asha or tpe");
-    p.keys = parse_search({"optim.lr=log(" + std::to_string(LrFinderOptions().low) + "," + std::to_string(LrFinderOptions().high) + ")"}, p.base);
+    if (!p.search.empty())
+      throw Error(Code::usage, "--method lr finds optim.lr and nothing else; leave --search out, or use random, asha or tpe");
+    p.keys = parse_search({"optim.lr=log(" + std::to_string(LrFinderOptions().low) + "," + std::to_string(LrFinderOptions().high) + ")"},
+                          p.base);
     p.trials = 1;
   } else {
     if (p.search.empty())
-      throw Error(Code::usage, "tune: nothing is searched; give keys and their ranges, such as --search 'optim.lr=log(1e-4,1e-1)', or use --method lr");
+      throw Error(Code::usage,
+                  "tune: nothing is searched; give keys and their ranges, such as --search 'optim.lr=log(1e-4,1e-1)', or use --method lr");
     p.keys = parse_search(p.search, p.base);
   }
-  if (p.least != 0 && p.method != "asha") throw Error(Code::usage, "--least " + std::to_string(p.least) + ": is of --method asha; leave it out");
+  if (p.least != 0 && p.method != "asha")
+    throw Error(Code::usage, "--least " + std::to_string(p.least) + ": is of --method asha; leave it out");
   if (p.method == "asha") {
     if (p.least < 0 || p.least > p.budget)
       throw Error(Code::usage, "--least " + std::to_string(p.least) + ": must be 1 to the budget, " + std::to_string(p.budget));
@@ -87,7 +93,8 @@ Plan plan_of(const Common& c, const TuneOptions& o) {
   p.budget = !o.budget.empty() ? steps_in(o.budget) : steps > 0 ? steps : 300;
   p.base.set("train.steps=" + std::to_string(p.budget), Origin::flag("--budget"));
   // A recipe's warm-up is made for its own length.
-  if (const auto warmup = p.base.get<std::int64_t>("schedule.warmup"); warmup > p.budget / 10 && p.base.origin("schedule.warmup").layer <= Layer::recipe)
+  if (const auto warmup = p.base.get<std::int64_t>("schedule.warmup");
+      warmup > p.budget / 10 && p.base.origin("schedule.warmup").layer <= Layer::recipe)
     p.base.set("schedule.warmup=" + std::to_string(p.budget / 10), {Layer::recipe, 1, "recipe, shortened with --budget"});
   p.base.check();
   complete(p);
@@ -108,20 +115,23 @@ Plan plan_from(const std::string& text, const std::string& where) {
   Plan p;
   try {
     const Json j = Json::parse(text);
-    p.method = j.at("method"), p.recipe = j.at("recipe"), p.search = j.at("search").get<std::vector<std::string>>(), p.trials = j.at("trials"),
-    p.budget = j.at("budget");
+    p.method = j.at("method"), p.recipe = j.at("recipe"), p.search = j.at("search").get<std::vector<std::string>>(),
+    p.trials = j.at("trials"), p.budget = j.at("budget");
     p.seeds = j.at("seeds"), p.eta = j.at("eta"), p.least = j.at("least"), p.test = j.at("test");
     for (const Json& s : j.at("settings")) {
       const int layer = s.at(1);
-      if (layer < static_cast<int>(Layer::recipe) || layer > static_cast<int>(Layer::flag)) throw Error(Code::input, "a setting of no layer");
+      if (layer < static_cast<int>(Layer::recipe) || layer > static_cast<int>(Layer::flag))
+        throw Error(Code::input, "a setting of no layer");
       p.base.set(s.at(0).get<std::string>(), {static_cast<Layer>(layer), 0, s.at(2).get<std::string>()});
     }
     complete(p);
-  } catch (const std::exception& e) { throw Error(Code::input, where + ": its settings cannot be read (" + e.what() + "); begin a new study"); }
+  } catch (const std::exception& e) {
+    throw Error(Code::input, where + ": its settings cannot be read (" + e.what() + "); begin a new study");
+  }
   return p;
 }
 
-// ---- what to train next -----------------------------------------------------------------------------------------------------------------
+// ---- what to train next -------------------------------------------------------------------------
 
 bool busy(const Trial& t) { return t.state == "running" || t.state == "open"; }
 bool finished(const Trial& t) { return t.state == "done" || t.state == "pruned"; }
@@ -131,7 +141,8 @@ double score_of(const Trial& t) { return finished(t) && !std::isnan(t.score) ? t
 std::optional<Trial> best_of(const std::vector<Trial>& trials) {
   std::optional<Trial> best;
   for (const Trial& t : trials)
-    if (t.kind == "search" && finished(t) && (!best || t.rung > best->rung || (t.rung == best->rung && score_of(t) > score_of(*best)))) best = t;
+    if (t.kind == "search" && finished(t) && (!best || t.rung > best->rung || (t.rung == best->rung && score_of(t) > score_of(*best))))
+      best = t;
   return best;
 }
 
@@ -164,18 +175,17 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
   bool searching = false, others = false;
   for (const Trial& t : all) {
     if (t.values.size() != p.keys.size())
-      throw Error(Code::input, "trial " + std::to_string(t.id) + " has another number of values than keys are searched; the study is damaged: begin a new one");
+      throw Error(Code::input, "trial " + std::to_string(t.id) +
+                                   " has another number of values than keys are searched; the study is damaged: begin a new one");
     for (std::size_t i = 0; i < p.keys.size(); ++i)
-      if (const Dimension& d = p.keys[i].dimension;
-          d.kind == Dimension::Kind::choice && !std::isnan(t.values[i]) && !(t.values[i] >= 0 && t.values[i] < static_cast<double>(d.choices)))
-        throw Error(Code::input,
-                    "trial " + std::to_string(t.id) + " has a value that " + d.name + " is not searched for; the study is damaged: begin a new one");
+      if (const Dimension& d = p.keys[i].dimension; d.kind == Dimension::Kind::choice && !std::isnan(t.values[i]) &&
+                                                    !(t.values[i] >= 0 && t.values[i] < static_cast<double>(d.choices)))
+        throw Error(Code::input, "trial " + std::to_string(t.id) + " has a value that " + d.name +
+                                     " is not searched for; the study is damaged: begin a new one");
     if (t.rung < 0 || t.rung >= static_cast<std::int64_t>(p.rungs.size()))
       throw Error(Code::input, "trial " + std::to_string(t.id) + " is of no rung; the study is damaged: begin a new one");
-    if (t.kind == "search")
-      search.push_back(t), searching |= busy(t);
-    else
-      others |= busy(t);
+    if (t.kind == "search") search.push_back(t), searching |= busy(t);
+    else others |= busy(t);
   }
   std::int64_t begun = 0;
   std::vector<RungScore> scores;
@@ -210,19 +220,20 @@ NextTrial next_of(const Plan& p, const std::vector<Trial>& all) {
   return {others ? Kind::wait : Kind::done, {}};
 }
 
-// ---- one trial ---------------------------------------------------------------------------------------------------------------------------
+// ---- one trial ----------------------------------------------------------------------------------
 
 struct Abandoned {};
 
-// Images to learn from and to be judged by. The test images are loaded only where --test asks for them. What the recipe leaves to the data is then settled in
-// p.base, once for all trials: they learn from the same images.
+// Images to learn from and to be judged by. The test images are loaded only where --test asks for them. What the recipe leaves to the data
+// is then settled in p.base, once for all trials: they learn from the same images.
 Data images_of(Plan& p) {
   Data d = load_data(p.base, {});
   if (d.validation.size() == 0) {
     const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(p.base.get<std::int64_t>("data.seed")));
     const std::int64_t held = all.size() / 5;
     if (held < 1)
-      throw Error(Code::usage, "tune: " + std::to_string(all.size()) + " training images are too few to hold some out; set data.validation or more images");
+      throw Error(Code::usage, "tune: " + std::to_string(all.size()) +
+                                   " training images are too few to hold some out; set data.validation or more images");
     std::vector<std::int64_t> learn, judge;
     for (std::int64_t i = 0; i < all.size(); ++i) (i < held ? judge : learn).push_back(i);
     d.train = subset(all, learn);
@@ -259,11 +270,16 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
     const LrCurve curve = find_lr(*built.model.module, built.params, c, data.train, {}, [&] { return stopped = stop(); });
     if (stopped) throw Abandoned();
     if (!curve.suggestion)
-      throw Error(Code::diverged, "the loss falls at no rate from " + p.keys[0].text(p.keys[0].dimension.lo) + " to " + p.keys[0].text(p.keys[0].dimension.hi));
+      throw Error(Code::diverged, "the loss falls at no rate from " + p.keys[0].text(p.keys[0].dimension.lo) + " to " +
+                                      p.keys[0].text(p.keys[0].dimension.hi));
     t.values = {p.keys[0].rounded(curve.suggestion->lr)};
     t.loss = *std::min_element(curve.smoothed.begin(), curve.smoothed.end());
-    t.detail =
-        Json{{"lr", curve.lr}, {"loss", curve.loss}, {"smoothed", curve.smoothed}, {"low", curve.suggestion->low}, {"high", curve.suggestion->high}}.dump();
+    t.detail = Json{{"lr", curve.lr},
+                    {"loss", curve.loss},
+                    {"smoothed", curve.smoothed},
+                    {"low", curve.suggestion->low},
+                    {"high", curve.suggestion->high}}
+                   .dump();
   } else {
     const Dataset judge = t.kind == "test" ? load_data(p.base, {false, true, data.train.class_names}).test : data.validation;
     std::vector<std::int64_t> predictions;
@@ -281,9 +297,10 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
   t.state = "done";
 }
 
-// ---- the report --------------------------------------------------------------------------------------------------------------------------
+// ---- the report ---------------------------------------------------------------------------------
 
-TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& study, std::vector<Trial> all, const Data& data, const std::string& folder) {
+TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& study, std::vector<Trial> all, const Data& data,
+                     const std::string& folder) {
   TuneReport r{study.at("command"),
                folder,
                p.recipe,
@@ -308,8 +325,8 @@ TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& st
     const bool winner = t.kind == "winner";
     const std::int64_t s = t.seed - p.seed() - 1;
     if (s < 0 || s >= p.seeds || (t.state == "done" && t.right.size() != n))
-      throw Error(Code::input,
-                  folder + ": training " + std::to_string(t.id) + " does not fit the study; it is damaged, or the images are others: begin a new one");
+      throw Error(Code::input, folder + ": training " + std::to_string(t.id) +
+                                   " does not fit the study; it is damaged, or the images are others: begin a new one");
     (winner ? r.winners : r.defaults).push_back(t.state == "done" ? t.score : 0);  // what diverged was never right
     for (std::size_t i = 0; i < t.right.size(); ++i)
       difference[static_cast<std::size_t>(s)][i] =
@@ -328,12 +345,13 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
     return timed_out || interrupted();
   };
   if (!c.quiet)
-    std::fprintf(stderr, "%s: %s, %lld configurations of %zu keys, %lld steps, judged by %lld images that are held out of %lld\n", folder.c_str(),
-                 p.method.c_str(), static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget),
+    std::fprintf(stderr, "%s: %s, %lld configurations of %zu keys, %lld steps, judged by %lld images that are held out of %lld\n",
+                 folder.c_str(), p.method.c_str(), static_cast<long long>(p.trials), p.keys.size(), static_cast<long long>(p.budget),
                  static_cast<long long>(data.validation.size()), static_cast<long long>(data.validation.size() + data.train.size()));
   double best = kFailed;
   for (bool done = false; !done;) {
-    NextTrial n = stop() ? NextTrial{NextTrial::Kind::wait, {}} : trials.claim([&](const std::vector<Trial>& all) { return next_of(p, all); });
+    NextTrial n =
+        stop() ? NextTrial{NextTrial::Kind::wait, {}} : trials.claim([&](const std::vector<Trial>& all) { return next_of(p, all); });
     done = n.kind == NextTrial::Kind::done;
     Trial& t = n.trial;
     bool abandoned = stop();
@@ -341,7 +359,9 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
       t.score = t.loss = std::nan("");
       try {
         train_one(p, data, t, stop);
-      } catch (const Abandoned&) { abandoned = true; } catch (const Error& e) {  // a configuration that does not train is an answer: it is not chosen
+      } catch (const Abandoned&) {
+        abandoned = true;
+      } catch (const Error& e) {  // a configuration that does not train is an answer: it is not chosen
         if (e.code() != Code::diverged && e.code() != Code::usage && e.code() != Code::memory) throw;
         t.state = "failed", t.note = e.what(), t.score = t.loss = std::nan(""), t.right.clear();
       }
@@ -353,14 +373,11 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
                                                       : t.kind + ", seed " + std::to_string(t.seed);
           const std::string values = assignments(p.keys, t.values);
           char came[96];
-          if (t.state == "failed")
-            std::snprintf(came, sizeof came, "failed");
-          else if (std::isnan(t.score))
-            std::snprintf(came, sizeof came, "found");
-          else
-            std::snprintf(came, sizeof came, "accuracy %.4f%s", t.score, t.kind == "search" && t.score >= best ? " (best)" : "");
-          std::fprintf(stderr, "%s  %lld steps  %s  %s  %.1f s%s%s\n", what.c_str(), static_cast<long long>(t.steps), values.c_str(), came, t.seconds,
-                       t.note.empty() ? "" : ": ", t.note.c_str());
+          if (t.state == "failed") std::snprintf(came, sizeof came, "failed");
+          else if (std::isnan(t.score)) std::snprintf(came, sizeof came, "found");
+          else std::snprintf(came, sizeof came, "accuracy %.4f%s", t.score, t.kind == "search" && t.score >= best ? " (best)" : "");
+          std::fprintf(stderr, "%s  %lld steps  %s  %s  %.1f s%s%s\n", what.c_str(), static_cast<long long>(t.steps), values.c_str(), came,
+                       t.seconds, t.note.empty() ? "" : ": ", t.note.c_str());
         }
       }
     }
@@ -379,8 +396,9 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   } else {  // of successive halving, those that did not go on
     std::vector<std::int64_t> lost;
     for (const Trial& t : all)
-      if (t.kind == "search" && t.state == "done" && t.rung < won->rung &&
-          std::none_of(all.begin(), all.end(), [&](const Trial& u) { return u.kind == "search" && u.configuration == t.configuration && u.rung > t.rung; }))
+      if (t.kind == "search" && t.state == "done" && t.rung < won->rung && std::none_of(all.begin(), all.end(), [&](const Trial& u) {
+            return u.kind == "search" && u.configuration == t.configuration && u.rung > t.rung;
+          }))
         lost.push_back(t.id);
     if (!lost.empty()) trials.prune(lost), all = trials.all();
   }
@@ -390,19 +408,19 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   const Json report = tune_json(r);
   write_atomically(folder / "report.html", tune_html(r));
   write_atomically(folder / "report.json", report.dump(2) + "\n");
-  if (c.json)
-    std::printf("%s\n", report.dump(2).c_str());
-  else
-    std::printf("%s%s\n", tune_table(r).c_str(), (folder.lexically_proximate(fs::current_path()) / "report.html").c_str());
+  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  else std::printf("%s%s\n", tune_table(r).c_str(), (folder.lexically_proximate(fs::current_path()) / "report.html").c_str());
   return 0;
 }
 
 int go_on(const Common& c, const TuneOptions& o) {
   const TuneOptions standard;
-  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty() || !o.budget.empty() || o.method != standard.method ||
-      o.trials != standard.trials || o.seeds != standard.seeds || o.eta != standard.eta || o.least != standard.least || o.test)
-    throw Error(Code::usage,
-                "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and the options of the search out");
+  if (!c.words.empty() || !c.files.empty() || !c.out.empty() || c.seed || !o.search.empty() || !o.budget.empty() ||
+      o.method != standard.method || o.trials != standard.trials || o.seeds != standard.seeds || o.eta != standard.eta ||
+      o.least != standard.least || o.test)
+    throw Error(
+        Code::usage,
+        "--resume takes the study as it was asked for; leave recipe, key=value, --config, --seed, --out and the options of the search out");
   const fs::path folder = fs::absolute(o.resume).lexically_normal();
   Trials trials(folder / "study.db");
   const auto& study = trials.study();
@@ -431,7 +449,8 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   const Data data = images_of(p);
   build_model(p.base, data.train);  // what is wrong with data or weights is said before a folder is made
   std::error_code ec;
-  const bool joins = !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));
+  const bool joins =
+      !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));
   const fs::path folder = fs::absolute(joins ? fs::path(c.out) : new_run_folder(c.out, "tune-" + p.recipe)).lexically_normal();
   Json space = Json::array();
   for (const std::string& s : p.search) space.push_back(s);
@@ -444,7 +463,8 @@ int tune_verb(const Common& c, const TuneOptions& o) {
                                       {"folder", fs::current_path(ec).string()}});
   if (!trials.study().contains("plan") || trials.study().at("plan") != text)
     throw Error(Code::usage, "--out " + c.out + ": holds the study of another command (" +
-                                 (trials.study().contains("command") ? trials.study().at("command") : "unknown") + "); choose another folder");
+                                 (trials.study().contains("command") ? trials.study().at("command") : "unknown") +
+                                 "); choose another folder");
   return work(c, o, p, trials, data, folder);
 }
 

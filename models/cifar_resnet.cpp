@@ -20,7 +20,13 @@ Conv2d conv3x3(const Params& p, std::int64_t in, std::int64_t out, std::int64_t 
 
 struct CifarResnet::Block {
   Block(const Params& p, std::int64_t in, std::int64_t out, std::int64_t stride)
-      : conv1(conv3x3(p / "conv1", in, out, stride)), bn1(p / "bn1", out), conv2(conv3x3(p / "conv2", out, out, 1)), bn2(p / "bn2", out), in(in), out(out), stride(stride) {}
+      : conv1(conv3x3(p / "conv1", in, out, stride)),
+        bn1(p / "bn1", out),
+        conv2(conv3x3(p / "conv2", out, out, 1)),
+        bn2(p / "bn2", out),
+        in(in),
+        out(out),
+        stride(stride) {}
   Tensor shortcut(const Tensor& x) const {
     if (stride == 1 && in == out) return x;
     const Tensor small = slice(slice(x, 2, 0, kEnd, stride), 3, 0, kEnd, stride);
@@ -40,12 +46,14 @@ struct CifarResnet::Block {
 
 CifarResnet::CifarResnet(const Params& p, const CifarResnetConfig& c)
     : config_(c), conv1_(conv3x3(p / "conv1", c.channels, c.width, 1)), bn1_(p / "bn1", c.width) {
-  if (c.depth < 8 || (c.depth - 2) % 6) throw Error(Code::usage, "cifar-resnet: depth " + std::to_string(c.depth) + " is not 6n + 2; take 20, 32, 44 or 56");
+  if (c.depth < 8 || (c.depth - 2) % 6)
+    throw Error(Code::usage, "cifar-resnet: depth " + std::to_string(c.depth) + " is not 6n + 2; take 20, 32, 44 or 56");
   std::int64_t in = c.width;
   for (std::int64_t stage = 0; stage < 3; ++stage)
     for (std::int64_t b = 0; b < (c.depth - 2) / 6; ++b) {
       const std::int64_t out = c.width << stage;
-      blocks_.push_back(std::make_shared<Block>(p / ("layer" + std::to_string(stage + 1)) / std::to_string(b), in, out, stage > 0 && b == 0 ? 2 : 1));
+      blocks_.push_back(
+          std::make_shared<Block>(p / ("layer" + std::to_string(stage + 1)) / std::to_string(b), in, out, stage > 0 && b == 0 ? 2 : 1));
       in = out;
     }
   linear_ = std::make_shared<Linear>(p / "linear", in, c.classes, true, kDraw);
@@ -53,7 +61,8 @@ CifarResnet::CifarResnet(const Params& p, const CifarResnetConfig& c)
 
 Tensor CifarResnet::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != config_.channels)
-    throw Error(Code::usage, "cifar-resnet: input is " + x.str() + " but must be [n," + std::to_string(config_.channels) + ",h,w]; it was made for images with as many channels");
+    throw Error(Code::usage, "cifar-resnet: input is " + x.str() + " but must be [n," + std::to_string(config_.channels) +
+                                 ",h,w]; it was made for images with as many channels");
   Tensor y = relu(bn1_.forward(conv1_.forward(x, run), run));
   for (const auto& b : blocks_) y = segment(y, run, [&b = *b](const Tensor& in, Run& r) { return b.forward(in, r); });
   return global_avg_pool(y);

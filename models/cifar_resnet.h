@@ -1,6 +1,7 @@
-// The residual network for small images of He et al. 2015, section 4.2: a 3x3 convolution, three stages of n blocks with 1, 2 and 4 times `width` channels at
-// full, half and quarter size, the mean of each channel, a linear layer; depth 6n + 2. The shortcut is option A, without parameters: where a stage begins, every
-// second pixel, and zero channels in equal parts before and behind. Names and initial values are those of github.com/akamaster/pytorch_resnet_cifar10.
+// The residual network for small images of He et al. 2015, section 4.2: a 3x3 convolution, three stages of n blocks with 1, 2 and 4 times
+// `width` channels at full, half and quarter size, the mean of each channel, a linear layer; depth 6n + 2. The shortcut is option A,
+// without parameters: where a stage begins, every second pixel, and zero channels in equal parts before and behind. Names and initial
+// values are those of github.com/akamaster/pytorch_resnet_cifar10.
 #pragma once
 #include <memory>
 #include <vector>

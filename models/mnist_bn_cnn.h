@@ -1,6 +1,6 @@
-// A small network for MNIST with batch norms: conv 3x3x8, 3x3x16 and 3x3x24, each with ReLU, batch norm, 11616-32-classes, and a batch norm of the logits. It is the
-// network of the checkpoints that Burn's import example carries (tracel-ai/burn, examples/import-model-weights); names are theirs. Their last step, log-softmax, is left to
-// the loss: log_softmax of a log_softmax is itself, so nothing changes.
+// A small network for MNIST with batch norms: conv 3x3x8, 3x3x16 and 3x3x24, each with ReLU, batch norm, 11616-32-classes, and a batch norm
+// of the logits. It is the network of the checkpoints that Burn's import example carries (tracel-ai/burn, examples/import-model-weights);
+// names are theirs. Their last step, log-softmax, is left to the loss: log_softmax of a log_softmax is itself, so nothing changes.
 #pragma once
 #include "engine/nn/layers.h"
 

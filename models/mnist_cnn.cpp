@@ -3,7 +3,11 @@
 namespace graft {
 
 MnistCnn::MnistCnn(const Params& p, const MnistCnnConfig& config)
-    : config_(config), conv1_(p / "conv1", 1, 32, 3), conv2_(p / "conv2", 32, 64, 3), fc1_(p / "fc1", 9216, 128), fc2_(p / "fc2", 128, config.classes) {}
+    : config_(config),
+      conv1_(p / "conv1", 1, 32, 3),
+      conv2_(p / "conv2", 32, 64, 3),
+      fc1_(p / "fc1", 9216, 128),
+      fc2_(p / "fc2", 128, config.classes) {}
 
 Tensor MnistCnn::forward(const Tensor& x, Run& run) const { return fc2_.forward(features(x, run), run); }
 

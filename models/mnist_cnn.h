@@ -1,4 +1,5 @@
-// The network of PyTorch's MNIST example: conv 3x3x32, ReLU, conv 3x3x64, ReLU, max pool 2, dropout, 9216-128-classes. Parameter names are its own.
+// The network of PyTorch's MNIST example: conv 3x3x32, ReLU, conv 3x3x64, ReLU, max pool 2, dropout, 9216-128-classes. Parameter names are
+// its own.
 #pragma once
 #include "engine/nn/layers.h"
 

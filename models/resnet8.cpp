@@ -22,7 +22,9 @@ BatchNorm make_norm(const Params& p, std::int64_t channels) { return BatchNorm(p
 Tensor same(const Conv2d& layer, const Tensor& x, Run& run) {
   Conv2d padded = layer;
   ConvGeometry& g = padded.geometry;
-  const auto around = [](std::int64_t size, std::int64_t kernel, std::int64_t stride) { return std::max<std::int64_t>(0, ((size + stride - 1) / stride - 1) * stride + kernel - size); };
+  const auto around = [](std::int64_t size, std::int64_t kernel, std::int64_t stride) {
+    return std::max<std::int64_t>(0, ((size + stride - 1) / stride - 1) * stride + kernel - size);
+  };
   const std::int64_t h = around(x.size(2), layer.weight.size(2), g.stride_h), w = around(x.size(3), layer.weight.size(3), g.stride_w);
   g.pad_top = h / 2, g.pad_bottom = h - h / 2;
   g.pad_left = w / 2, g.pad_right = w - w / 2;
@@ -33,7 +35,10 @@ Tensor same(const Conv2d& layer, const Tensor& x, Run& run) {
 
 struct Resnet8::Block {
   Block(const Params& p, std::int64_t in, std::int64_t out)
-      : conv1(make_conv(p / "conv1", in, out, 3, in == out ? 1 : 2)), bn1(make_norm(p / "bn1", out)), conv2(make_conv(p / "conv2", out, out, 3, 1)), bn2(make_norm(p / "bn2", out)) {
+      : conv1(make_conv(p / "conv1", in, out, 3, in == out ? 1 : 2)),
+        bn1(make_norm(p / "bn1", out)),
+        conv2(make_conv(p / "conv2", out, out, 3, 1)),
+        bn2(make_norm(p / "bn2", out)) {
     if (in != out) shortcut = std::make_shared<Conv2d>(make_conv(p / "shortcut", in, out, 1, 2));
   }
   Tensor forward(const Tensor& x, Run& run) const {
@@ -47,7 +52,8 @@ struct Resnet8::Block {
   std::shared_ptr<const Conv2d> shortcut;
 };
 
-Resnet8::Resnet8(const Params& p, const Resnet8Config& c) : config_(c), conv1_(make_conv(p / "conv1", c.channels, c.width, 3, 1)), bn1_(make_norm(p / "bn1", c.width)) {
+Resnet8::Resnet8(const Params& p, const Resnet8Config& c)
+    : config_(c), conv1_(make_conv(p / "conv1", c.channels, c.width, 3, 1)), bn1_(make_norm(p / "bn1", c.width)) {
   std::int64_t in = c.width;
   for (std::int64_t stage = 0; stage < 3; ++stage) {
     const std::int64_t out = c.width << stage;
@@ -59,7 +65,8 @@ Resnet8::Resnet8(const Params& p, const Resnet8Config& c) : config_(c), conv1_(m
 
 Tensor Resnet8::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != config_.channels)
-    throw Error(Code::usage, "resnet8: input is " + x.str() + " but must be [n," + std::to_string(config_.channels) + ",h,w]; it was made for images with as many channels");
+    throw Error(Code::usage, "resnet8: input is " + x.str() + " but must be [n," + std::to_string(config_.channels) +
+                                 ",h,w]; it was made for images with as many channels");
   Tensor y = relu(bn1_.forward(same(conv1_, x, run), run));
   for (const auto& b : blocks_) y = segment(y, run, [&b = *b](const Tensor& in, Run& r) { return b.forward(in, r); });
   return global_avg_pool(y);

@@ -1,7 +1,8 @@
-// MLPerf Tiny's network for small images (Banbury et al. 2021; mlcommons/tiny, benchmark/training/image_classification): a 3x3 convolution and three residual blocks with 1, 2
-// and 4 times `width` channels at full, half and quarter size, the mean of each channel, a linear layer. It is Keras', not PyTorch's: convolutions have a bias before their batch norm, eps is
-// 1e-3, the shortcut of a block that halves is a 1x1 convolution without a norm, and a stride of 2 pads by SAME, at the bottom and right alone where the size is even.
-// Keras trained it on bytes as they are, 0 to 255.
+// MLPerf Tiny's network for small images (Banbury et al. 2021; mlcommons/tiny, benchmark/training/image_classification): a 3x3 convolution
+// and three residual blocks with 1, 2 and 4 times `width` channels at full, half and quarter size, the mean of each channel, a linear
+// layer. It is Keras', not PyTorch's: convolutions have a bias before their batch norm, eps is 1e-3, the shortcut of a block that halves is
+// a 1x1 convolution without a norm, and a stride of 2 pads by SAME, at the bottom and right alone where the size is even. Keras trained it
+// on bytes as they are, 0 to 255.
 #pragma once
 #include <memory>
 #include <vector>

@@ -12,7 +12,8 @@ struct Model {
   std::string head;  // path of the layer whose size follows the classes; several with spaces between
 };
 std::string head_of(const Config& config);  // Model::head, before there is a model
-// [c, h, w] of the images that a model is usually made for: where there are no data to ask. Error(usage) for a model whose parameters follow its input.
+// [c, h, w] of the images that a model is usually made for: where there are no data to ask. Error(usage) for a model whose parameters
+// follow its input.
 Shape usual_input(const Config& config);
 // `input`: [c, h, w] of one image. Asks `p` for every parameter, in the order in which an image meets the layers.
 Model make_model(const Config& config, const Params& p, const Shape& input = {1, 28, 28});

@@ -18,7 +18,8 @@ constexpr const char* kManifest = "manifest.json";
 
 // The step of "step-00000042", or -1.
 std::int64_t step_of(const std::string& name) {
-  if (!name.starts_with("step-") || name.size() < 6 || name.size() > 24 || name.find_first_not_of("0123456789", 5) != std::string::npos) return -1;
+  if (!name.starts_with("step-") || name.size() < 6 || name.size() > 24 || name.find_first_not_of("0123456789", 5) != std::string::npos)
+    return -1;
   return std::strtoll(name.c_str() + 5, nullptr, 10);
 }
 
@@ -50,7 +51,8 @@ std::string damage_of(const fs::path& folder) {
   const fs::path manifest = folder / kManifest;
   try {
     const Json j = Json::parse(read_text(manifest, 1 << 20), nullptr, false);
-    if (j.is_discarded() || !j.is_object() || !j.contains("files") || !j["files"].is_array() || manifest_text(j["files"]) != read_text(manifest, 1 << 20))
+    if (j.is_discarded() || !j.is_object() || !j.contains("files") || !j["files"].is_array() ||
+        manifest_text(j["files"]) != read_text(manifest, 1 << 20))
       return manifest.string() + ": is damaged";
     if (j["files"].empty()) return manifest.string() + ": names no file";
     for (const Json& f : j["files"]) {
@@ -58,12 +60,12 @@ std::string damage_of(const fs::path& folder) {
       const auto mapped = MappedFile::open(file);
       const auto wanted = f.at("bytes").get<std::uint64_t>();
       if (mapped->bytes().size() != wanted)
-        return file.string() + ": has " + std::to_string(mapped->bytes().size()) + " bytes where " + std::to_string(wanted) + " were written";
-      if (bytes_hash(mapped->bytes()) != f.at("xxh3").get<std::string>()) return file.string() + ": its bytes are not those that were written (XXH3-128 differs)";
+        return file.string() + ": has " + std::to_string(mapped->bytes().size()) + " bytes where " + std::to_string(wanted) +
+               " were written";
+      if (bytes_hash(mapped->bytes()) != f.at("xxh3").get<std::string>())
+        return file.string() + ": its bytes are not those that were written (XXH3-128 differs)";
     }
-  } catch (const Error& e) {
-    return e.what();
-  } catch (const Json::exception&) {
+  } catch (const Error& e) { return e.what(); } catch (const Json::exception&) {
     return manifest.string() + ": is damaged";
   }
   return {};

@@ -52,7 +52,9 @@ std::string with_labels(const std::string& text, const std::vector<std::string>&
   Json j = Json::parse(
       text,
       [&](int, Json::parse_event_t e, Json&) {
-        depth += e == Json::parse_event_t::object_start || e == Json::parse_event_t::array_start ? 1 : e == Json::parse_event_t::object_end || e == Json::parse_event_t::array_end ? -1 : 0;
+        depth += e == Json::parse_event_t::object_start || e == Json::parse_event_t::array_start ? 1
+                 : e == Json::parse_event_t::object_end || e == Json::parse_event_t::array_end   ? -1
+                                                                                                 : 0;
         deepest = std::max(deepest, depth);
         return deepest <= 100;
       },

@@ -1,5 +1,5 @@
-// Fingerprints, XXH3-128 as 32 hexadecimal digits: of bytes, and of named tensors (names, dtypes, shapes and bytes, in the order of the names). Equal weights,
-// equal hash, on any machine.
+// Fingerprints, XXH3-128 as 32 hexadecimal digits: of bytes, and of named tensors (names, dtypes, shapes and bytes, in the order of the
+// names). Equal weights, equal hash, on any machine.
 #pragma once
 #include <cstddef>
 #include <span>

@@ -56,8 +56,8 @@ std::string grouped(const std::vector<std::string>& names, const std::vector<std
         if (const std::size_t d = distance(of[0], other_side[i]); d < least) least = d, nearest = other_side[i];
     out += (out.empty() ? "" : ", ") + in_quotes(of.size() > 1 ? pattern : of[0]);
     if (of.size() > 1 || !nearest.empty())
-      out += " (" + (of.size() > 1 ? std::to_string(of.size()) + " tensors" : std::string()) + (of.size() > 1 && !nearest.empty() ? "; " : "") +
-             (nearest.empty() ? "" : "nearest: " + in_quotes(nearest)) + ")";
+      out += " (" + (of.size() > 1 ? std::to_string(of.size()) + " tensors" : std::string()) +
+             (of.size() > 1 && !nearest.empty() ? "; " : "") + (nearest.empty() ? "" : "nearest: " + in_quotes(nearest)) + ")";
   }
   return out;
 }
@@ -74,7 +74,8 @@ const WeightMap* choose_map(const Source& source, const std::string& file, std::
   return r ? r->map : nullptr;
 }
 
-Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map, const std::string& adapter) : policy_(policy), head_(std::move(head)) {
+Import::Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map, const std::string& adapter)
+    : policy_(policy), head_(std::move(head)) {
   if (!adapter.empty()) adapter_ = read_peft(adapter);
   std::shared_ptr<const Source> source = open_source(path);
   refuse_packed(*source);
@@ -90,7 +91,8 @@ Tensor Import::adapted(const MappedTensor& t, const Tensor& x) {
   const auto whole = adapter_->whole.find(name);
   if (layer == adapter_->layers.end() && whole == adapter_->whole.end()) return x;
   if (t.rule && t.rule->kind != MapRule::Kind::rename && t.rule->kind != MapRule::Kind::tie)
-    throw Error(Code::input, adapter_->path + ": " + in_quotes(name) + " is " + t.how + " on its way into this model, and an adapter is not; merge it where it was made");
+    throw Error(Code::input, adapter_->path + ": " + in_quotes(name) + " is " + t.how +
+                                 " on its way into this model, and an adapter is not; merge it where it was made");
   of_adapter_.insert(name);
   if (whole != adapter_->whole.end()) return whole->second;
   return adapter_->merged(name, x);
@@ -107,13 +109,17 @@ Params::Lookup Import::lookup() {
     Tensor x = mapping_->load(*t);
     if (!is_float(x.dtype())) {
       const StoredTensor& of = source().tensors[t->from[0]];
-      throw Error(Code::input, source().files[of.file] + ": the numbers of tensor " + in_quotes(mapping_->came_from(*t)) + " are " + of.dtype + " at byte " + std::to_string(of.offset) + " (" +
-                                   in_quotes(name) + "), and weights are floats; if scales belong to them, get the checkpoint that was packed");
+      throw Error(Code::input, source().files[of.file] + ": the numbers of tensor " + in_quotes(mapping_->came_from(*t)) + " are " +
+                                   of.dtype + " at byte " + std::to_string(of.offset) + " (" + in_quotes(name) +
+                                   "), and weights are floats; if scales belong to them, get the checkpoint that was packed");
     }
     if (adapter_) x = adapted(*t, x);
     const TensorStatistics s = statistics_of(x);
-    const auto warn = [&](const std::string& what) { warnings_.push_back(source().path + ": tensor " + in_quotes(mapping_->came_from(*t)) + " " + what); };
-    if (s.nan || s.infinite) warn("holds " + std::to_string(s.nan) + " NaN and " + std::to_string(s.infinite) + " infinite numbers of " + std::to_string(s.count));
+    const auto warn = [&](const std::string& what) {
+      warnings_.push_back(source().path + ": tensor " + in_quotes(mapping_->came_from(*t)) + " " + what);
+    };
+    if (s.nan || s.infinite)
+      warn("holds " + std::to_string(s.nan) + " NaN and " + std::to_string(s.infinite) + " infinite numbers of " + std::to_string(s.count));
     else if (x.rank() > 1 && s.count > 0 && s.zero == s.count) warn("is zero throughout");
     return x;
   };
@@ -126,7 +132,10 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
   const auto came = [&](const std::string& name) -> std::string {
     const MappedTensor* t = mapping_->find(name);
     const std::string from = t ? mapping_->came_from(*t) : name;
-    const std::string with = !adapter_ || !t ? "" : adapter_->layers.count(mapping_->bare(t->from[0])) ? "with its adapter, " : adapter_->whole.count(mapping_->bare(t->from[0])) ? "of the adapter, " : "";
+    const std::string with = !adapter_ || !t                                      ? ""
+                             : adapter_->layers.count(mapping_->bare(t->from[0])) ? "with its adapter, "
+                             : adapter_->whole.count(mapping_->bare(t->from[0]))  ? "of the adapter, "
+                                                                                  : "";
     return with + (!t || from == name ? "loaded " : t->how + " from " + from + ", ");
   };
   const auto place = [&](const std::string& name) -> std::string {  // where the checkpoint has it
@@ -148,32 +157,40 @@ std::vector<Import::Line> Import::account(const std::vector<ParamSource>& source
       case ParamSource::How::drawn: lines.push_back({s.name, "drawn " + s.detail}); break;
       case ParamSource::How::missing:
         if (in_head(s.name) && policy_ == HeadPolicy::fresh) lines.push_back({s.name, "new head, drawn " + s.detail});
-        else if (in_head(s.name) && policy_ == HeadPolicy::automatic) lines.push_back({s.name, "new head, not in the checkpoint, drawn " + s.detail});
+        else if (in_head(s.name) && policy_ == HeadPolicy::automatic)
+          lines.push_back({s.name, "new head, not in the checkpoint, drawn " + s.detail});
         else missing.push_back(s.name);
         break;
       case ParamSource::How::reshaped:
         if (in_head(s.name) && policy_ == HeadPolicy::automatic) lines.push_back({s.name, "new head, drawn " + s.detail});
-        else shapes += (shapes.empty() ? "" : "; ") + ("'" + s.name + "' is " + s.detail) + (in_head(s.name) ? " (init.head=new draws another)" : "") + place(s.name);
+        else
+          shapes += (shapes.empty() ? "" : "; ") + ("'" + s.name + "' is " + s.detail) +
+                    (in_head(s.name) ? " (init.head=new draws another)" : "") + place(s.name);
         break;
     }
   }
   std::string wrong = shapes;
   const auto complain = [&](const std::string& what) { wrong += (wrong.empty() ? "" : "; ") + what; };
   if (!missing.empty()) complain(grouped(missing, unused) + (missing.size() == 1 ? " is missing" : " are missing"));
-  if (!unused.empty()) complain(grouped(unused, missing) + (unused.size() == 1 ? " is" : " are") + " in the checkpoint but the model has no use for " + (unused.size() == 1 ? "it" : "them"));
+  if (!unused.empty())
+    complain(grouped(unused, missing) + (unused.size() == 1 ? " is" : " are") + " in the checkpoint but the model has no use for " +
+             (unused.size() == 1 ? "it" : "them"));
   if (adapter_) {
     std::vector<std::string> left, names;
     for (const auto& [name, l] : adapter_->layers)
       if (!of_adapter_.count(name)) left.push_back(name);
     const auto dropped = [&](const std::string& name) {
-      return std::any_of(mapping_->dropped().begin(), mapping_->dropped().end(), [&](const Mapping::Dropped& d) { return mapping_->bare(d.tensor) == name; });
+      return std::any_of(mapping_->dropped().begin(), mapping_->dropped().end(),
+                         [&](const Mapping::Dropped& d) { return mapping_->bare(d.tensor) == name; });
     };
     for (const auto& [name, t] : adapter_->whole)
       if (!of_adapter_.count(name) && !dropped(name)) left.push_back(name);
     for (const MappedTensor& t : mapping_->tensors()) names.push_back(mapping_->bare(t.from[0]));
     if (!left.empty()) complain("the adapter " + adapter_->path + " is for " + grouped(left, names) + ", which the checkpoint has not");
   }
-  if (!wrong.empty()) throw Error(Code::input, source().path + ": does not fit this model: " + wrong + "; name the recipe whose network it is, or give rules for its names and layouts (--map FILE, init.map)");
+  if (!wrong.empty())
+    throw Error(Code::input, source().path + ": does not fit this model: " + wrong +
+                                 "; name the recipe whose network it is, or give rules for its names and layouts (--map FILE, init.map)");
   std::map<std::string, std::vector<std::size_t>> dropped;
   for (const Mapping::Dropped& d : mapping_->dropped()) dropped[d.reason].push_back(d.tensor);
   for (const auto& [reason, of] : dropped)

@@ -20,15 +20,18 @@ enum class HeadPolicy {
 
 class Import {
  public:
-  // `path`: any checkpoint (weights/source.h). `map`: a file of rules; empty: the carried map that recognises the checkpoint, or none, where its names are the model's.
-  // `head`: path of the layer that HeadPolicy speaks of, or several with spaces between.
-  // `adapter`: a folder of PEFT's (weights/peft.h), added to the weights on the way in; empty: none.
+  // `path`: any checkpoint (weights/source.h). `map`: a file of rules; empty: the carried map that recognises the checkpoint, or none,
+  // where its names are the model's. `head`: path of the layer that HeadPolicy speaks of, or several with spaces between. `adapter`: a
+  // folder of PEFT's (weights/peft.h), added to the weights on the way in; empty: none.
   Import(const std::string& path, HeadPolicy policy, std::string head, const std::string& map = {}, const std::string& adapter = {});
   Params::Lookup lookup();
 
-  struct Line { std::string name, how; };
-  // After the model was built: one line per tensor of the model and per tensor of the checkpoint that it left. Throws Error(input) when a tensor is missing, does not fit
-  // or is unused without a reason, naming all of them: shapes in a row each, names grouped by pattern with the nearest name on the other side.
+  struct Line {
+    std::string name, how;
+  };
+  // After the model was built: one line per tensor of the model and per tensor of the checkpoint that it left. Throws Error(input) when a
+  // tensor is missing, does not fit or is unused without a reason, naming all of them: shapes in a row each, names grouped by pattern with
+  // the nearest name on the other side.
   std::vector<Line> account(const std::vector<ParamSource>& sources) const;
   const Source& source() const { return mapping_->source(); }
   const Mapping& mapping() const { return *mapping_; }
@@ -50,7 +53,8 @@ class Import {
   std::vector<std::string> warnings_;
 };
 
-// The map for `source`: the one of `file` where that is not empty, else the carried one that recognises it, else nullptr. `own` keeps a file's maps.
+// The map for `source`: the one of `file` where that is not empty, else the carried one that recognises it, else nullptr. `own` keeps a
+// file's maps.
 const WeightMap* choose_map(const Source& source, const std::string& file, std::vector<WeightMap>& own);
 
 }  // namespace graft

@@ -94,7 +94,7 @@ class PatternReader {
     if (sign != '*' && sign != '+' && sign != '?') return true;
     if (anchor) return false;
     ++at_;
-    take('?');                                                             // the lazy form matches the same names
+    take('?');                                                                                       // the lazy form matches the same names
     if (more() && (peek() == '*' || peek() == '+' || peek() == '?' || peek() == '{')) return false;  // a second sign, or a possessive one
     const std::int32_t n = length(one);
     if (sign == '+') {
@@ -188,7 +188,7 @@ std::optional<NamePattern> NamePattern::parse(std::string_view text) {
 std::optional<bool> NamePattern::matches(std::string_view name, bool whole, std::uint64_t& work) const {
   const std::u32string text = code_points(name);
   const std::size_t end = steps_.size();
-  std::vector<std::size_t> now, next, open;  // states before this character and before the next; states whose ways on are to be followed
+  std::vector<std::size_t> now, next, open;   // states before this character and before the next; states whose ways on are to be followed
   std::vector<std::size_t> seen(end + 1, 0);  // the last character, from 1, before which a state was reached
   const auto spend = [&](std::size_t n) { return n <= work ? (work -= n, true) : (work = 0, false); };
   next.push_back(0);

@@ -1,4 +1,5 @@
-// Which container a path is. Order matters where one format's beginning could be another's: the unmistakable magic numbers first, then the formats that have none.
+// Which container a path is. Order matters where one format's beginning could be another's: the unmistakable magic numbers first, then the
+// formats that have none.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -27,8 +28,9 @@ std::string_view head_of(const MappedFile& f, std::size_t most) {
 }
 
 bool starts_without_case(std::string_view text, std::string_view lower) {
-  return text.size() >= lower.size() &&
-         std::equal(lower.begin(), lower.end(), text.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b); });
+  return text.size() >= lower.size() && std::equal(lower.begin(), lower.end(), text.begin(), [](char a, char b) {
+           return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b);
+         });
 }
 
 // What people save in place of weights: a pointer, a page that says why there was no download, a path.
@@ -44,12 +46,15 @@ void refuse_text(const fs::path& path, const MappedFile& f) {
   }
   auto body = text;
   if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);
-  while (!body.empty() && (body.front() == ' ' || body.front() == '\t' || body.front() == '\n' || body.front() == '\r')) body.remove_prefix(1);
-  if (starts_without_case(body, "<!doctype") || starts_without_case(body, "<html") || starts_without_case(body, "<?xml") || starts_without_case(body, "<head"))
+  while (!body.empty() && (body.front() == ' ' || body.front() == '\t' || body.front() == '\n' || body.front() == '\r'))
+    body.remove_prefix(1);
+  if (starts_without_case(body, "<!doctype") || starts_without_case(body, "<html") || starts_without_case(body, "<?xml") ||
+      starts_without_case(body, "<head"))
     refuse(path, "an HTML page at byte 0, not weights (a download that failed?); open it to read why, then get the file again");
   // All of the beginning printable: nobody's weights are.
-  const bool printable = first_not_utf8(text.substr(0, text.size() < 4096 ? text.size() : 4000)) == std::string_view::npos &&
-                         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 9 || (c > 13 && c < 32); });
+  const bool printable =
+      first_not_utf8(text.substr(0, text.size() < 4096 ? text.size() : 4000)) == std::string_view::npos &&
+      std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 9 || (c > 13 && c < 32); });
   if (!printable) return;
   if (!body.empty() && (body.front() == '{' || body.front() == '['))
     refuse(path, "JSON text at byte 0, not weights; name the file of the weights, or the folder that holds both");
@@ -64,7 +69,9 @@ SourcePtr open_zip(const FilePtr& file) {
   if (is_torch_zip(zip)) return open_torch_zip(zip);
   if (is_keras_archive(zip)) return open_keras_archive(file, zip);
   if (is_npz(zip)) return open_npz(file, std::move(zip));
-  refuse(file->path(), "a zip archive at byte 0 that holds no weights graft knows (PyTorch's, arrays of NumPy, a Keras model); unpack it and name what is in it");
+  refuse(file->path(),
+         "a zip archive at byte 0 that holds no weights graft knows (PyTorch's, arrays of NumPy, a Keras model); unpack it and name what "
+         "is in it");
 }
 
 SourcePtr open_file(const fs::path& path) {
@@ -87,7 +94,8 @@ SourcePtr open_file(const fs::path& path) {
   return open_safetensors(path);
 }
 
-// A model's folder as hubs have it says in config.json what the network is. What it says of how weights are packed decides whether they can be read at all.
+// A model's folder as hubs have it says in config.json what the network is. What it says of how weights are packed decides whether they can
+// be read at all.
 void read_config(const fs::path& folder, Source& source) {
   const fs::path path = folder / "config.json";
   std::error_code ec;
@@ -100,11 +108,15 @@ void read_config(const fs::path& folder, Source& source) {
   }
   for (const char* key : {"model_type", "torch_dtype", "dtype"})
     if (const auto it = j.find(key); it != j.end() && it->is_string()) source.beside.emplace(key, it->get<std::string>());
-  if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string()) source.beside.emplace("architecture", it->front().get<std::string>());
-  if (const auto labels = labels_of_config(text); !labels.empty()) source.beside.emplace("labels", nlohmann::json(labels).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+  if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string())
+    source.beside.emplace("architecture", it->front().get<std::string>());
+  if (const auto labels = labels_of_config(text); !labels.empty())
+    source.beside.emplace("labels", nlohmann::json(labels).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
   if (const auto it = j.find("quantization_config"); it != j.end() && it->is_object()) {
     const auto method = it->find("quant_method");
-    refuse(path, "the weights are packed by " + (method != it->end() && method->is_string() ? in_quotes(method->get<std::string>()) : std::string("a method without a name")) +
+    refuse(path, "the weights are packed by " +
+                     (method != it->end() && method->is_string() ? in_quotes(method->get<std::string>())
+                                                                 : std::string("a method without a name")) +
                      " (quantization_config), which graft does not unpack; get the checkpoint that it was made of, or a GGUF of it");
   }
 }

@@ -1,5 +1,5 @@
-// How the packings are told: by the tensors that each has beside (or in place of) `weight`, as the projects' own loaders name them (AutoGPTQ and GPTQModel, AutoAWQ, bitsandbytes,
-// compressed-tensors, AQLM, HQQ, the float8 checkpoints of transformers).
+// How the packings are told: by the tensors that each has beside (or in place of) `weight`, as the projects' own loaders name them
+// (AutoGPTQ and GPTQModel, AutoAWQ, bitsandbytes, compressed-tensors, AQLM, HQQ, the float8 checkpoints of transformers).
 #include "weights/packings.h"
 
 #include <map>
@@ -21,8 +21,8 @@ struct PackedLayer {
   }
 };
 
-// GPTQ packs along the rows of [in, out], AWQ along the columns: where the scales are [groups, out], the packed weights of one have all columns, those of the other an eighth (or as many as
-// an int32 holds). Only GPTQ has an order of groups.
+// GPTQ packs along the rows of [in, out], AWQ along the columns: where the scales are [groups, out], the packed weights of one have all
+// columns, those of the other an eighth (or as many as an int32 holds). Only GPTQ has an order of groups.
 std::string of_int32(const PackedLayer& l) {
   if (l.has("g_idx")) return "GPTQ";
   const StoredTensor *w = l.find("qweight"), *s = l.find("scales");
@@ -41,7 +41,8 @@ std::string method_of(const PackedLayer& l, std::string_view& telling) {
     constexpr std::string_view kState = "weight.quant_state.bitsandbytes__";
     if (part.starts_with(kState)) return say(part, "bitsandbytes (4 bits, " + std::string(part.substr(kState.size())) + ")");
   }
-  if (l.has("weight.absmax") || l.has("weight.quant_map")) return say(l.has("weight.absmax") ? "weight.absmax" : "weight.quant_map", "bitsandbytes (4 bits)");
+  if (l.has("weight.absmax") || l.has("weight.quant_map"))
+    return say(l.has("weight.absmax") ? "weight.absmax" : "weight.quant_map", "bitsandbytes (4 bits)");
   if (l.has("SCB") && l.find("weight") && l.find("weight")->dtype == "I8") return say("SCB", "bitsandbytes (8 bits)");
   if (l.has("weight_packed") && l.has("weight_scale")) return say("weight_packed", "compressed-tensors");
   if (l.has("codes") && l.has("codebooks") && l.has("scales")) return say("codes", "AQLM");
@@ -63,7 +64,8 @@ std::optional<Packing> packing_of(const Source& source) {
     std::size_t dot = name.rfind(".weight.");
     if (dot == std::string_view::npos) dot = name.rfind('.');
     const std::string_view layer = dot == std::string_view::npos ? std::string_view() : name.substr(0, dot);
-    layers.emplace(layer, PackedLayer{source, {}}).first->second.parts.emplace(dot == std::string_view::npos ? name : name.substr(dot + 1), i);
+    layers.emplace(layer, PackedLayer{source, {}})
+        .first->second.parts.emplace(dot == std::string_view::npos ? name : name.substr(dot + 1), i);
   }
   std::optional<Packing> found;
   for (const auto& [name, layer] : layers) {
@@ -80,8 +82,10 @@ void refuse_packed(const Source& source) {
   const auto p = packing_of(source);
   if (!p) return;
   const StoredTensor& t = source.tensors[p->tensor];
-  throw Error(Code::input, source.files[t.file] + ": the weights of " + std::to_string(p->layers) + (p->layers == 1 ? " layer" : " layers") + " are packed by " + p->method + " at byte " +
-                               std::to_string(t.offset) + " (tensor " + in_quotes(t.name) + "), which graft does not unpack; get the checkpoint that it was made of, or a GGUF of it");
+  throw Error(Code::input, source.files[t.file] + ": the weights of " + std::to_string(p->layers) +
+                               (p->layers == 1 ? " layer" : " layers") + " are packed by " + p->method + " at byte " +
+                               std::to_string(t.offset) + " (tensor " + in_quotes(t.name) +
+                               "), which graft does not unpack; get the checkpoint that it was made of, or a GGUF of it");
 }
 
 }  // namespace graft

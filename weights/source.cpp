@@ -39,17 +39,22 @@ KeptBytes Source::dense_bytes(std::size_t i) const {
   const StoredTensor& t = tensors[i];
   const StoredType* type = stored_type(t.dtype);
   const auto size = type ? stored_bytes(*type, t.shape) : std::nullopt;
-  if (!size) throw Error(Code::input, files[t.file] + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(t.offset) + " is of no possible size");
+  if (!size)
+    throw Error(Code::input,
+                files[t.file] + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(t.offset) + " is of no possible size");
   KeptBytes kept = bytes(i);
   if (t.strides.empty() || *size == 0) {
     if (kept.data.size() != *size)
-      throw Error(Code::bug, path + ": the reader gave " + std::to_string(kept.data.size()) + " bytes for " + in_quotes(t.name) + ", which takes " + std::to_string(*size));
+      throw Error(Code::bug, path + ": the reader gave " + std::to_string(kept.data.size()) + " bytes for " + in_quotes(t.name) +
+                                 ", which takes " + std::to_string(*size));
     return kept;
   }
   const std::size_t width = static_cast<std::size_t>(type->bits) / 8;
   std::uint64_t last = 0;
-  for (std::size_t d = 0; d < t.shape.size(); ++d) last += static_cast<std::uint64_t>(t.strides[d]) * static_cast<std::uint64_t>(t.shape[d] - 1);
-  if (type->elements != 1 || kept.data.size() / width <= last) throw Error(Code::bug, path + ": strides of " + in_quotes(t.name) + " leave its bytes");
+  for (std::size_t d = 0; d < t.shape.size(); ++d)
+    last += static_cast<std::uint64_t>(t.strides[d]) * static_cast<std::uint64_t>(t.shape[d] - 1);
+  if (type->elements != 1 || kept.data.size() / width <= last)
+    throw Error(Code::bug, path + ": strides of " + in_quotes(t.name) + " leave its bytes");
   const auto copy = std::make_shared<std::vector<std::byte>>(dense(t, kept.data, width, *size / width));
   return {*copy, copy};
 }
@@ -62,7 +67,8 @@ Tensor Source::load(std::size_t i) const {
   const StoredType* type = stored_type(t.dtype);
   if (!type || !type->loads) refuse("has the dtype " + t.dtype + ", and graft has no such numbers: convert it where it was made");
   if (t.shape.size() > static_cast<std::size_t>(kMaxRank))
-    refuse("has " + std::to_string(t.shape.size()) + " axes, and a tensor has at most " + std::to_string(kMaxRank) + ": reshape it where it was made");
+    refuse("has " + std::to_string(t.shape.size()) + " axes, and a tensor has at most " + std::to_string(kMaxRank) +
+           ": reshape it where it was made");
   const KeptBytes kept = dense_bytes(i);
 
   const Shape shape(t.shape);
@@ -71,8 +77,8 @@ Tensor Source::load(std::size_t i) const {
   if (type->loaded == DType::b8)
     for (std::size_t k = 0; k < n; ++k)
       if (std::to_integer<unsigned>(kept.data[k]) > 1)
-        refuse("is BOOL but holds the byte " + std::to_string(std::to_integer<unsigned>(kept.data[k])) + " as its element " + std::to_string(k) +
-               "; BOOL is 0 or 1, the file is damaged, get it again");
+        refuse("is BOOL but holds the byte " + std::to_string(std::to_integer<unsigned>(kept.data[k])) + " as its element " +
+               std::to_string(k) + "; BOOL is 0 or 1, the file is damaged, get it again");
 
   Tensor out;
   if (itself && n > 0 && kept.keeper && reinterpret_cast<std::uintptr_t>(kept.data.data()) % size_of(type->loaded) == 0) {

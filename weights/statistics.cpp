@@ -7,7 +7,8 @@
 namespace graft {
 namespace {
 
-// Mean and deviation as Welford's update would give them, but by blocks: a block's own two passes are fast, and blocks are joined by Chan's formula.
+// Mean and deviation as Welford's update would give them, but by blocks: a block's own two passes are fast, and blocks are joined by Chan's
+// formula.
 template <class T>
 TensorStatistics of(const T* x, std::int64_t n) {
   constexpr std::int64_t kBlock = 4096;

@@ -16,20 +16,58 @@ constexpr StoredType block(std::string_view name, int elements, int bytes) { ret
 constexpr StoredType foreign(std::string_view name, int bits) { return {name, 1, bits, DType::f32, false}; }
 
 constexpr StoredType kTypes[] = {
-    plain("F64", 64, DType::f64), plain("F32", 32, DType::f32), plain("BF16", 16, DType::bf16), plain("F16", 16, DType::f16), plain("I64", 64, DType::i64),
-    plain("I32", 32, DType::i32), plain("U8", 8, DType::u8), plain("BOOL", 8, DType::b8),
-    plain("I8", 8, DType::i32), plain("I16", 16, DType::i32), plain("U16", 16, DType::i32), plain("U32", 32, DType::i64), plain("U64", 64, DType::i64),
-    plain("F8_E4M3", 8, DType::f32), plain("F8_E5M2", 8, DType::f32), plain("F8_E8M0", 8, DType::f32), plain("F8_E4M3FNUZ", 8, DType::f32), plain("F8_E5M2FNUZ", 8, DType::f32),
-    foreign("F4", 4), foreign("F6_E2M3", 6), foreign("F6_E3M2", 6), foreign("C64", 64), foreign("C128", 128),
-    block("Q4_0", 32, 18), block("Q4_1", 32, 20), block("Q5_0", 32, 22), block("Q5_1", 32, 24), block("Q8_0", 32, 34),
-    block("Q2_K", 256, 84), block("Q3_K", 256, 110), block("Q4_K", 256, 144), block("Q5_K", 256, 176), block("Q6_K", 256, 210),
-    block("IQ1_S", 256, 50), block("IQ1_M", 256, 56), block("IQ2_XXS", 256, 66), block("IQ2_XS", 256, 74), block("IQ2_S", 256, 82),
-    block("IQ3_XXS", 256, 98), block("IQ3_S", 256, 110), block("IQ4_NL", 32, 18), block("IQ4_XS", 256, 136),
-    block("TQ1_0", 256, 54), block("TQ2_0", 256, 66), block("MXFP4", 32, 17), block("NVFP4", 64, 36), block("Q1_0", 128, 18),
+    plain("F64", 64, DType::f64),
+    plain("F32", 32, DType::f32),
+    plain("BF16", 16, DType::bf16),
+    plain("F16", 16, DType::f16),
+    plain("I64", 64, DType::i64),
+    plain("I32", 32, DType::i32),
+    plain("U8", 8, DType::u8),
+    plain("BOOL", 8, DType::b8),
+    plain("I8", 8, DType::i32),
+    plain("I16", 16, DType::i32),
+    plain("U16", 16, DType::i32),
+    plain("U32", 32, DType::i64),
+    plain("U64", 64, DType::i64),
+    plain("F8_E4M3", 8, DType::f32),
+    plain("F8_E5M2", 8, DType::f32),
+    plain("F8_E8M0", 8, DType::f32),
+    plain("F8_E4M3FNUZ", 8, DType::f32),
+    plain("F8_E5M2FNUZ", 8, DType::f32),
+    foreign("F4", 4),
+    foreign("F6_E2M3", 6),
+    foreign("F6_E3M2", 6),
+    foreign("C64", 64),
+    foreign("C128", 128),
+    block("Q4_0", 32, 18),
+    block("Q4_1", 32, 20),
+    block("Q5_0", 32, 22),
+    block("Q5_1", 32, 24),
+    block("Q8_0", 32, 34),
+    block("Q2_K", 256, 84),
+    block("Q3_K", 256, 110),
+    block("Q4_K", 256, 144),
+    block("Q5_K", 256, 176),
+    block("Q6_K", 256, 210),
+    block("IQ1_S", 256, 50),
+    block("IQ1_M", 256, 56),
+    block("IQ2_XXS", 256, 66),
+    block("IQ2_XS", 256, 74),
+    block("IQ2_S", 256, 82),
+    block("IQ3_XXS", 256, 98),
+    block("IQ3_S", 256, 110),
+    block("IQ4_NL", 32, 18),
+    block("IQ4_XS", 256, 136),
+    block("TQ1_0", 256, 54),
+    block("TQ2_0", 256, 66),
+    block("MXFP4", 32, 17),
+    block("NVFP4", 64, 36),
+    block("Q1_0", 128, 18),
     block("Q2_0", 64, 18),
 };
 
-// An 8-bit float with `exponent` and `mantissa` bits. finite: no infinity, all ones are NaN (the "FN" forms); unsigned_zero: 0x80 is the one NaN (the "UZ" forms).
+// An 8-bit float with `exponent` and `mantissa` bits. finite: no infinity, all ones are NaN (the "FN" forms); unsigned_zero: 0x80 is the
+// one NaN (the "UZ" forms).
 float from_f8(std::uint8_t v, int exponent, int mantissa, int bias, bool finite, bool unsigned_zero) {
   const bool negative = (v & 0x80u) != 0;
   const int e = (v >> mantissa) & ((1 << exponent) - 1), m = v & ((1 << mantissa) - 1);
@@ -41,7 +79,8 @@ float from_f8(std::uint8_t v, int exponent, int mantissa, int bias, bool finite,
   } else if (e == (1 << exponent) - 1) {
     return m ? nan : negative ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
   }
-  const float magnitude = e ? std::ldexp(static_cast<float>((1 << mantissa) + m), e - bias - mantissa) : std::ldexp(static_cast<float>(m), 1 - bias - mantissa);
+  const float magnitude =
+      e ? std::ldexp(static_cast<float>((1 << mantissa) + m), e - bias - mantissa) : std::ldexp(static_cast<float>(m), 1 - bias - mantissa);
   return negative ? -magnitude : magnitude;
 }
 

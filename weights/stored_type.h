@@ -1,5 +1,6 @@
-// What the elements of a stored tensor are. Files know more types than graft computes in: 8-bit floats, narrow integers, blocks of quantised weights. Each has one
-// name here, whatever the container calls it: safetensors' own ("F32", "BOOL"), ggml's for blocks ("Q4_K"), and "C128".
+// What the elements of a stored tensor are. Files know more types than graft computes in: 8-bit floats, narrow integers, blocks of
+// quantised weights. Each has one name here, whatever the container calls it: safetensors' own ("F32", "BOOL"), ggml's for blocks ("Q4_K"),
+// and "C128".
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,11 +24,12 @@ struct StoredType {
 const StoredType* stored_type(std::string_view name);
 std::string_view stored_name(DType t);
 
-// Bytes of a row-major tensor; nothing when it overflows 63 bits, is not a whole number of bytes, a size is negative, or the last axis (of block types) is not whole blocks.
+// Bytes of a row-major tensor; nothing when it overflows 63 bits, is not a whole number of bytes, a size is negative, or the last axis (of
+// block types) is not whole blocks.
 std::optional<std::uint64_t> stored_bytes(const StoredType& type, std::span<const std::int64_t> shape);
 
-// Bytes of plain types as numbers, n elements of them: I8, U16, F8_E4M3 and their like widened exactly to `type.loaded`. U64 above 2^63 - 1 throws Error(input).
-// Not for types that are loaded as themselves, nor for blocks (formats/ggml_blocks.h).
+// Bytes of plain types as numbers, n elements of them: I8, U16, F8_E4M3 and their like widened exactly to `type.loaded`. U64 above 2^63 - 1
+// throws Error(input). Not for types that are loaded as themselves, nor for blocks (formats/ggml_blocks.h).
 void widen(const StoredType& type, const std::byte* from, std::size_t n, void* to);
 
 }  // namespace graft

@@ -40,7 +40,8 @@ class TorchOptimizerReader {
         if (!params[i].is_number_integer())
           refuse("a parameter that has no number", "params", "graft reads the state_dict() of one process, not a sharded one");
         const auto id = params[i].get<std::int64_t>();
-        if (!seen.insert(id).second) refuse("the parameter " + std::to_string(id) + " in two groups", "params", "the file is damaged, get it again");
+        if (!seen.insert(id).second)
+          refuse("the parameter " + std::to_string(id) + " in two groups", "params", "the file is damaged, get it again");
         std::string name;
         if (!names_.empty()) {
           if (next < names_.size()) name = names_[next];
@@ -81,12 +82,14 @@ class TorchOptimizerReader {
     };
     for (const auto& [key, value] : s_.metadata) look(key);
     if (places.empty())
-      throw Error(Code::input,
-                  s_.path + ": no optimiser's state at byte 0 (no param_groups); save optimizer.state_dict() beside the weights, or name the file that has it");
+      throw Error(Code::input, s_.path +
+                                   ": no optimiser's state at byte 0 (no param_groups); save optimizer.state_dict() beside the weights, or "
+                                   "name the file that has it");
     if (!wanted.empty() || places.size() == 1) {
       where_ = wanted.empty() ? *places.begin() : wanted;
       if (!places.count(where_))
-        throw Error(Code::input, s_.path + ": no optimiser's state at byte 0 (" + in_quotes(where_) + "); there is " + in_quotes(*places.begin()));
+        throw Error(Code::input,
+                    s_.path + ": no optimiser's state at byte 0 (" + in_quotes(where_) + "); there is " + in_quotes(*places.begin()));
       return;
     }
     std::string all;
@@ -94,7 +97,8 @@ class TorchOptimizerReader {
     throw Error(Code::input, s_.path + ": several optimisers' states at byte 0 (" + all + "); name the one to go on with");
   }
 
-  // The groups' entries. Plain ones are one text of JSON; with a tensor among them (a learning rate on the device) each entry stands by itself.
+  // The groups' entries. Plain ones are one text of JSON; with a tensor among them (a learning rate on the device) each entry stands by
+  // itself.
   std::vector<std::map<std::string, Json>> read_groups() const {
     std::vector<std::map<std::string, Json>> groups;
     if (const auto whole = s_.metadata.find(join("param_groups")); whole != s_.metadata.end()) {
@@ -134,7 +138,8 @@ class TorchOptimizerReader {
   }
   bool flag(const std::map<std::string, Json>& g, const char* key) const {
     const auto at = g.find(key);
-    return at != g.end() && ((at->second.is_boolean() && at->second.get<bool>()) || (at->second.is_number() && at->second.get<double>() != 0));
+    return at != g.end() &&
+           ((at->second.is_boolean() && at->second.get<bool>()) || (at->second.is_number() && at->second.get<double>() != 0));
   }
 
   // Which optimiser a group is of: each has keys that the others have not.
@@ -171,7 +176,8 @@ class TorchOptimizerReader {
     } else {
       std::string keys;
       for (const auto& [key, value] : g) keys += (keys.empty() ? "" : ", ") + key;
-      refuse("a group of an optimiser that graft does not know (" + keys.substr(0, 200) + ")", "param_groups", "start with a new optimiser's state");
+      refuse("a group of an optimiser that graft does not know (" + keys.substr(0, 200) + ")", "param_groups",
+             "start with a new optimiser's state");
     }
     o.lr = number(g, "lr");
     o.weight_decay = number(g, "weight_decay", 0);
@@ -232,8 +238,10 @@ class TorchOptimizerReader {
 
 }  // namespace
 
-TorchOptimizer read_torch_optimizer(const Source& source, const std::vector<std::string>& names, const std::string& adam, const std::string& where) {
-  if (!adam.empty() && adam != "adam" && adam != "adamw") throw Error(Code::usage, "read_torch_optimizer: '" + adam + "' is neither adam nor adamw");
+TorchOptimizer read_torch_optimizer(const Source& source, const std::vector<std::string>& names, const std::string& adam,
+                                    const std::string& where) {
+  if (!adam.empty() && adam != "adam" && adam != "adamw")
+    throw Error(Code::usage, "read_torch_optimizer: '" + adam + "' is neither adam nor adamw");
   return TorchOptimizerReader(source, names, adam, where).run();
 }
 

@@ -47,7 +47,9 @@ class OneTensor : public Source {
 DType dtype_named(std::string_view name) {
   for (const DType t : kAllDTypes)
     if (stored_name(t) == name) return t;
-  throw Error(Code::usage, "'" + std::string(name) + "' is no type that floats can be written in; take F64, F32, BF16, F16, or for gguf a block type such as Q8_0 or Q4_K");
+  throw Error(Code::usage,
+              "'" + std::string(name) +
+                  "' is no type that floats can be written in; take F64, F32, BF16, F16, or for gguf a block type such as Q8_0 or Q4_K");
 }
 
 OutTensor dense(OutTensor t) {
@@ -57,15 +59,16 @@ OutTensor dense(OutTensor t) {
   out.storage = -1;
   const StoredType* type = stored_type(t.dtype);
   if (!type || type->elements != 1)
-    throw Error(Code::usage, "tensor " + in_quotes(t.name) + " has strides and the type " + t.dtype + ", which this container has no place for; convert it to F32 (--dtype F32)");
-  out.bytes = [t = std::move(t)]() -> KeptBytes {
-    return dense_once(t);
-  };
+    throw Error(Code::usage, "tensor " + in_quotes(t.name) + " has strides and the type " + t.dtype +
+                                 ", which this container has no place for; convert it to F32 (--dtype F32)");
+  out.bytes = [t = std::move(t)]() -> KeptBytes { return dense_once(t); };
   return out;
 }
 
-// Tensors that are one and the same memory with one and the same shape are one tensor in containers without ties: the first name is written, the others are told.
-std::vector<OutTensor> without_ties(std::vector<OutTensor> all, std::map<std::string, std::string>& metadata, std::vector<std::string>& said) {
+// Tensors that are one and the same memory with one and the same shape are one tensor in containers without ties: the first name is
+// written, the others are told.
+std::vector<OutTensor> without_ties(std::vector<OutTensor> all, std::map<std::string, std::string>& metadata,
+                                    std::vector<std::string>& said) {
   std::vector<OutTensor> out;
   for (OutTensor& t : all) {
     const auto same = t.storage < 0 ? out.end() : std::find_if(out.begin(), out.end(), [&](const OutTensor& o) {
@@ -91,7 +94,9 @@ std::string holdable(const OutTensor& t, Container container) {
   const bool block = is_block(t);
   if (container == Container::gguf) {
     if (ggml_type_of(t.dtype)) return t.dtype;
-    if (!has_floats(t)) throw Error(Code::usage, "tensor " + in_quotes(t.name) + " is " + t.dtype + ", which gguf has not; leave it out or convert it where it was made");
+    if (!has_floats(t))
+      throw Error(Code::usage,
+                  "tensor " + in_quotes(t.name) + " is " + t.dtype + ", which gguf has not; leave it out or convert it where it was made");
     return "F32";
   }
   if (block) return "F32";
@@ -101,8 +106,8 @@ std::string holdable(const OutTensor& t, Container container) {
   return t.dtype;
 }
 
-// As huggingface_hub splits (split_state_dict_into_shards_factory), so that the same checkpoint has the same shards: in the order of the tensors, a tensor larger than a shard by itself,
-// without an end to the shard that is being filled.
+// As huggingface_hub splits (split_state_dict_into_shards_factory), so that the same checkpoint has the same shards: in the order of the
+// tensors, a tensor larger than a shard by itself, without an end to the shard that is being filled.
 std::vector<std::vector<const OutTensor*>> split(const std::vector<OutTensor>& tensors, std::uint64_t most, std::uint64_t& total) {
   std::vector<std::vector<const OutTensor*>> shards;
   std::vector<const OutTensor*> now;
@@ -123,19 +128,21 @@ std::vector<std::vector<const OutTensor*>> split(const std::vector<OutTensor>& t
   return shards;
 }
 
-fs::path write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, const OutCheckpoint& c, const std::map<std::string, std::string>& metadata, std::uint64_t most,
-                      std::vector<std::string>& said) {
+fs::path write_shards(const fs::path& path, const std::vector<OutTensor>& tensors, const OutCheckpoint& c,
+                      const std::map<std::string, std::string>& metadata, std::uint64_t most, std::vector<std::string>& said) {
   std::uint64_t total = 0;
   const auto shards = split(tensors, most, total);
   std::string stem = path.filename().string();
   if (stem.ends_with(".safetensors")) stem.resize(stem.size() - 12);
   std::map<std::string, std::string> file_of;  // sorted, as transformers writes it
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    const std::string name = shards.size() == 1 ? path.filename().string() : fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
+    const std::string name =
+        shards.size() == 1 ? path.filename().string() : fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
     std::vector<SafetensorsItem> items;
     for (const OutTensor* t : shards[s]) items.push_back({t->name, t->dtype, t->shape}), file_of[t->name] = name;
     KeptBytes kept;
-    write_safetensors(path.parent_path() / name, items, metadata, [&](std::size_t i) { return held(*shards[s][i], kept); }, c.metadata_order);
+    write_safetensors(
+        path.parent_path() / name, items, metadata, [&](std::size_t i) { return held(*shards[s][i], kept); }, c.metadata_order);
   }
   if (shards.size() == 1) return path;
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
@@ -200,9 +207,12 @@ OutTensor in_dtype(OutTensor t, std::string_view dtype) {
   out.storage = -1;
   const StoredType* to = stored_type(dtype);
   if (to && to->elements > 1) {
-    if (!quantises(dtype)) throw Error(Code::usage, std::string(dtype) + " is a type that graft reads and does not write; take Q8_0, Q4_0 or one of Q2_K to Q6_K");
+    if (!quantises(dtype))
+      throw Error(Code::usage,
+                  std::string(dtype) + " is a type that graft reads and does not write; take Q8_0, Q4_0 or one of Q2_K to Q6_K");
     if (!stored_bytes(*to, t.shape))
-      throw Error(Code::usage, "tensor " + in_quotes(t.name) + ": its last axis is not whole blocks of " + std::to_string(to->elements) + " as " + std::string(dtype) + " wants");
+      throw Error(Code::usage, "tensor " + in_quotes(t.name) + ": its last axis is not whole blocks of " + std::to_string(to->elements) +
+                                   " as " + std::string(dtype) + " wants");
     out.bytes = [t = std::move(t), to]() -> KeptBytes {
       NoGrad off;
       UseQueue host(host_queue());
@@ -235,15 +245,19 @@ Written write_checkpoint(const fs::path& path, Container container, const OutChe
     // Metadata elsewhere is text: what GGUF has of lists (its vocabulary) would be there in part, as it is shown.
     std::size_t lists = 0;
     for (const GgufKey& k : gguf->keys.all()) {
-      if (k.value.type() == GgufType::text && metadata.count(k.name) && first_not_utf8(k.value.text()) == std::string_view::npos) metadata[k.name] = k.value.text();
+      if (k.value.type() == GgufType::text && metadata.count(k.name) && first_not_utf8(k.value.text()) == std::string_view::npos)
+        metadata[k.name] = k.value.text();
       if (k.value.type() == GgufType::array) lists += metadata.erase(k.name);
     }
-    if (lists) said.push_back(std::to_string(lists) + " keys of GGUF that are lists (a vocabulary is made of them) have no place in " + std::string(name_of(container)) + " and were left out");
+    if (lists)
+      said.push_back(std::to_string(lists) + " keys of GGUF that are lists (a vocabulary is made of them) have no place in " +
+                     std::string(name_of(container)) + " and were left out");
   }
   std::map<std::string, int> changed;  // "Q4_K to F32": how many
   for (OutTensor& t : tensors) {
     std::string wanted = holdable(t, container);
-    if (!options.dtype.empty() && has_floats(t)) wanted = container == Container::gguf ? gguf_dtype_for(options.dtype, t.shape) : options.dtype;
+    if (!options.dtype.empty() && has_floats(t))
+      wanted = container == Container::gguf ? gguf_dtype_for(options.dtype, t.shape) : options.dtype;
     if (wanted != t.dtype) ++changed[t.dtype + " to " + wanted];
     t = in_dtype(std::move(t), wanted);
     if (container != Container::torch) t = dense(std::move(t));

@@ -22,7 +22,8 @@ void FiniteWatch::look(Text text, const void* call, const Tensors& in, const Ten
     if (bad == 0) continue;
     for (const Tensor& i : in)
       if (count_not_finite(i) > 0) return;
-    found_ = text(call) + (text_ && call != call_ ? ", in the " + text_(call_) + "," : "") + " gave " + std::to_string(bad) + " of " + std::to_string(t.numel()) + " values that are not finite";
+    found_ = text(call) + (text_ && call != call_ ? ", in the " + text_(call_) + "," : "") + " gave " + std::to_string(bad) + " of " +
+             std::to_string(t.numel()) + " values that are not finite";
     return;
   }
 }

@@ -1,5 +1,6 @@
-// Where did the NaN come from? While a FiniteWatch lives, every operation of its thread and every step of a backward pass is looked at; the first whose result
-// holds NaN or infinity though no input does is remembered. It reads everything on the host: for finding out once, not for training.
+// Where did the NaN come from? While a FiniteWatch lives, every operation of its thread and every step of a backward pass is looked at; the
+// first whose result holds NaN or infinity though no input does is remembered. It reads everything on the host: for finding out once, not
+// for training.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -32,7 +32,7 @@ struct Point {
 };
 
 struct Slope {
-  std::vector<double> value;   // per output
+  std::vector<double> value;  // per output
   double truncation = 0, scale = 0;
 };
 // d f / d direction by differences of fourth order; the difference between step h and step 2h bounds what is left.
@@ -71,8 +71,8 @@ GradCheckResult check_gradients(const std::function<Tensor(const Tensors&)>& f, 
   RandomState random{options.seed, 77, 0};
 
   // Compares sum_k <g_k, direction_k> with sum_o cotangent_o * slope_o.
-  const auto compare = [&](const std::vector<double>& cotangent, const std::vector<std::vector<double>>& g, const std::vector<std::vector<double>>& direction,
-                           const Slope& s, const std::string& where) {
+  const auto compare = [&](const std::vector<double>& cotangent, const std::vector<std::vector<double>>& g,
+                           const std::vector<std::vector<double>>& direction, const Slope& s, const std::string& where) {
     double got = 0, weight = 0;
     for (std::size_t k = 0; k < g.size(); ++k)
       if (!direction[k].empty()) got += dot(g[k], direction[k]);

@@ -140,7 +140,8 @@ Tensor seed_for(const Tensor& root, const Tensor& seed) {
     throw Error(Code::usage, "backward: " + root.str() + " does not depend on anything that wants a gradient; was it made under NoGrad?");
   if (!seed.defined()) {
     if (root.numel() != 1)
-      throw Error(Code::usage, "backward: " + root.str() + " has " + std::to_string(root.numel()) + " elements; give a seed of its shape or reduce it to one");
+      throw Error(Code::usage, "backward: " + root.str() + " has " + std::to_string(root.numel()) +
+                                   " elements; give a seed of its shape or reduce it to one");
     const Tensor one = Tensor::ones(root.shape(), root.dtype());
     one.impl()->unit_seed = true;
     return one;
@@ -151,7 +152,10 @@ Tensor seed_for(const Tensor& root, const Tensor& seed) {
 }
 
 // The one place where gradients flow. `accept(leaf, grad)` takes what reaches leaves; `watch` maps (node, output) to a slot for results.
-struct Watch { const Node* node; int output; };
+struct Watch {
+  const Node* node;
+  int output;
+};
 
 void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options,
          const std::function<void(const Tensor&, const Tensor&)>& accept, const std::vector<Watch>& watch, Tensors* watched) {
@@ -175,14 +179,19 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
       Tensors dy = std::move(it->second);
       pending.erase(it);
       if (n->released)
-        throw Error(Code::usage, "backward: " + std::string(n->name) + " was already run backwards and freed what it had saved; use keep_graph for the first pass");
+        throw Error(Code::usage, "backward: " + std::string(n->name) +
+                                     " was already run backwards and freed what it had saved; use keep_graph for the first pass");
       if (options.create_graph && n->fused())
-        throw Error(Code::usage, "backward: " + n->str() + " was recorded fused; record the forward pass inside a HigherOrder scope to differentiate its gradient");
+        throw Error(Code::usage,
+                    "backward: " + n->str() +
+                        " was recorded fused; record the forward pass inside a HigherOrder scope to differentiate its gradient");
       if (dy[0].defined())
         for (const auto& h : n->hooks)
           if (Tensor g = h(dy[0]); g.defined()) dy[0] = g;
       for (std::size_t w = 0; w < watch.size(); ++w)
-        if (watch[w].node == n /* never for leaves: they arrive through accept */ && dy[static_cast<std::size_t>(watch[w].output)].defined()) (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
+        if (watch[w].node == n /* never for leaves: they arrive through accept */ &&
+            dy[static_cast<std::size_t>(watch[w].output)].defined())
+          (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
       const auto text = +[](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); };
       const OpScope scope(n->name, text, n);
       CallWatch* const watch_values = call_watch();
@@ -193,12 +202,14 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
         watch_values->within(nullptr, nullptr);
       }
       if (dx.size() != n->inputs.size())
-        throw Error(Code::bug, n->str() + ": backward gave " + std::to_string(dx.size()) + " gradients for " + std::to_string(n->inputs.size()) + " inputs");
+        throw Error(Code::bug, n->str() + ": backward gave " + std::to_string(dx.size()) + " gradients for " +
+                                   std::to_string(n->inputs.size()) + " inputs");
       for (std::size_t i = 0; i < dx.size(); ++i) {
         const Node::Edge& e = n->inputs[i];
         if (!e || !dx[i].defined()) continue;
         if (!(dx[i].shape() == n->context.input_shape(static_cast<int>(i))))
-          throw Error(Code::bug, n->str() + ": gradient " + dx[i].str() + " of input " + std::to_string(i) + " wants shape " + n->context.input_shape(static_cast<int>(i)).str());
+          throw Error(Code::bug, n->str() + ": gradient " + dx[i].str() + " of input " + std::to_string(i) + " wants shape " +
+                                     n->context.input_shape(static_cast<int>(i)).str());
         if (e.leaf.defined()) accept(e.leaf, dx[i]);
         else send(e.node, e.output, dx[i]);
       }
@@ -218,7 +229,8 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
 }  // namespace
 
 void backward(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options) {
-  run(roots, seeds, options,
+  run(
+      roots, seeds, options,
       [](const Tensor& leaf, const Tensor& g) {  // gradients into a leaf add
         const Tensor old = leaf.grad();
         leaf.set_grad(old.defined() ? add(old, g) : g);
@@ -232,10 +244,12 @@ Tensors gradients(const Tensor& root, const Tensors& inputs, const Tensor& seed,
   std::vector<Watch> watch;
   Tensors watched(inputs.size());
   for (const Tensor& t : inputs) {
-    if (!t.defined() || !t.requires_grad()) throw Error(Code::usage, "gradients: an input does not want a gradient; set_requires_grad() on it");
+    if (!t.defined() || !t.requires_grad())
+      throw Error(Code::usage, "gradients: an input does not want a gradient; set_requires_grad() on it");
     watch.push_back({t.node().get(), t.output_index()});
   }
-  run({root}, {seed}, options,
+  run(
+      {root}, {seed}, options,
       [&](const Tensor& leaf, const Tensor& g) {
         for (std::size_t i = 0; i < inputs.size(); ++i)
           if (inputs[i].handle() == leaf.handle()) found[i] = found[i].defined() ? add(found[i], g) : g;
@@ -286,13 +300,15 @@ struct FunctionNode final : Node {
     released = true;
   }
 };
-Tensors record_function(const std::string& name, const CustomForward& forward, const CustomBackward& backward, const Tensors& in, bool always) {
+Tensors record_function(const std::string& name, const CustomForward& forward, const CustomBackward& backward, const Tensors& in,
+                        bool always) {
   const bool record_it = recording() && (always || any_requires_grad(in));
   struct Called {
     const std::string& name;
     const Tensors& in;
   } const call{name, in};
-  const OpScope scope(name, [](const void* c) { return describe_call(static_cast<const Called*>(c)->name, "", static_cast<const Called*>(c)->in); }, &call);
+  const OpScope scope(
+      name, [](const void* c) { return describe_call(static_cast<const Called*>(c)->name, "", static_cast<const Called*>(c)->in); }, &call);
   Context c;
   c.describe_inputs(in, record_it);
   Tensors out;
@@ -344,10 +360,13 @@ Tensors checkpoint(const std::function<Tensors(const Tensors&)>& f, const Tensor
       if (in[i].defined() && in[i].requires_grad()) dx[i] = in[i].grad();
     return dx;
   };
-  return record_function("checkpoint", [f](Context& c, const Tensors& in) {
-    for (const Tensor& t : in) c.keep(t);
-    return f(in);
-  }, again, inputs, true);
+  return record_function(
+      "checkpoint",
+      [f](Context& c, const Tensors& in) {
+        for (const Tensor& t : in) c.keep(t);
+        return f(in);
+      },
+      again, inputs, true);
 }
 
 }  // namespace graft

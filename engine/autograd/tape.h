@@ -59,7 +59,7 @@ struct Node {
   struct Edge {
     std::shared_ptr<Node> node;  // what made the input, or empty
     int output = 0;
-    Tensor leaf;                 // the input itself when it is a leaf that wants a gradient
+    Tensor leaf;  // the input itself when it is a leaf that wants a gradient
     explicit operator bool() const { return node || leaf.defined(); }
   };
   virtual ~Node();
@@ -115,7 +115,8 @@ struct BackwardOptions {
 void backward(const Tensor& root, const Tensor& seed = {}, const BackwardOptions& options = {});
 // Several roots in one pass; seeds[i] may be undefined where roots[i] has one element.
 void backward(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options = {});
-// The gradients of sum(seed * root) for `inputs` (leaves or intermediate results), without touching .grad(). Undefined where root does not depend.
+// The gradients of sum(seed * root) for `inputs` (leaves or intermediate results), without touching .grad(). Undefined where root does not
+// depend.
 Tensors gradients(const Tensor& root, const Tensors& inputs, const Tensor& seed = {}, const BackwardOptions& options = {});
 // f sees the gradient of t when it is complete and may return another in its place (undefined: keep).
 void add_hook(const Tensor& t, std::function<Tensor(const Tensor&)> f);
@@ -132,13 +133,17 @@ concept HasBackward = requires(const Context& c, const typename Op::Attrs& a, co
   { Op::backward(c, a, dy) } -> std::same_as<Tensors>;
 };
 template <class Op>
-concept StatesNoGradient = requires { { Op::no_gradient } -> std::convertible_to<std::string_view>; };
+concept StatesNoGradient = requires {
+  { Op::no_gradient } -> std::convertible_to<std::string_view>;
+};
 template <class Op>
 concept Fused = requires(const typename Op::Attrs& a, const Tensors& in) {
   { Op::plain(a, in) } -> std::same_as<Tensors>;
 };
 template <class A>
-concept Printable = requires(const A& a) { { a.str() } -> std::convertible_to<std::string>; };
+concept Printable = requires(const A& a) {
+  { a.str() } -> std::convertible_to<std::string>;
+};
 
 template <class Op>
 struct NodeOf final : Node {
@@ -163,7 +168,9 @@ struct Call {
   const typename Op::Attrs& attrs;
   const Tensors& in;
   std::string_view name() const {  // a function that is made of this op may pass on its own name
-    if constexpr (requires { { attrs.called } -> std::convertible_to<std::string_view>; })
+    if constexpr (requires {
+                    { attrs.called } -> std::convertible_to<std::string_view>;
+                  })
       if (!std::string_view(attrs.called).empty()) return attrs.called;
     return Op::name;
   }

@@ -1,4 +1,5 @@
-// Who looks at every operation of this thread while it lives: the tape shows it each call with what went in and what came out. One at a time; an inner one hides the outer.
+// Who looks at every operation of this thread while it lives: the tape shows it each call with what went in and what came out. One at a
+// time; an inner one hides the outer.
 #pragma once
 #include <string>
 

@@ -39,8 +39,8 @@ struct Allocator::Impl {
     std::uint64_t graph = 0;  // whose pool it is from
   };
   using Cache = std::map<std::int64_t, std::vector<void*>>;  // by size class
-  // What was handed out while a graph was captured: its replays write there, so nobody else gets these blocks before it dies. Also blocks that were
-  // handed out before and freed while it was captured: it may have recorded reads of them.
+  // What was handed out while a graph was captured: its replays write there, so nobody else gets these blocks before it dies. Also blocks
+  // that were handed out before and freed while it was captured: it may have recorded reads of them.
   struct Pool {
     Cache cache, held;
   };
@@ -95,10 +95,11 @@ struct Allocator::Impl {
   [[noreturn]] void out_of_memory(std::int64_t bytes) const {
     std::vector<Live> all;
     for (const auto& [p, l] : live) all.push_back(l);
-    std::sort(all.begin(), all.end(), [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
+    std::sort(all.begin(), all.end(),
+              [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
     const auto mib = [](std::int64_t b) { return std::to_string((b + (1 << 19)) >> 20) + " MiB"; };
-    std::string s = (device.kind == DeviceKind::cpu ? "" : name_of(device) + ": ") + "out of memory: " + mib(bytes) + " wanted, " + mib(stats.in_use) + " in use" +
-                    (stats.limit ? ", limit " + mib(stats.limit) : "") + "; largest:";
+    std::string s = (device.kind == DeviceKind::cpu ? "" : name_of(device) + ": ") + "out of memory: " + mib(bytes) + " wanted, " +
+                    mib(stats.in_use) + " in use" + (stats.limit ? ", limit " + mib(stats.limit) : "") + "; largest:";
     for (std::size_t i = 0; i < std::min<std::size_t>(5, all.size()); ++i)
       s += (i ? ", " : " ") + (all[i].name.empty() ? std::string("(unnamed)") : all[i].name) + " " + mib(all[i].bytes);
     throw Error(Code::memory, s + "; use a smaller batch or recompute");

@@ -32,19 +32,19 @@ struct MemoryStats {
   std::int64_t allocations = 0, reused = 0;
 };
 
-// A caching allocator, one per device: freed blocks are kept by size class and handed out again, so that a training step touches the same pages each time.
-// Thread safe. Blocks are 64-byte aligned. What is handed out while a graph is captured (kernels/core/graph.h) stays the graph's until it dies, so that its
-// replays find the same addresses and nobody else's data there.
+// A caching allocator, one per device: freed blocks are kept by size class and handed out again, so that a training step touches the same
+// pages each time. Thread safe. Blocks are 64-byte aligned. What is handed out while a graph is captured (kernels/core/graph.h) stays the
+// graph's until it dies, so that its replays find the same addresses and nobody else's data there.
 class Allocator {
  public:
   ~Allocator();
-  static Allocator& of(Device d);  // Error(device) when the device cannot be used
+  static Allocator& of(Device d);      // Error(device) when the device cannot be used
   void* allocate(std::int64_t bytes);  // throws Error(memory) with the largest live blocks by name
   void free(void* p, std::int64_t bytes);
   void label(void* p, const std::string& name);  // shown by the out-of-memory error
   void set_limit(std::int64_t bytes);            // 0: no limit but the machine's
   MemoryStats stats() const;
-  void trim();                                   // give cached blocks back to the system
+  void trim();  // give cached blocks back to the system
 
  private:
   explicit Allocator(Device d);

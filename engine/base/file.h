@@ -66,9 +66,9 @@ void write_atomically(const std::filesystem::path& path, std::string_view text);
 // fsync of a folder: what was renamed into it lasts. Throws as above; file systems that have no such thing are passed over.
 void sync_folder(const std::filesystem::path& folder);
 
-// For tests: while an object of this lives, the call number `at` (from 0) of those that write_atomically makes in this thread (open, write, fsync, close,
-// rename, and a folder's fsync, each counted) fails with `number`, and every later one too, as on a disk that is full. A write leaves half of its bytes
-// behind before it fails. With `at` < 0 nothing fails and the calls are counted.
+// For tests: while an object of this lives, the call number `at` (from 0) of those that write_atomically makes in this thread (open, write,
+// fsync, close, rename, and a folder's fsync, each counted) fails with `number`, and every later one too, as on a disk that is full. A
+// write leaves half of its bytes behind before it fails. With `at` < 0 nothing fails and the calls are counted.
 class DiskFault {
  public:
   DiskFault(int at, int number);

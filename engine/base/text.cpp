@@ -6,7 +6,8 @@
 namespace graft {
 namespace {
 
-// Bytes of the character at the front of s when it is well-formed UTF-8 (RFC 3629: no overlong form, no surrogate) and no control character; else 0.
+// Bytes of the character at the front of s when it is well-formed UTF-8 (RFC 3629: no overlong form, no surrogate) and no control
+// character; else 0.
 std::size_t character(std::string_view s) {
   const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(s[i]); };
   const std::uint8_t first = at(0);

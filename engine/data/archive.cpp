@@ -77,8 +77,7 @@ std::vector<ArchiveFile> by_folder(LabelledImages& set, const Name& name, std::v
     if (!folder.starts_with(shared) || folder.size() == shared.size() || folder.find('/', shared.size()) != std::string::npos) continue;
     const std::string own = folder.substr(shared.size());
     if (std::binary_search(set.class_names.begin(), set.class_names.end(), own)) continue;
-    if (keep_empty && std::find(names.begin(), names.end(), own) == names.end())
-      names.push_back(own);
+    if (keep_empty && std::find(names.begin(), names.end(), own) == names.end()) names.push_back(own);
     else if (!keep_empty)
       throw Error(Code::input,
                   name(folder) + ": this class has no picture (" + kPictureEnds + "); put some there or pack it without the folder");

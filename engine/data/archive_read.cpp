@@ -6,7 +6,6 @@
 #if defined(GRAFT_HAVE_ARCHIVE)
 #include <archive.h>
 #include <archive_entry.h>
-
 #include <locale.h>
 
 #include <algorithm>
@@ -37,8 +36,8 @@ std::string tidy(std::string_view path) {
   }
   return tidied;
 }
-// libarchive turns names that are marked as UTF-8 into the language of the thread, and gives none where that has no letters for them ("C", which graft runs
-// in).
+// libarchive turns names that are marked as UTF-8 into the language of the thread, and gives none where that has no letters for them ("C",
+// which graft runs in).
 class Utf8 {
  public:
   Utf8() : mine_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(mine_ ? uselocale(mine_) : nullptr) {}
@@ -60,9 +59,9 @@ class Reader {
   Reader(const fs::path& path, std::string inside, std::uint64_t limit)
       : shown_(one_line(path.native())), inside_(std::move(inside)), limit_(limit), a_(archive_read_new(), archive_read_free) {
     if (!a_) throw std::bad_alloc();
-    for (const auto add :
-         {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz, archive_read_support_filter_lzma,
-          archive_read_support_filter_zstd, archive_read_support_format_tar, archive_read_support_format_zip, archive_read_support_format_7zip})
+    for (const auto add : {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz,
+                           archive_read_support_filter_lzma, archive_read_support_filter_zstd, archive_read_support_format_tar,
+                           archive_read_support_format_zip, archive_read_support_format_7zip})
       add(a_.get());
     std::error_code ec;
     if (!fs::is_regular_file(path, ec))
@@ -74,7 +73,9 @@ class Reader {
     for (archive_entry* e = nullptr; next(&e);) {
       const char* name = archive_entry_pathname(e);
       if (!name) name = archive_entry_pathname_utf8(e);
-      if (!name) throw Error(Code::input, shown_ + ": the name of entry " + std::to_string(entries_) + " cannot be read; pack it anew with names in UTF-8");
+      if (!name)
+        throw Error(Code::input,
+                    shown_ + ": the name of entry " + std::to_string(entries_) + " cannot be read; pack it anew with names in UTF-8");
       std::string p = tidy(name);
       if (!inside_.empty()) {
         if (!p.starts_with(inside_ + '/')) p.clear();
@@ -100,8 +101,8 @@ class Reader {
   bool next(archive_entry** e) {
     const int r = archive_read_next_header(a_.get(), e);  // skips what is left of the last entry
     if (r == ARCHIVE_EOF) {
-      // libarchive takes the end of the file for the end of the archive; a tar that was cut between two entries shows by the blocks of zeros that are not
-      // there.
+      // libarchive takes the end of the file for the end of the archive; a tar that was cut between two entries shows by the blocks of
+      // zeros that are not there.
       const bool tar = (archive_format(a_.get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
       if (tar && archive_filter_bytes(a_.get(), 0) - archive_read_header_position(a_.get()) < 512)
         throw Error(Code::input, shown_ + ": is cut off after entry " + std::to_string(entries_) +
@@ -137,8 +138,8 @@ class Reader {
   }
   void count(std::uint64_t bytes) {
     if (bytes > limit_ - used_)
-      throw Error(Code::input,
-                  shown_ + ": its pictures are more than " + std::to_string(limit_) + " bytes, the most that is kept in memory; unpack it and name the folder");
+      throw Error(Code::input, shown_ + ": its pictures are more than " + std::to_string(limit_) +
+                                   " bytes, the most that is kept in memory; unpack it and name the folder");
     used_ += bytes;
   }
   std::vector<std::byte> bytes_of(archive_entry* e, const std::string& path) {
@@ -154,7 +155,8 @@ class Reader {
       if (r == ARCHIVE_EOF) break;
       if (r != ARCHIVE_OK) throw damage();
       // A sparse entry leaves holes, which are zeros.
-      if (at < static_cast<la_int64_t>(bytes.size())) throw Error(Code::input, shown_ + ":" + one_line(path) + ": its pieces overlap; the archive is damaged");
+      if (at < static_cast<la_int64_t>(bytes.size()))
+        throw Error(Code::input, shown_ + ":" + one_line(path) + ": its pieces overlap; the archive is damaged");
       count(static_cast<std::uint64_t>(at) - bytes.size() + n);
       bytes.resize(static_cast<std::size_t>(at));
       const auto* from = static_cast<const std::byte*>(piece);
@@ -167,8 +169,8 @@ class Reader {
     for (auto& [path, target] : hard_links_) {
       const auto at = files_.find(target);
       if (at == files_.end())
-        throw Error(Code::input,
-                    shown_ + ":" + one_line(path) + ": links to " + one_line(target) + ", which is not among the pictures of the archive; pack it anew");
+        throw Error(Code::input, shown_ + ":" + one_line(path) + ": links to " + one_line(target) +
+                                     ", which is not among the pictures of the archive; pack it anew");
       keep(std::move(path), at->second);
     }
   }
@@ -191,7 +193,8 @@ ArchiveContents read_archive(const fs::path& path, const std::string& inside, st
   try {
     return Reader(path, tidy(inside), limit).read();
   } catch (const std::bad_alloc&) {
-    throw Error(Code::memory, one_line(path.native()) + ": its pictures do not fit in memory, where they are kept packed; unpack it and name the folder");
+    throw Error(Code::memory,
+                one_line(path.native()) + ": its pictures do not fit in memory, where they are kept packed; unpack it and name the folder");
   }
 }
 
@@ -202,7 +205,8 @@ ArchiveContents read_archive(const fs::path& path, const std::string& inside, st
 
 namespace graft {
 std::string why_no_archives() {
-  return "this graft was built without archives; install libarchive-dev and build it again with -DGRAFT_ARCHIVE=ON, or unpack it and name the folder";
+  return "this graft was built without archives; install libarchive-dev and build it again with -DGRAFT_ARCHIVE=ON, or unpack it and name "
+         "the folder";
 }
 ArchiveContents read_archive(const std::filesystem::path& path, const std::string&, std::uint64_t) {
   throw Error(Code::input, one_line(path.native()) + ": " + why_no_archives());

@@ -14,8 +14,8 @@ struct ArchiveFile {
   std::shared_ptr<const std::vector<std::byte>> bytes;
 };
 struct ArchiveContents {
-  std::vector<ArchiveFile> files;     // pictures and .cls, sorted by path_before, each path once
-  std::vector<std::string> folders;   // that the archive names by themselves
+  std::vector<ArchiveFile> files;                 // pictures and .cls, sorted by path_before, each path once
+  std::vector<std::string> folders;               // that the archive names by themselves
   std::int64_t others = 0, links = 0, twice = 0;  // files left out, links left out, names that came again
   std::string first_other, first_link, first_twice;
 };

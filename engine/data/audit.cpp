@@ -108,7 +108,8 @@ AuditCase case_of(const Read& all, const Members& members, std::string text) {
   return c;
 }
 bool across(const Read& all, const Members& members) {
-  return std::any_of(members.begin(), members.end(), [&](std::size_t m) { return all.facts[m].place.part != all.facts[members[0]].place.part; });
+  return std::any_of(members.begin(), members.end(),
+                     [&](std::size_t m) { return all.facts[m].place.part != all.facts[members[0]].place.part; });
 }
 std::string labels_text(const Read& all, const Members& members, const std::vector<std::string>& names) {
   std::set<std::int64_t> labels;
@@ -128,7 +129,8 @@ Doubles doubles_of(Read& all) {
   const std::size_t n = all.facts.size();
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return std::pair(all.facts[a].digest, a) < std::pair(all.facts[b].digest, b); });
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return std::pair(all.facts[a].digest, a) < std::pair(all.facts[b].digest, b); });
   Doubles d{{}, Groups(n), {}};
   for (std::size_t i = 0; i < n;) {
     Members members;
@@ -158,27 +160,32 @@ void find_doubles(AuditReport& r, Read& all) {
     const std::string text = std::to_string(members.size()) + " pictures";
     (across(all, members) ? exact_across : exact_within).push_back(case_of(all, members, text));
     if (!most.contains(groups.of(first)))
-      if (const std::string labels = labels_text(all, members, r.classes); !labels.empty()) conflicts.push_back(case_of(all, members, labels));
+      if (const std::string labels = labels_text(all, members, r.classes); !labels.empty())
+        conflicts.push_back(case_of(all, members, labels));
   }
   for (auto& [first, members] : near) {
     std::sort(members.begin(), members.end());
     char text[64];
     std::snprintf(text, sizeof text, "%zu pictures, difference up to %.4f", members.size(), static_cast<double>(most[first]));
     (across(all, members) ? near_across : near_within).push_back(case_of(all, members, text));
-    if (const std::string labels = labels_text(all, members, r.classes); !labels.empty()) conflicts.push_back(case_of(all, members, labels));
+    if (const std::string labels = labels_text(all, members, r.classes); !labels.empty())
+      conflicts.push_back(case_of(all, members, labels));
   }
   std::sort(conflicts.begin(), conflicts.end(), [](const AuditCase& a, const AuditCase& b) { return a.places < b.places; });
   add(r, "duplicate_across", "the same picture in two parts",
-      "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", std::move(exact_across));
-  add(r, "duplicate_within", "the same picture more than once in a part", "it counts as often as it is there; keep one", std::move(exact_within));
+      "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates",
+      std::move(exact_across));
+  add(r, "duplicate_within", "the same picture more than once in a part", "it counts as often as it is there; keep one",
+      std::move(exact_within));
   add(r, "near_across", "nearly the same picture in two parts",
       "what is judged on was nearly learnt: look at them, and split anew with graft data split --group-duplicates", std::move(near_across));
   add(r, "near_within", "nearly the same picture more than once in a part", "look at them and keep one", std::move(near_within));
-  add(r, "conflict", "the same or nearly the same picture with different labels", "no model can learn both: correct the labels or remove the pictures",
-      std::move(conflicts));
+  add(r, "conflict", "the same or nearly the same picture with different labels",
+      "no model can learn both: correct the labels or remove the pictures", std::move(conflicts));
 }
 
-// Pictures whose value of a property is not the one that most have. Where there is no value that half of them have, the finding is the variety.
+// Pictures whose value of a property is not the one that most have. Where there is no value that half of them have, the finding is the
+// variety.
 template <class Value, class Text>
 std::vector<AuditCase> odd_ones(const Read& all, Value value, Text text) {
   std::map<decltype(value(all.facts[0])), std::int64_t> counts;
@@ -186,8 +193,8 @@ std::vector<AuditCase> odd_ones(const Read& all, Value value, Text text) {
   if (counts.size() < 2) return {};
   const auto usual = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (usual->second * 2 < static_cast<std::int64_t>(all.facts.size()))
-    return {{std::to_string(counts.size()) + " kinds, from " + text(counts.begin()->first) + " to " + text(counts.rbegin()->first) + "; " + text(usual->first) +
-                 " is the most frequent",
+    return {{std::to_string(counts.size()) + " kinds, from " + text(counts.begin()->first) + " to " + text(counts.rbegin()->first) + "; " +
+                 text(usual->first) + " is the most frequent",
              {}}};
   std::vector<AuditCase> odd;
   for (const Facts& f : all.facts)
@@ -202,7 +209,8 @@ void find_odd(AuditReport& r, const Read& all, const AuditOptions& o) {
   for (const Facts& f : all.facts) {
     if (f.constant) constant.push_back({"every pixel is the same", {f.place}});
     if (f.strange)
-      strange.push_back({std::to_string(f.strange) + " of " + std::to_string(f.height * f.width * f.bands) + " values are NaN or infinite", {f.place}});
+      strange.push_back(
+          {std::to_string(f.strange) + " of " + std::to_string(f.height * f.width * f.bands) + " values are NaN or infinite", {f.place}});
     if (dot(f) && !dots) one.push_back({"1 x 1", {f.place}});
   }
   add(r, "constant", "pictures of one colour", "nothing can be learnt of them but their label: remove them", std::move(constant));
@@ -218,10 +226,11 @@ void find_odd(AuditReport& r, const Read& all, const AuditOptions& o) {
   if (o.bands != 0) {
     bands.clear();
     for (const Facts& f : all.facts)
-      if (f.bands > 4) bands.push_back({std::to_string(f.bands) + " bands, which cannot become data.bands=" + std::to_string(o.bands), {f.place}});
+      if (f.bands > 4)
+        bands.push_back({std::to_string(f.bands) + " bands, which cannot become data.bands=" + std::to_string(o.bands), {f.place}});
   }
-  add(r, "bands", "pictures with other bands", o.bands ? "remove them, or leave data.bands at 0" : "set data.bands to bring them to one, or remove them",
-      std::move(bands));
+  add(r, "bands", "pictures with other bands",
+      o.bands ? "remove them, or leave data.bands at 0" : "set data.bands to bring them to one, or remove them", std::move(bands));
   constexpr const char* kDepths[] = {"8 bits", "16 bits", "float"};
   add(r, "depth", "pictures of other depth", "white is 1 for each depth, so that they can be mixed; look whether they were meant to",
       odd_ones(
@@ -251,7 +260,8 @@ SharedClasses shared_classes(const std::vector<AuditPart>& parts) {
       if (it == s.names.end()) s.names.push_back(n);
     }
     auto& labels = s.labels.emplace_back();
-    for (std::int64_t i = 0; i < p.data.size(); ++i) labels.push_back(number[static_cast<std::size_t>(p.data.labels.data<std::int64_t>()[i])]);
+    for (std::int64_t i = 0; i < p.data.size(); ++i)
+      labels.push_back(number[static_cast<std::size_t>(p.data.labels.data<std::int64_t>()[i])]);
   }
   return s;
 }
@@ -268,7 +278,8 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
     for (const auto& p : r.parts)
       if (!in(p) && std::any_of(p.per_class.begin(), p.per_class.end(), [](std::int64_t n) { return n > 0; }))
         missing.push_back({name + ": no " + item + " in " + p.name, {}});
-    if (const std::int64_t n = r.parts[0].per_class[c]; n > 0 && n < o.few) few.push_back({name + ": " + std::to_string(n) + " in " + r.parts[0].name, {}});
+    if (const std::int64_t n = r.parts[0].per_class[c]; n > 0 && n < o.few)
+      few.push_back({name + ": " + std::to_string(n) + " in " + r.parts[0].name, {}});
   }
   if (!r.parts.empty()) {
     std::size_t least = 0, most = 0;
@@ -287,10 +298,11 @@ void audit_classes(AuditReport& r, const AuditOptions& o, const std::string& ite
   }
   add(r, "empty_class", "classes without a " + item, "put some there or remove the class", std::move(empty));
   add(r, "class_missing", "classes that a part lacks",
-      "what is not in train cannot be learnt, what is not in the others is not judged: split anew with graft data split --stratify", std::move(missing));
+      "what is not in train cannot be learnt, what is not in the others is not judged: split anew with graft data split --stratify",
+      std::move(missing));
   add(r, "few", "classes with few " + item + "s to learn from", "collect more, or join classes", std::move(few));
-  add(r, "imbalance", "classes of very different sizes", "accuracy will mostly be that of the large ones: look at it by class, or take data.per_class",
-      std::move(imbalance));
+  add(r, "imbalance", "classes of very different sizes",
+      "accuracy will mostly be that of the large ones: look at it by class, or take data.per_class", std::move(imbalance));
 }
 
 std::vector<std::int64_t> duplicate_groups(const Dataset& d, const AuditProgress& progress) {
@@ -300,7 +312,8 @@ std::vector<std::int64_t> duplicate_groups(const Dataset& d, const AuditProgress
   std::vector<std::int64_t> group(static_cast<std::size_t>(d.size()));
   std::iota(group.begin(), group.end(), 0);
   for (const auto& [first, members] : doubles.same)
-    for (const std::size_t m : members) group[static_cast<std::size_t>(all.facts[m].place.index)] = all.facts[doubles.groups.of(first)].place.index;
+    for (const std::size_t m : members)
+      group[static_cast<std::size_t>(all.facts[m].place.index)] = all.facts[doubles.groups.of(first)].place.index;
   return group;
 }
 

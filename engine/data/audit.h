@@ -43,7 +43,8 @@ struct AuditReport {
   const AuditFinding* find(const std::string& kind) const;
 };
 struct AuditOptions {
-  // A class with fewer training pictures than this: of one fifth, the usual share to hold out, not one whole picture is left to judge it by.
+  // A class with fewer training pictures than this: of one fifth, the usual share to hold out, not one whole picture is left to judge it
+  // by.
   std::int64_t few = 5;
   double imbalance = 10;   // largest over smallest class from here on
   bool any_size = false;   // pictures are brought to one size, so that theirs may differ
@@ -57,10 +58,11 @@ using AuditProgress = std::function<void(std::int64_t done, std::int64_t total)>
 //   duplicate_across, duplicate_within    the same pixels in two parts (a leak), twice in a part; by XXH3-128 of the decoded picture
 //   near_across, near_within              nearly the same (lookalikes.h says what that is)
 //   conflict                              the same or nearly the same, with different labels
-//   empty_class, class_missing, few, imbalance     classes without pictures, absent from a part, with few training pictures, of very different sizes
-//   constant, not_finite, one_pixel, size, bands, depth     one colour all over; NaN or infinity in it; 1 x 1; not like most
-// On the pool of current_queue(); the same report for any number of threads. Memory: some 600 bytes per picture, and as many pictures at once as there are
-// threads.
+//   empty_class, class_missing, few, imbalance     classes without pictures, absent from a part, with few training pictures, of very
+//   different sizes constant, not_finite, one_pixel, size, bands, depth     one colour all over; NaN or infinity in it; 1 x 1; not like
+//   most
+// On the pool of current_queue(); the same report for any number of threads. Memory: some 600 bytes per picture, and as many pictures at
+// once as there are threads.
 AuditReport audit_pictures(const std::vector<AuditPart>& parts, const AuditOptions& options = {}, const AuditProgress& progress = {});
 
 // Which pictures are equal or nearly so: of each the smallest index of its group (its own, where it is alone or cannot be read).

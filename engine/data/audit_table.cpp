@@ -72,7 +72,8 @@ void find_telling(const TableText& t, const std::vector<Column>& columns, std::s
       const auto [it, fresh] = label_of.emplace(canonical(r.fields[c], columns[c].numbers), r.fields[target]);
       tells = tells && it->second == r.fields[target];
     }
-    if (rows > 1 && label_of.size() == 1) cases.constant.push_back({shown_value(columns[c].name) + " is " + shown_value(first) + " in each row", {}});
+    if (rows > 1 && label_of.size() == 1)
+      cases.constant.push_back({shown_value(columns[c].name) + " is " + shown_value(first) + " in each row", {}});
     std::set<std::string> labels;
     for (const auto& [value, label] : label_of) labels.insert(label);
     if (tells && label_of.size() > 1 && labels.size() == label_of.size() && rows > static_cast<std::int64_t>(labels.size()))
@@ -99,12 +100,14 @@ bool clear(const TableRow& r, const std::vector<Column>& columns, const std::vec
 }
 
 void find_doubles(std::vector<Cleared> rows, const std::vector<std::string>& classes, Cases& cases) {
-  std::sort(rows.begin(), rows.end(), [](const Cleared& a, const Cleared& b) { return std::pair(a.features, a.place) < std::pair(b.features, b.place); });
+  std::sort(rows.begin(), rows.end(),
+            [](const Cleared& a, const Cleared& b) { return std::pair(a.features, a.place) < std::pair(b.features, b.place); });
   for (std::size_t i = 0; i < rows.size();) {
     AuditCase c;
     std::set<std::int64_t> labels;
     const std::size_t first = i;
-    for (; i < rows.size() && rows[i].features == rows[first].features; ++i) c.places.push_back(rows[i].place), labels.insert(rows[i].label);
+    for (; i < rows.size() && rows[i].features == rows[first].features; ++i)
+      c.places.push_back(rows[i].place), labels.insert(rows[i].label);
     if (c.places.size() < 2) continue;
     c.text = std::to_string(c.places.size()) + " rows";
     (c.places.front().part != c.places.back().part ? cases.across : cases.within).push_back(c);
@@ -154,8 +157,8 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
       if (it == t.names.end()) {
         std::string names;
         for (const std::string& n : t.names) names += (names.empty() ? "" : ", ") + one_line(n);
-        throw Error(Code::usage,
-                    "data.target = " + shown_value(target) + " is not a column of " + one_line(t.path.native()) + "; there are " + names.substr(0, 300));
+        throw Error(Code::usage, "data.target = " + shown_value(target) + " is not a column of " + one_line(t.path.native()) +
+                                     "; there are " + names.substr(0, 300));
       }
       columns = columns_of(t, target, cases);
       find_telling(t, columns, static_cast<std::size_t>(it - t.names.begin()), cases);
@@ -168,16 +171,18 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
       at.push_back(static_cast<std::size_t>(it - t.names.begin()));
     }
     if (!lacks.empty() || t.names.size() != columns.size()) {
-      cases.columns.push_back(
-          {name + (lacks.empty() ? " has " + std::to_string(t.names.size()) + " columns, " + parts[0].name + " has " + std::to_string(columns.size()) : lacks),
-           {}});
+      cases.columns.push_back({name + (lacks.empty() ? " has " + std::to_string(t.names.size()) + " columns, " + parts[0].name + " has " +
+                                                           std::to_string(columns.size())
+                                                     : lacks),
+                               {}});
       continue;
     }
     for (std::size_t k = 0; k < t.rows.size(); ++k) {
       const TableRow& row = t.rows[k];
       const AuditPlace place{static_cast<std::int64_t>(p), static_cast<std::int64_t>(k)};
       if (row.fields.size() != t.names.size()) {
-        cases.fields.push_back({std::to_string(row.fields.size()) + " fields, the first line names " + std::to_string(t.names.size()), {place}});
+        cases.fields.push_back(
+            {std::to_string(row.fields.size()) + " fields, the first line names " + std::to_string(t.names.size()), {place}});
         continue;
       }
       ++part.readable;
@@ -220,8 +225,8 @@ AuditReport audit_tables(const std::vector<TablePart>& parts, const std::string&
   add("duplicate_across", "the same row in two parts",
       "what is judged on was learnt: remove it from one of them, or split anew with graft data split --group-duplicates", cases.across);
   add("duplicate_within", "the same row more than once in a part", "it counts as often as it is there; keep one", cases.within);
-  add("conflict", "the same values with different targets", "no model can learn both: correct or remove them, or add the column that tells them apart",
-      cases.conflict);
+  add("conflict", "the same values with different targets",
+      "no model can learn both: correct or remove them, or add the column that tells them apart", cases.conflict);
   add("constant_column", "columns with one value", "nothing can be learnt of them: leave them out", cases.constant);
   add("label_column", "columns that give the target away", "they will not be known where the model is used: leave them out", cases.label);
   audit_classes(r, options, "row");

@@ -18,8 +18,13 @@ struct Kind {
   int classes;
 };
 const Kind& kind_of(int classes) {
-  static const Kind kTen{"cifar-10", "cifar-10-batches-bin", "batches.meta.txt",
-                         {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"}, {"test_batch.bin"}, 1, 10};
+  static const Kind kTen{"cifar-10",
+                         "cifar-10-batches-bin",
+                         "batches.meta.txt",
+                         {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+                         {"test_batch.bin"},
+                         1,
+                         10};
   static const Kind kHundred{"cifar-100", "cifar-100-binary", "fine_label_names.txt", {"train.bin"}, {"test.bin"}, 2, 100};
   return classes == 10 ? kTen : kHundred;
 }
@@ -37,8 +42,8 @@ std::vector<std::string> read_names(const fs::path& path, int classes) {
   }
   while (!names.empty() && names.back().empty()) names.pop_back();
   if (names.size() != static_cast<std::size_t>(classes))
-    throw Error(Code::input,
-                one_line(path.native()) + ": has " + std::to_string(names.size()) + " names; " + std::to_string(classes) + " are wanted, a line each");
+    throw Error(Code::input, one_line(path.native()) + ": has " + std::to_string(names.size()) + " names; " + std::to_string(classes) +
+                                 " are wanted, a line each");
   return names;
 }
 
@@ -56,7 +61,8 @@ LabelledImages load_cifar(const fs::path& folder, bool train) {
       for (const char* file : train ? k->train : k->test)
         if (!kind && fs::exists(p / file, ec)) kind = k, at = p;
   if (!kind)
-    throw Error(Code::input, shown + ": holds neither " + (train ? "data_batch_1.bin (CIFAR-10) nor train.bin" : "test_batch.bin (CIFAR-10) nor test.bin") +
+    throw Error(Code::input, shown + ": holds neither " +
+                                 (train ? "data_batch_1.bin (CIFAR-10) nor train.bin" : "test_batch.bin (CIFAR-10) nor test.bin") +
                                  " (CIFAR-100); the binary version is read, not the one for Python or Matlab");
 
   const auto& files = train ? kind->train : kind->test;
@@ -65,12 +71,14 @@ LabelledImages load_cifar(const fs::path& folder, bool train) {
   std::size_t count = 0;
   for (const char* file : files) {
     if (!fs::exists(at / file, ec))
-      throw Error(Code::input, one_line((at / file).native()) + ": is missing, and others of " + kind->name + " are there; put it beside them");
+      throw Error(Code::input,
+                  one_line((at / file).native()) + ": is missing, and others of " + kind->name + " are there; put it beside them");
     maps.push_back(MappedFile::open(at / file));
     const std::size_t bytes = maps.back()->bytes().size();
     if (bytes == 0 || bytes % record != 0)
-      throw Error(Code::input, one_line((at / file).native()) + ": has " + std::to_string(bytes) + " bytes, which is no whole number of records of " +
-                                   std::to_string(record) + "; it is cut off, or not " + kind->name + " in binary; get it again");
+      throw Error(Code::input, one_line((at / file).native()) + ": has " + std::to_string(bytes) +
+                                   " bytes, which is no whole number of records of " + std::to_string(record) + "; it is cut off, or not " +
+                                   kind->name + " in binary; get it again");
     count += bytes / record;
   }
 
@@ -85,8 +93,9 @@ LabelledImages load_cifar(const fs::path& folder, bool train) {
       const int label = static_cast<std::uint8_t>(from[kind->label_bytes - 1]);
       const int coarse = static_cast<std::uint8_t>(from[0]);
       const auto out_of_range = [&](const char* which, int found, int classes) {
-        return Error(Code::input, one_line((at / files[f]).native()) + ": record " + std::to_string(r) + " has " + which + std::to_string(found) + "; " +
-                                      kind->name + " has 0 to " + std::to_string(classes - 1) + "; the file is damaged or of another kind");
+        return Error(Code::input, one_line((at / files[f]).native()) + ": record " + std::to_string(r) + " has " + which +
+                                      std::to_string(found) + "; " + kind->name + " has 0 to " + std::to_string(classes - 1) +
+                                      "; the file is damaged or of another kind");
       };
       if (label >= kind->classes) throw out_of_range("label ", label, kind->classes);
       if (kind->label_bytes == 2 && coarse >= 20) throw out_of_range("coarse label ", coarse, 20);

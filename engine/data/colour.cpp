@@ -11,12 +11,14 @@ namespace graft {
 namespace {
 
 void check_factor(const char* what, double factor) {
-  if (!(factor >= 0) || !std::isfinite(factor)) throw Error(Code::usage, std::string(what) + ": the factor is " + std::to_string(factor) + "; it must be 0 or more, 1 changes nothing");
+  if (!(factor >= 0) || !std::isfinite(factor))
+    throw Error(Code::usage, std::string(what) + ": the factor is " + std::to_string(factor) + "; it must be 0 or more, 1 changes nothing");
 }
 void check_rgb(const char* what, const Image& image) {
   if (image.bands != 3)
-    throw Error(Code::usage, std::string(what) + ": the picture has " + std::to_string(image.bands) + (image.bands == 1 ? " band" : " bands") +
-                                 "; it needs three, red, green and blue; leave " + what + " out for such pictures");
+    throw Error(Code::usage, std::string(what) + ": the picture has " + std::to_string(image.bands) +
+                                 (image.bands == 1 ? " band" : " bands") + "; it needs three, red, green and blue; leave " + what +
+                                 " out for such pictures");
 }
 // What is computed in: float where torchvision does.
 template <class T>
@@ -36,7 +38,8 @@ T blend(T a, Real<T> b, Real<T> ratio, Real<T> rest) {
 template <class T>
 T grey(const T* p) {
   using R = Real<T>;
-  const R r = static_cast<R>(0.2989) * static_cast<R>(p[0]), g = static_cast<R>(0.587) * static_cast<R>(p[1]), b = static_cast<R>(0.114) * static_cast<R>(p[2]);
+  const R r = static_cast<R>(0.2989) * static_cast<R>(p[0]), g = static_cast<R>(0.587) * static_cast<R>(p[1]),
+          b = static_cast<R>(0.114) * static_cast<R>(p[2]);
   return static_cast<T>(r + g + b);
 }
 template <class F>
@@ -121,7 +124,9 @@ void contrast(Image& image, double factor) {
   if (image.bands == 3) each_rgb(image, [&]<class T>(T* p) { sum += static_cast<double>(grey(p)); });
   else each_value(image, [&](auto v) { return sum += static_cast<double>(v), v; });
   const double mean = sum / static_cast<double>(image.bands == 3 ? image.height * image.width : image.numel());
-  each_value(image, [&]<class T>(T v) { return blend<T>(v, static_cast<Real<T>>(mean), static_cast<Real<T>>(factor), static_cast<Real<T>>(1 - factor)); });
+  each_value(image, [&]<class T>(T v) {
+    return blend<T>(v, static_cast<Real<T>>(mean), static_cast<Real<T>>(factor), static_cast<Real<T>>(1 - factor));
+  });
 }
 void saturation(Image& image, double factor) {
   check_factor("saturation", factor);
@@ -132,7 +137,8 @@ void saturation(Image& image, double factor) {
   });
 }
 void hue(Image& image, double turn) {
-  if (!(turn >= -0.5 && turn <= 0.5)) throw Error(Code::usage, "hue: a turn of " + std::to_string(turn) + "; it must lie between -0.5 and 0.5");
+  if (!(turn >= -0.5 && turn <= 0.5))
+    throw Error(Code::usage, "hue: a turn of " + std::to_string(turn) + "; it must lie between -0.5 and 0.5");
   check_rgb("hue", image);
   each_rgb(image, [&]<class T>(T* p) {
     if constexpr (std::is_same_v<T, float>) {
@@ -142,7 +148,8 @@ void hue(Image& image, double turn) {
       const float white = static_cast<float>(kWhite<T>), back = static_cast<float>(static_cast<double>(kWhite<T>) + 1.0 - 1e-3);
       float r = static_cast<float>(p[0]) / white, g = static_cast<float>(p[1]) / white, b = static_cast<float>(p[2]) / white;
       turn_hue(r, g, b, static_cast<float>(turn));
-      p[0] = static_cast<T>(std::min(r * back, white)), p[1] = static_cast<T>(std::min(g * back, white)), p[2] = static_cast<T>(std::min(b * back, white));
+      p[0] = static_cast<T>(std::min(r * back, white)), p[1] = static_cast<T>(std::min(g * back, white)),
+      p[2] = static_cast<T>(std::min(b * back, white));
     }
   });
 }
@@ -162,7 +169,8 @@ void posterize(Image& image, int bits) {
   });
 }
 void solarize(Image& image, double threshold) {
-  each_value(image, [&]<class T>(T v) { return static_cast<double>(v) >= threshold ? static_cast<T>(kWhite<T> - static_cast<Real<T>>(v)) : v; });
+  each_value(image,
+             [&]<class T>(T v) { return static_cast<double>(v) >= threshold ? static_cast<T>(kWhite<T> - static_cast<Real<T>>(v)) : v; });
 }
 void equalize(Image& image) {
   with_depth(image.depth, [&](auto zero) {
@@ -177,7 +185,8 @@ void autocontrast(Image& image) {
     for (std::int64_t b = 0; b < bands; ++b) {
       T *p = image.data<T>() + b, low = *p, high = *p;
       for (std::int64_t i = 0; i < pixels; ++i) low = std::min(low, p[i * bands]), high = std::max(high, p[i * bands]);
-      const R scale = 1 / (static_cast<R>(high) - static_cast<R>(low)) * kWhite<T>;  // two roundings: a tensor under a number is its reciprocal times it
+      const R scale = 1 / (static_cast<R>(high) - static_cast<R>(low)) *
+                      kWhite<T>;  // two roundings: a tensor under a number is its reciprocal times it
       if (!std::isfinite(scale)) continue;
       for (std::int64_t i = 0; i < pixels; ++i) p[i * bands] = cut<T>((static_cast<R>(p[i * bands]) - static_cast<R>(low)) * scale);
     }
@@ -198,7 +207,8 @@ void sharpness(Image& image, double factor) {
         R smooth = static_cast<R>(*p);
         if (y > 0 && y + 1 < image.height && i >= bands && i + bands < row) {
           double sum = 4 * static_cast<double>(*p);
-          for (std::int64_t dy = -row; dy <= row; dy += row) sum += static_cast<double>(p[dy - bands]) + static_cast<double>(p[dy]) + static_cast<double>(p[dy + bands]);
+          for (std::int64_t dy = -row; dy <= row; dy += row)
+            sum += static_cast<double>(p[dy - bands]) + static_cast<double>(p[dy]) + static_cast<double>(p[dy + bands]);
           sum /= 13;
           smooth = static_cast<R>(std::is_same_v<T, float> ? sum : std::nearbyint(sum));
         }

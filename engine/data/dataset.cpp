@@ -15,7 +15,8 @@ std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::u
   for (std::int64_t i = n - 1; i > 0; --i) {
     const auto w = philox(seed, stream, static_cast<std::uint64_t>(i));
     const std::uint64_t x = std::uint64_t{w[0]} << 32 | w[1];
-    const auto j = static_cast<std::int64_t>(static_cast<std::uint64_t>(static_cast<unsigned __int128>(x) * static_cast<std::uint64_t>(i + 1) >> 64));
+    const auto j =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(static_cast<unsigned __int128>(x) * static_cast<std::uint64_t>(i + 1) >> 64));
     std::swap(p[static_cast<std::size_t>(i)], p[static_cast<std::size_t>(j)]);
   }
   return p;
@@ -31,7 +32,8 @@ Dataset make_dataset(std::string name, LabelledImages images) {
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t l = images.labels[static_cast<std::size_t>(i)];
     if (l < 0 || l >= d.classes)
-      throw Error(Code::input, images.source->where(i) + ": label " + std::to_string(l) + " is not one of the " + std::to_string(d.classes) + " classes, 0 to " + std::to_string(d.classes - 1));
+      throw Error(Code::input, images.source->where(i) + ": label " + std::to_string(l) + " is not one of the " +
+                                   std::to_string(d.classes) + " classes, 0 to " + std::to_string(d.classes - 1));
   }
   d.rows.resize(static_cast<std::size_t>(n));
   std::iota(d.rows.begin(), d.rows.end(), 0);
@@ -96,13 +98,14 @@ Dataset per_class(const Dataset& d, std::int64_t k, std::uint64_t seed) {
   }
   for (std::int64_t c = 0; c < d.classes; ++c)
     if (have[static_cast<std::size_t>(c)] < k)
-      throw Error(Code::usage, d.name + ": class " + std::to_string(c) + " has " + std::to_string(have[static_cast<std::size_t>(c)]) + " images; data.per_class=" +
-                                   std::to_string(k) + " wants more");
+      throw Error(Code::usage, d.name + ": class " + std::to_string(c) + " has " + std::to_string(have[static_cast<std::size_t>(c)]) +
+                                   " images; data.per_class=" + std::to_string(k) + " wants more");
   std::sort(chosen.begin(), chosen.end());
   return subset(d, chosen);
 }
 Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed) {
-  if (!(fraction > 0 && fraction <= 1)) throw Error(Code::usage, d.name + ": a fraction is " + std::to_string(fraction) + " but must be above 0 and at most 1");
+  if (!(fraction > 0 && fraction <= 1))
+    throw Error(Code::usage, d.name + ": a fraction is " + std::to_string(fraction) + " but must be above 0 and at most 1");
   std::vector<std::int64_t> quota(static_cast<std::size_t>(d.classes), 0), chosen;
   const std::int64_t* labels = d.labels.data<std::int64_t>();
   for (std::int64_t i = 0; i < d.size(); ++i) ++quota[static_cast<std::size_t>(labels[i])];
@@ -117,7 +120,8 @@ Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels) 
   std::vector<std::string> names;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0 || labels[i] >= d.classes)
-      throw Error(Code::usage, d.name + ": data.classes names " + std::to_string(labels[i]) + " but there are classes 0 to " + std::to_string(d.classes - 1));
+      throw Error(Code::usage, d.name + ": data.classes names " + std::to_string(labels[i]) + " but there are classes 0 to " +
+                                   std::to_string(d.classes - 1));
     number[static_cast<std::size_t>(labels[i])] = static_cast<std::int64_t>(i);
     names.push_back(d.class_names[static_cast<std::size_t>(labels[i])]);
   }

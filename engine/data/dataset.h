@@ -29,11 +29,13 @@ struct Dataset {
 };
 // All pictures of a source, in its order.
 Dataset make_dataset(std::string name, LabelledImages images);
-// The pictures as they are, u8 or f32 [n, bands, height, width] on the CPU. Error(usage) where they differ in size or have 16 bits: for small sets.
+// The pictures as they are, u8 or f32 [n, bands, height, width] on the CPU. Error(usage) where they differ in size or have 16 bits: for
+// small sets.
 Tensor images_of(const Dataset& d);
 
-// MNIST's IDX files, plain or gzip, in `folder`; train-images-idx3-ubyte and so on (a dot in place of the first dash of "-idx" is accepted).
-// Throws Error(input) naming the file, what was found and what was wanted: missing, damaged, truncated, surplus bytes, counts that differ.
+// MNIST's IDX files, plain or gzip, in `folder`; train-images-idx3-ubyte and so on (a dot in place of the first dash of "-idx" is
+// accepted). Throws Error(input) naming the file, what was found and what was wanted: missing, damaged, truncated, surplus bytes, counts
+// that differ.
 Dataset load_mnist(const std::string& folder, bool train);
 // One IDX file of unsigned bytes: its sizes and its bytes.
 struct Idx {
@@ -42,25 +44,28 @@ struct Idx {
 };
 Idx read_idx(const std::string& path);
 
-// Drawn glyphs, 28 x 28, one of `kind` "digits" (10 classes) or "letters" (26): strokes of varying width under a random affine map and a smooth
-// bending, with blur and noise. Image i is a function of (kind, seed, i); labels go round the classes.
+// Drawn glyphs, 28 x 28, one of `kind` "digits" (10 classes) or "letters" (26): strokes of varying width under a random affine map and a
+// smooth bending, with blur and noise. Image i is a function of (kind, seed, i); labels go round the classes.
 Dataset draw_glyphs(const std::string& kind, std::int64_t count, std::uint64_t seed);
 
 Dataset subset(const Dataset& d, const std::vector<std::int64_t>& indices);
 Dataset take_first(const Dataset& d, std::int64_t count);
 // The first k images of each class in an order drawn from `seed`. Throws Error(usage) when a class has fewer.
 Dataset per_class(const Dataset& d, std::int64_t k, std::uint64_t seed);
-// The first round(fraction n) images of each class of n, at least one, in an order drawn from `seed`: smaller fractions lie in larger ones. In that order.
-// Error(usage) unless 0 < fraction <= 1.
+// The first round(fraction n) images of each class of n, at least one, in an order drawn from `seed`: smaller fractions lie in larger ones.
+// In that order. Error(usage) unless 0 < fraction <= 1.
 Dataset fraction_of(const Dataset& d, double fraction, std::uint64_t seed);
 // Only these labels, renumbered in the order given.
 Dataset only_classes(const Dataset& d, const std::vector<std::int64_t>& labels);
 
 struct Batch {
-  Tensor images;  // f32 [b, c, h, w]
-  Tensor labels;  // i64 [b]
-  Tensor partners = {}, share = {};  // where images are mixed: i64 [b], the label of what was mixed in, and f32 [1], how much of each image is its own; else undefined
-  Batch to(Device d) const { return {images.to(d), labels.to(d), partners.defined() ? partners.to(d) : Tensor{}, share.defined() ? share.to(d) : Tensor{}}; }
+  Tensor images;                     // f32 [b, c, h, w]
+  Tensor labels;                     // i64 [b]
+  Tensor partners = {}, share = {};  // where images are mixed: i64 [b], the label of what was mixed in, and f32 [1], how much of each image
+                                     // is its own; else undefined
+  Batch to(Device d) const {
+    return {images.to(d), labels.to(d), partners.defined() ? partners.to(d) : Tensor{}, share.defined() ? share.to(d) : Tensor{}};
+  }
 };
 struct LoaderOptions {
   std::int64_t batch = 64;

@@ -66,7 +66,8 @@ std::string why_not(PictureFormat format) {
 }
 
 void check_picture_size(std::uint64_t height, std::uint64_t width, std::uint64_t bands) {
-  const std::string size = std::to_string(height) + " x " + std::to_string(width) + " with " + std::to_string(bands) + (bands == 1 ? " band" : " bands");
+  const std::string size =
+      std::to_string(height) + " x " + std::to_string(width) + " with " + std::to_string(bands) + (bands == 1 ? " band" : " bands");
   if (height == 0 || width == 0 || bands == 0) throw Damage("is damaged: it says its size is " + size);
   constexpr auto kLimit = static_cast<std::uint64_t>(kPictureLimit);
   if (height > kLimit / width || height * width > kLimit / bands)
@@ -84,10 +85,9 @@ Image decode_image(std::span<const std::byte> file, const std::string& where) {
       case PictureFormat::tiff: return decode_tiff(file);
       case PictureFormat::none: break;
     }
-  } catch (const Damage& e) {
-    throw refuse(e.what());
-  } catch (const std::bad_alloc&) {
-    throw Error(Code::memory, one_line(where) + ": the picture does not fit in memory; read fewer at a time (fewer workers), or smaller ones");
+  } catch (const Damage& e) { throw refuse(e.what()); } catch (const std::bad_alloc&) {
+    throw Error(Code::memory,
+                one_line(where) + ": the picture does not fit in memory; read fewer at a time (fewer workers), or smaller ones");
   }
   throw refuse("is no picture that is read (PNG, JPEG, TIFF): " + looks(file));
 }

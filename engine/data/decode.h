@@ -1,5 +1,5 @@
-// Pictures out of the bytes of their files. What a file is is told by its content, never by its name; nothing is cut on the way: 16 bits stay 16, five bands
-// stay five.
+// Pictures out of the bytes of their files. What a file is is told by its content, never by its name; nothing is cut on the way: 16 bits
+// stay 16, five bands stay five.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,15 +22,19 @@ std::string why_not(PictureFormat format);
 inline constexpr std::int64_t kPictureLimit = std::int64_t{1} << 30;
 
 // The picture in `file`, [height, width, bands], in the machine's byte order:
-//   PNG   8 or 16 bit; gray, gray + alpha, RGB, RGBA. Gray of 1, 2 and 4 bit is widened so that white is 255; a palette becomes its colours; tRNS an alpha
+//   PNG   8 or 16 bit; gray, gray + alpha, RGB, RGBA. Gray of 1, 2 and 4 bit is widened so that white is 255; a palette becomes its
+//   colours; tRNS an alpha
 //         band.
-//   JPEG  gray or RGB (YCbCr is converted; the accurate DCT and smooth upsampling: the bits that libjpeg-turbo gives everyone); CMYK and YCCK as 4 bands as
+//   JPEG  gray or RGB (YCbCr is converted; the accurate DCT and smooth upsampling: the bits that libjpeg-turbo gives everyone); CMYK and
+//   YCCK as 4 bands as
 //         they are stored.
-//   TIFF  the first picture of the file; 8, 16 bit and float of 32, any number of bands, strips and tiles, planes together or apart, every compression that
-//         libtiff has. 1, 2 and 4 bit are widened; a palette becomes its colours; where 0 is white the values are turned round; other depths are refused.
+//   TIFF  the first picture of the file; 8, 16 bit and float of 32, any number of bands, strips and tiles, planes together or apart, every
+//   compression that
+//         libtiff has. 1, 2 and 4 bit are widened; a palette becomes its colours; where 0 is white the values are turned round; other
+//         depths are refused.
 // Gamma, colour profiles and the rotation that a camera notes are not applied.
-// Error(input), one line that begins with `where` (any bytes; shown printable): no picture, damaged, cut off, too large, or a format that this build does not
-// read.
+// Error(input), one line that begins with `where` (any bytes; shown printable): no picture, damaged, cut off, too large, or a format that
+// this build does not read.
 Image decode_image(std::span<const std::byte> file, const std::string& where);
 
 // A PNG of 8 or 16 bit with 1 to 4 bands. Error(usage) for another image.

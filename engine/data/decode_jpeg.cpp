@@ -1,4 +1,5 @@
-// JPEG (ITU T.81) by TurboJPEG. A warning of the library (a file that ends early, scrambled data) is an error here: it would fill the rest with gray.
+// JPEG (ITU T.81) by TurboJPEG. A warning of the library (a file that ends early, scrambled data) is an error here: it would fill the rest
+// with gray.
 #include "engine/data/decode_formats.h"
 
 #if defined(GRAFT_HAVE_JPEG)
@@ -23,8 +24,8 @@ Image decode_jpeg(std::span<const std::byte> file) {
   const int format = colors == TJCS_GRAY ? TJPF_GRAY : colors == TJCS_CMYK || colors == TJCS_YCCK ? TJPF_CMYK : TJPF_RGB;
   const int bands = tjPixelSize[format];
   check_picture_size(static_cast<std::uint64_t>(height), static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(bands));
-  // Every block of 8 x 8 costs a bit at least (with subsampled colours in the worst way, every fourth): a small file does not get to ask for gigabytes. Files
-  // with arithmetic coding may cost less, so pictures up to 64 million pixels are not held to it.
+  // Every block of 8 x 8 costs a bit at least (with subsampled colours in the worst way, every fourth): a small file does not get to ask
+  // for gigabytes. Files with arithmetic coding may cost less, so pictures up to 64 million pixels are not held to it.
   const std::int64_t pixels = std::int64_t{height} * width;
   if (pixels > std::int64_t{1} << 26 && pixels / 2048 > static_cast<std::int64_t>(file.size()))
     throw Damage("is damaged JPEG: its header promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, and its " +
@@ -41,7 +42,9 @@ Image decode_jpeg(std::span<const std::byte> file) {
 #else
 
 namespace graft {
-std::string why_not_jpeg() { return "is JPEG, which this graft was built without; install libturbojpeg0-dev and build it again with -DGRAFT_JPEG=ON"; }
+std::string why_not_jpeg() {
+  return "is JPEG, which this graft was built without; install libturbojpeg0-dev and build it again with -DGRAFT_JPEG=ON";
+}
 Image decode_jpeg(std::span<const std::byte>) { throw Damage(why_not_jpeg()); }
 }  // namespace graft
 #endif

@@ -1,5 +1,5 @@
-// PNG (ISO/IEC 15948) by libpng. libpng leaves by longjmp, so the functions it may leave from hold nothing that wants a destructor; what they make lies in
-// the caller.
+// PNG (ISO/IEC 15948) by libpng. libpng leaves by longjmp, so the functions it may leave from hold nothing that wants a destructor; what
+// they make lies in the caller.
 #include <png.h>
 
 #include <bit>
@@ -22,9 +22,7 @@ struct Read {
   char problem[200] = "";
   ~Read() { png_destroy_read_struct(&png, &info, nullptr); }
 };
-void keep_message(char (&to)[200], png_const_charp message) {
-  std::strncpy(to, message, sizeof to - 1);
-}
+void keep_message(char (&to)[200], png_const_charp message) { std::strncpy(to, message, sizeof to - 1); }
 void take(png_structp png, png_bytep to, std::size_t n) {
   auto& read = *static_cast<Read*>(png_get_io_ptr(png));
   if (read.left.size() < n) png_error(png, "the file ends early");
@@ -39,14 +37,15 @@ void ignore(png_structp, png_const_charp) {}
 
 void read_header(Read& r) {
   png_set_read_fn(r.png, &r, take);
-  // Checksums of all chunks count: a tRNS that is dropped because it is damaged would be a band lost in silence. Chunks that do not change the pixels are not
-  // unpacked.
+  // Checksums of all chunks count: a tRNS that is dropped because it is damaged would be a band lost in silence. Chunks that do not change
+  // the pixels are not unpacked.
   png_set_crc_action(r.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_set_keep_unknown_chunks(r.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_set_user_limits(r.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours is checked below
   png_read_info(r.png, r.info);
 }
-// Between header and pixels: sizes, and the memory for them. Not left by longjmp with a string alive: nothing here calls libpng but for its fields.
+// Between header and pixels: sizes, and the memory for them. Not left by longjmp with a string alive: nothing here calls libpng but for its
+// fields.
 void make_image(Read& r) {
   const std::uint64_t height = png_get_image_height(r.png, r.info), width = png_get_image_width(r.png, r.info);
   const int color = png_get_color_type(r.png, r.info), depth = png_get_bit_depth(r.png, r.info);
@@ -59,7 +58,8 @@ void make_image(Read& r) {
   if (packed_bits / 8 / 1032 > r.file_bytes)
     throw Damage("is damaged: its header promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, and its " +
                  std::to_string(r.file_bytes) + " bytes cannot hold them");
-  r.image = Image::make(static_cast<std::int64_t>(height), static_cast<std::int64_t>(width), bands, depth == 16 ? Image::Depth::u16 : Image::Depth::u8);
+  r.image = Image::make(static_cast<std::int64_t>(height), static_cast<std::int64_t>(width), bands,
+                        depth == 16 ? Image::Depth::u16 : Image::Depth::u8);
 }
 void read_pixels(Read& r) {
   png_set_expand(r.png);  // palette to colours, 1, 2 and 4 bit to 8, tRNS to alpha
@@ -108,8 +108,9 @@ void write(Written& w) {
   const Image& image = *w.image;
   png_set_write_fn(w.png, &w, put, nullptr);
   png_set_user_limits(w.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-  png_set_IHDR(w.png, w.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), image.depth == Image::Depth::u16 ? 16 : 8,
-               kColors[image.bands - 1], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(w.png, w.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height),
+               image.depth == Image::Depth::u16 ? 16 : 8, kColors[image.bands - 1], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
   png_write_info(w.png, w.info);
   if (std::endian::native == std::endian::little && image.depth == Image::Depth::u16) png_set_swap(w.png);
   const std::size_t row = image.bytes.size() / static_cast<std::size_t>(image.height);
@@ -135,13 +136,16 @@ Image decode_png(std::span<const std::byte> file) {
 }
 
 std::vector<std::byte> encode_png(const Image& image) {
-  const std::string size = std::to_string(image.height) + " x " + std::to_string(image.width) + " with " + std::to_string(image.bands) + " bands";
-  if (image.depth == Image::Depth::f32) throw Error(Code::usage, "PNG: an image of floats has no PNG; PNG holds 8 or 16 bit; scale it to one of them");
+  const std::string size =
+      std::to_string(image.height) + " x " + std::to_string(image.width) + " with " + std::to_string(image.bands) + " bands";
+  if (image.depth == Image::Depth::f32)
+    throw Error(Code::usage, "PNG: an image of floats has no PNG; PNG holds 8 or 16 bit; scale it to one of them");
   if (image.bands < 1 || image.bands > 4) throw Error(Code::usage, "PNG: an image of " + size + "; PNG holds 1 to 4; take some of them");
   constexpr std::int64_t kSide = PNG_UINT_31_MAX;
   if (image.height < 1 || image.width < 1 || image.height > kSide || image.width > kSide ||
       static_cast<std::int64_t>(image.bytes.size()) != image.numel() * Image::size_of(image.depth))
-    throw Error(Code::usage, "PNG: an image of " + size + " with " + std::to_string(image.bytes.size()) + " bytes; make it with Image::make");
+    throw Error(Code::usage,
+                "PNG: an image of " + size + " with " + std::to_string(image.bytes.size()) + " bytes; make it with Image::make");
   Written w;
   w.image = &image;
   w.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, fail_write, ignore);

@@ -1,5 +1,6 @@
-// TIFF 6 and BigTIFF by libtiff: the first picture, strip by strip or tile by tile, into [height, width, bands]. What the samples mean (palette, where white
-// is, how many bits) is settled here and not by libtiff's RGBA reader, which would cut everything to 8 bits and 4 bands.
+// TIFF 6 and BigTIFF by libtiff: the first picture, strip by strip or tile by tile, into [height, width, bands]. What the samples mean
+// (palette, where white is, how many bits) is settled here and not by libtiff's RGBA reader, which would cut everything to 8 bits and 4
+// bands.
 #include "engine/data/decode_formats.h"
 
 #if defined(GRAFT_HAVE_TIFF)
@@ -48,8 +49,12 @@ int note(std::string& to, const char* format, va_list arguments) {
   }
   return 1;  // handled: libtiff prints nothing
 }
-int note_error(TIFF*, void* file, const char*, const char* format, va_list arguments) { return note(static_cast<File*>(file)->error, format, arguments); }
-int note_warning(TIFF*, void* file, const char*, const char* format, va_list arguments) { return note(static_cast<File*>(file)->warning, format, arguments); }
+int note_error(TIFF*, void* file, const char*, const char* format, va_list arguments) {
+  return note(static_cast<File*>(file)->error, format, arguments);
+}
+int note_warning(TIFF*, void* file, const char*, const char* format, va_list arguments) {
+  return note(static_cast<File*>(file)->warning, format, arguments);
+}
 
 std::uint16_t field(TIFF* tif, std::uint32_t tag, std::uint16_t otherwise) {
   std::uint16_t v = otherwise;
@@ -61,9 +66,9 @@ struct Layout {
   std::uint32_t height = 0, width = 0;
   std::uint16_t samples = 1, bits = 1, photometric = PHOTOMETRIC_MINISBLACK, compression = COMPRESSION_NONE;
   bool apart = false, tiled = false;
-  const std::uint16_t* palette[3] = {};     // 2^bits entries each
-  std::int64_t bands = 0;                   // of the image
-  Image::Depth depth = Image::Depth::u8;    // of the image
+  const std::uint16_t* palette[3] = {};        // 2^bits entries each
+  std::int64_t bands = 0;                      // of the image
+  Image::Depth depth = Image::Depth::u8;       // of the image
   std::uint32_t unit_rows = 0, unit_cols = 0;  // of a strip or tile
   std::uint64_t samples_in_unit() const { return apart ? 1 : samples; }
   std::uint64_t row_bytes() const { return (unit_cols * samples_in_unit() * bits + 7) / 8; }
@@ -74,7 +79,8 @@ void read_palette(TIFF* tif, Layout& l) {
   if (l.samples != 1 || l.bits > 8)
     throw Damage("has a palette and " + std::to_string(l.samples) + " samples of " + std::to_string(l.bits) +
                  " bit; one sample of 1 to 8 bit is read; convert it");
-  if (!TIFFGetField(tif, TIFFTAG_COLORMAP, &maps[0], &maps[1], &maps[2])) throw Damage("is damaged TIFF: its colours are a palette, and there is none");
+  if (!TIFFGetField(tif, TIFFTAG_COLORMAP, &maps[0], &maps[1], &maps[2]))
+    throw Damage("is damaged TIFF: its colours are a palette, and there is none");
   // Entries have 16 bits. Nearly all files fill them from 8, by v * 257 or v * 256; others keep their 16.
   bool eight = true;
   for (int c = 0; c < 3; ++c) {
@@ -85,9 +91,11 @@ void read_palette(TIFF* tif, Layout& l) {
   l.depth = eight ? Image::Depth::u8 : Image::Depth::u16;
 }
 
-// libtiff makes up offsets and lengths that are missing and would then unpack the header as pixels: what it has must lie in the file, and apart.
+// libtiff makes up offsets and lengths that are missing and would then unpack the header as pixels: what it has must lie in the file, and
+// apart.
 void check_places(TIFF* tif, std::uint64_t count, std::uint64_t file_bytes) {
-  if (count > file_bytes) throw Damage("is damaged TIFF: its header promises " + std::to_string(count) + " strips or tiles, more than the file has bytes");
+  if (count > file_bytes)
+    throw Damage("is damaged TIFF: its header promises " + std::to_string(count) + " strips or tiles, more than the file has bytes");
   std::uint64_t all = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint64_t at = TIFFGetStrileOffset(tif, i), bytes = TIFFGetStrileByteCount(tif, i);
@@ -116,7 +124,8 @@ void read_units(TIFF* tif, Layout& l, std::uint64_t file_bytes) {
     throw Damage("is damaged TIFF: it has " + std::to_string(there) + " strips or tiles for " + std::to_string(down * across * planes));
   check_places(tif, there, file_bytes);
   const std::uint64_t bytes = l.tiled ? TIFFTileSize64(tif) : TIFFStripSize64(tif);
-  if (bytes != l.row_bytes() * l.unit_rows) throw Damage("is damaged TIFF, or its samples are packed in a way that is not read (subsampled colours)");
+  if (bytes != l.row_bytes() * l.unit_rows)
+    throw Damage("is damaged TIFF, or its samples are packed in a way that is not read (subsampled colours)");
 }
 
 Layout read_layout(TIFF* tif, std::uint64_t file_bytes) {
@@ -141,12 +150,16 @@ Layout read_layout(TIFF* tif, std::uint64_t file_bytes) {
   l.bands = l.samples;
   l.depth = is_float ? Image::Depth::f32 : l.bits == 16 ? Image::Depth::u16 : Image::Depth::u8;
   if (l.compression == COMPRESSION_OJPEG || !TIFFIsCODECConfigured(l.compression))
-    throw Damage("is TIFF with compression " + std::to_string(l.compression) + ", which this libtiff does not unpack; write it with deflate or LZW");
+    throw Damage("is TIFF with compression " + std::to_string(l.compression) +
+                 ", which this libtiff does not unpack; write it with deflate or LZW");
   switch (l.photometric) {
     case PHOTOMETRIC_MINISWHITE:
       if (is_float) throw Damage("has floats with 0 as white; write it with 0 as black");
       break;
-    case PHOTOMETRIC_MINISBLACK: case PHOTOMETRIC_RGB: case PHOTOMETRIC_SEPARATED: case PHOTOMETRIC_MASK: break;
+    case PHOTOMETRIC_MINISBLACK:
+    case PHOTOMETRIC_RGB:
+    case PHOTOMETRIC_SEPARATED:
+    case PHOTOMETRIC_MASK: break;
     case PHOTOMETRIC_PALETTE: read_palette(tif, l); break;
     case PHOTOMETRIC_YCBCR:
       if (l.compression == COMPRESSION_JPEG && TIFFSetField(tif, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB)) break;
@@ -199,16 +212,19 @@ void turn_round(Image& image) {
 
 Image decode_tiff(std::span<const std::byte> bytes) {
   File file{bytes, 0, {}, {}};
-  const auto damage = [&](const std::string& why) { return Damage("is damaged TIFF: " + (why.empty() ? "libtiff does not say why" : why)); };
+  const auto damage = [&](const std::string& why) {
+    return Damage("is damaged TIFF: " + (why.empty() ? "libtiff does not say why" : why));
+  };
   const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
   if (!options) throw std::bad_alloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), note_error, &file);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), note_warning, &file);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 32);  // kPictureLimit floats
-  // m: through take(), which looks at the ends of the file, not through a mapping. D: the table of strips is not read (and its memory not taken) before its
-  // length has been looked at. c: strips are as the file has them.
-  const std::unique_ptr<TIFF, void (*)(TIFF*)> tif(
-      TIFFClientOpenExt("picture", "rmDc", &file, take, refuse_to_write, seek, close_nothing, size_of_file, nullptr, nullptr, options.get()), TIFFClose);
+  // m: through take(), which looks at the ends of the file, not through a mapping. D: the table of strips is not read (and its memory not
+  // taken) before its length has been looked at. c: strips are as the file has them.
+  const std::unique_ptr<TIFF, void (*)(TIFF*)> tif(TIFFClientOpenExt("picture", "rmDc", &file, take, refuse_to_write, seek, close_nothing,
+                                                                     size_of_file, nullptr, nullptr, options.get()),
+                                                   TIFFClose);
   if (!tif) throw damage(file.error);
   const Layout l = read_layout(tif.get(), bytes.size());
 
@@ -220,12 +236,15 @@ Image decode_tiff(std::span<const std::byte> bytes) {
   for (std::int64_t plane = 0; plane < (l.apart ? l.samples : 1); ++plane)
     for (std::uint64_t y = 0; y < l.height; y += l.unit_rows)
       for (std::uint64_t x = 0; x < l.width; x += l.unit_cols, ++number) {
-        const std::uint64_t rows = std::min<std::uint64_t>(l.unit_rows, l.height - y), cols = std::min<std::uint64_t>(l.unit_cols, l.width - x);
+        const std::uint64_t rows = std::min<std::uint64_t>(l.unit_rows, l.height - y),
+                            cols = std::min<std::uint64_t>(l.unit_cols, l.width - x);
         const auto wanted = static_cast<tmsize_t>(l.row_bytes() * (l.tiled ? l.unit_rows : rows));
-        const tmsize_t got = l.tiled ? TIFFReadEncodedTile(tif.get(), number, unit.get(), wanted) : TIFFReadEncodedStrip(tif.get(), number, unit.get(), wanted);
+        const tmsize_t got = l.tiled ? TIFFReadEncodedTile(tif.get(), number, unit.get(), wanted)
+                                     : TIFFReadEncodedStrip(tif.get(), number, unit.get(), wanted);
         if (got != wanted) throw damage(file.error);
         // These decoders fill what is missing with gray or white and only warn.
-        const bool lenient = l.compression == COMPRESSION_JPEG || (l.compression >= COMPRESSION_CCITTRLE && l.compression <= COMPRESSION_CCITTFAX4);
+        const bool lenient =
+            l.compression == COMPRESSION_JPEG || (l.compression >= COMPRESSION_CCITTRLE && l.compression <= COMPRESSION_CCITTFAX4);
         if (!file.error.empty() || (lenient && !file.warning.empty())) throw damage(file.error.empty() ? file.warning : file.error);
         if (image.bytes.empty()) image = Image::make(l.height, l.width, l.bands, l.depth);
         const auto element = static_cast<std::uint64_t>(Image::size_of(l.depth));
@@ -243,7 +262,9 @@ Image decode_tiff(std::span<const std::byte> bytes) {
 #else
 
 namespace graft {
-std::string why_not_tiff() { return "is TIFF, which this graft was built without; install libtiff-dev (4.5 or later) and build it again with -DGRAFT_TIFF=ON"; }
+std::string why_not_tiff() {
+  return "is TIFF, which this graft was built without; install libtiff-dev (4.5 or later) and build it again with -DGRAFT_TIFF=ON";
+}
 Image decode_tiff(std::span<const std::byte>) { throw Damage(why_not_tiff()); }
 }  // namespace graft
 #endif

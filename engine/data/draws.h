@@ -19,7 +19,8 @@ struct Draws {
   std::int64_t below(std::int64_t n) { return std::min(static_cast<std::int64_t>(next() * static_cast<double>(n)), n - 1); }  // 0 to n - 1
 };
 
-// Beta(a, a), a > 0. a <= 1: Johnk 1964, in logarithms where the powers vanish; a > 1: Cheng 1978, algorithm BB. Both by rejection, so the number of draws varies.
+// Beta(a, a), a > 0. a <= 1: Johnk 1964, in logarithms where the powers vanish; a > 1: Cheng 1978, algorithm BB. Both by rejection, so the
+// number of draws varies.
 inline double draw_beta(double a, Draws& r) {
   const auto open = [&] { return r.next() + 0x1p-25; };  // never 0 or 1, whose logarithms are no use
   if (a <= 1)
@@ -30,7 +31,8 @@ inline double draw_beta(double a, Draws& r) {
     }
   const double rate = 1 / std::sqrt(a), gamma = a + std::sqrt(a);
   for (;;) {
-    const double u = open(), u2 = open(), v = rate * std::log(u / (1 - u)), w = a * std::exp(v), z = u * u * u2, t = gamma * v - 1.3862943611198906;  // log 4
+    const double u = open(), u2 = open(), v = rate * std::log(u / (1 - u)), w = a * std::exp(v), z = u * u * u2,
+                 t = gamma * v - 1.3862943611198906;  // log 4
     if (t + 2 * a * std::log(2 * a / (a + w)) >= std::log(z)) return w / (a + w);
   }
 }

@@ -10,8 +10,12 @@ namespace graft {
 
 struct Feed::Slot {
   Slot(Device d, const Shape& images_shape, std::int64_t count, bool mixes)
-      : images(Tensor::empty(images_shape, DType::f32, d)), labels(Tensor::empty({count}, DType::i64, d)), mixed(mixes),
-        pinned(d, static_cast<std::size_t>(images.bytes() + (mixes ? 2 : 1) * labels.bytes()) + 256), copied(d), used(d) {
+      : images(Tensor::empty(images_shape, DType::f32, d)),
+        labels(Tensor::empty({count}, DType::i64, d)),
+        mixed(mixes),
+        pinned(d, static_cast<std::size_t>(images.bytes() + (mixes ? 2 : 1) * labels.bytes()) + 256),
+        copied(d),
+        used(d) {
     if (!mixes) return;
     partners = Tensor::empty({count}, DType::i64, d);
     share = Tensor::empty({1}, DType::f32, d);
@@ -42,7 +46,7 @@ Feed::Feed(const Loader& loader, Queue& q, int workers, std::int64_t end) : load
 Feed::~Feed() {
   if (!lanes_) return;
   try {
-    q_.synchronize();  // the buffers may still be read
+    q_.synchronize();       // the buffers may still be read
   } catch (const Error&) {  // said where the work was waited for
   }
 }
@@ -55,7 +59,7 @@ void Feed::begin(std::int64_t epoch, std::int64_t i) {
   s.batch = i;
   s.count = batch.labels.numel();
   s.used.hold(lanes_->stream.handle());  // the queue's work on the batch before the present one
-  std::byte* p = s.pinned.bytes();  // not to be touched any more once a copy of it has begun
+  std::byte* p = s.pinned.bytes();       // not to be touched any more once a copy of it has begun
   struct Piece {
     const Tensor& from;
     const Tensor& to;
@@ -93,7 +97,8 @@ Batch Feed::get(std::int64_t epoch, std::int64_t i) {
   s.copied.hold(q_.stream());
   const Shape one = loader_.image_shape();
   const Shape shape{s.count, one[0], one[1], one[2]};
-  return {s.images.alias(shape, dense_strides(shape), 0), s.labels.alias({s.count}, {1}, 0), s.mixed ? s.partners.alias({s.count}, {1}, 0) : Tensor{}, s.share};
+  return {s.images.alias(shape, dense_strides(shape), 0), s.labels.alias({s.count}, {1}, 0),
+          s.mixed ? s.partners.alias({s.count}, {1}, 0) : Tensor{}, s.share};
 }
 
 }  // namespace graft

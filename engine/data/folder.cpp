@@ -70,10 +70,8 @@ struct Walk {
       std::error_code no_matter;
       if (name.starts_with('.')) continue;
       if (it->is_directory(no_matter)) {
-        if (folders)
-          folders->push_back(name);
-        else
-          add(path, nullptr);
+        if (folders) folders->push_back(name);
+        else add(path, nullptr);
       } else if (named_like_picture(name)) {
         pictures.push_back(path);
       } else {

@@ -14,16 +14,14 @@ namespace {
 // Pillow's convert("L") of 8-bit RGB, rounding included; the same weights for the other depths.
 template <class T>
 T luma(T r, T g, T b) {
-  if constexpr (std::is_floating_point_v<T>)
-    return static_cast<T>(0.299 * r + 0.587 * g + 0.114 * b);
-  else
-    return static_cast<T>((std::uint64_t{r} * 19595 + std::uint64_t{g} * 38470 + std::uint64_t{b} * 7471 + 0x8000) >> 16);
+  if constexpr (std::is_floating_point_v<T>) return static_cast<T>(0.299 * r + 0.587 * g + 0.114 * b);
+  else return static_cast<T>((std::uint64_t{r} * 19595 + std::uint64_t{g} * 38470 + std::uint64_t{b} * 7471 + 0x8000) >> 16);
 }
 
 Image to_bands(const Image& in, std::int64_t bands, const std::string& where) {
   if (in.bands > 4 || (bands != 1 && bands != 3))
-    throw Error(Code::input, where + ": has " + std::to_string(in.bands) + " bands, which cannot become data.bands=" + std::to_string(bands) +
-                                 "; leave data.bands at 0 to take pictures as they are");
+    throw Error(Code::input, where + ": has " + std::to_string(in.bands) + " bands, which cannot become data.bands=" +
+                                 std::to_string(bands) + "; leave data.bands at 0 to take pictures as they are");
   Image out = Image::make(in.height, in.width, bands, in.depth);
   with_depth(in.depth, [&](auto zero) {
     using T = decltype(zero);
@@ -31,8 +29,7 @@ Image to_bands(const Image& in, std::int64_t bands, const std::string& where) {
     T* to = out.data<T>();
     const bool gray = in.bands < 3;  // one band, or one and alpha
     for (std::int64_t p = 0; p < in.height * in.width; ++p, from += in.bands, to += bands) {
-      if (bands == 1)
-        to[0] = gray ? from[0] : luma(from[0], from[1], from[2]);
+      if (bands == 1) to[0] = gray ? from[0] : luma(from[0], from[1], from[2]);
       else
         for (int b = 0; b < 3; ++b) to[b] = gray ? from[0] : from[b];
     }
@@ -68,7 +65,9 @@ Image to_size(const Image& in, const InputFormat& f) {
 
 }  // namespace
 
-std::string size_text(const Image& i) { return std::to_string(i.height) + " x " + std::to_string(i.width) + " x " + std::to_string(i.bands); }
+std::string size_text(const Image& i) {
+  return std::to_string(i.height) + " x " + std::to_string(i.width) + " x " + std::to_string(i.bands);
+}
 
 Image formatted(Image image, const InputFormat& f, const std::string& where) {
   if (f.bands != 0 && image.bands != f.bands) image = to_bands(image, f.bands, where);
@@ -83,7 +82,8 @@ void normalize(const Image& image, const InputFormat& f, float* out) {
     for (std::int64_t b = 0; b < image.bands; ++b) {
       const double mean = f.mean_of(b), scale = 1 / (image.white() * f.deviation_of(b)), shift = mean / f.deviation_of(b);
       const T* from = image.data<T>() + b;
-      for (std::int64_t p = 0; p < pixels; ++p) out[b * pixels + p] = static_cast<float>(static_cast<double>(from[p * image.bands]) * scale - shift);
+      for (std::int64_t p = 0; p < pixels; ++p)
+        out[b * pixels + p] = static_cast<float>(static_cast<double>(from[p * image.bands]) * scale - shift);
     }
   });
 }
@@ -91,8 +91,8 @@ void normalize(const Image& image, const InputFormat& f, float* out) {
 void check_normalize(const InputFormat& f, std::int64_t bands, const std::string& where) {
   const auto fits = [&](const std::vector<double>& v) { return v.size() == 1 || static_cast<std::int64_t>(v.size()) == bands; };
   if (fits(f.mean) && fits(f.deviation)) return;
-  throw Error(Code::usage, "data.normalize holds " + std::to_string(f.mean.size()) + " means and " + std::to_string(f.deviation.size()) + " deviations but " +
-                               where + " has " + std::to_string(bands) +
+  throw Error(Code::usage, "data.normalize holds " + std::to_string(f.mean.size()) + " means and " + std::to_string(f.deviation.size()) +
+                               " deviations but " + where + " has " + std::to_string(bands) +
                                " bands; give one of each for all bands, or one of each per band: means, then deviations");
 }
 

@@ -10,9 +10,13 @@ namespace graft {
 
 struct InputFormat {
   std::int64_t height = 0, width = 0;  // of the input; 0: the picture's own
-  enum class Fit { crop, stretch, pad } fit = Fit::crop;  // the shorter side to the size and the middle of it; both sides; the longer side, black around
-  std::int64_t bands = 0;                                 // 0: the picture's own; 1: luma (ITU-R BT.601); 3: gray three times, alpha left out
-  std::vector<double> mean = {0}, deviation = {1};        // where white is 1: one for all bands, or one per band
+  enum class Fit {
+    crop,
+    stretch,
+    pad
+  } fit = Fit::crop;       // the shorter side to the size and the middle of it; both sides; the longer side, black around
+  std::int64_t bands = 0;  // 0: the picture's own; 1: luma (ITU-R BT.601); 3: gray three times, alpha left out
+  std::vector<double> mean = {0}, deviation = {1};  // where white is 1: one for all bands, or one per band
   double mean_of(std::int64_t band) const { return mean[mean.size() == 1 ? 0 : static_cast<std::size_t>(band)]; }
   double deviation_of(std::int64_t band) const { return deviation[deviation.size() == 1 ? 0 : static_cast<std::size_t>(band)]; }
 };

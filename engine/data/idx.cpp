@@ -81,10 +81,13 @@ Dataset load_mnist(const std::string& folder, bool train) {
   const std::string stem = train ? "train" : "t10k";
   const std::string image_path = find(folder, stem + "-images", "idx3-ubyte"), label_path = find(folder, stem + "-labels", "idx1-ubyte");
   const Idx images = read_idx(image_path), labels = read_idx(label_path);
-  if (images.sizes.size() != 3) throw Error(Code::input, image_path + ": has " + std::to_string(images.sizes.size()) + " axes; images have 3 (count, height, width)");
-  if (labels.sizes.size() != 1) throw Error(Code::input, label_path + ": has " + std::to_string(labels.sizes.size()) + " axes; labels have 1");
+  if (images.sizes.size() != 3)
+    throw Error(Code::input, image_path + ": has " + std::to_string(images.sizes.size()) + " axes; images have 3 (count, height, width)");
+  if (labels.sizes.size() != 1)
+    throw Error(Code::input, label_path + ": has " + std::to_string(labels.sizes.size()) + " axes; labels have 1");
   if (images.sizes[0] != labels.sizes[0])
-    throw Error(Code::input, label_path + ": holds " + std::to_string(labels.sizes[0]) + " labels for " + std::to_string(images.sizes[0]) + " images");
+    throw Error(Code::input,
+                label_path + ": holds " + std::to_string(labels.sizes[0]) + " labels for " + std::to_string(images.sizes[0]) + " images");
   if (images.sizes[0] == 0) throw Error(Code::input, image_path + ": holds no image");
   const Tensor block = Tensor::empty({images.sizes[0], 1, images.sizes[1], images.sizes[2]}, DType::u8, Device{});
   if (!images.bytes.empty()) std::memcpy(block.raw(), images.bytes.data(), images.bytes.size());
@@ -93,7 +96,9 @@ Dataset load_mnist(const std::string& folder, bool train) {
   all.source = images_in_memory(name, block);
   for (int i = 0; i < 10; ++i) all.class_names.push_back(std::to_string(i));
   for (std::size_t i = 0; i < labels.bytes.size(); ++i) {
-    if (labels.bytes[i] > 9) throw Error(Code::input, label_path + ": label " + std::to_string(i) + " is " + std::to_string(labels.bytes[i]) + "; MNIST has 0 to 9");
+    if (labels.bytes[i] > 9)
+      throw Error(Code::input,
+                  label_path + ": label " + std::to_string(i) + " is " + std::to_string(labels.bytes[i]) + "; MNIST has 0 to 9");
     all.labels.push_back(labels.bytes[i]);
   }
   return make_dataset(name, std::move(all));

@@ -1,5 +1,5 @@
-// A picture in memory, as deep and with as many bands as its file: nothing is cut to 8 bits or to three bands on the way in. And what belongs to a picture and
-// moves with it: boxes and a mask.
+// A picture in memory, as deep and with as many bands as its file: nothing is cut to 8 bits or to three bands on the way in. And what
+// belongs to a picture and moves with it: boxes and a mask.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,9 +20,13 @@ struct Image {
   static std::int64_t size_of(Depth d) { return d == Depth::u8 ? 1 : d == Depth::u16 ? 2 : 4; }
   double white() const { return depth == Depth::u8 ? 255 : depth == Depth::u16 ? 65535 : 1; }  // what stands for 1
   template <class T>  // std::uint8_t, std::uint16_t or float, as depth says
-  T* data() { return reinterpret_cast<T*>(bytes.data()); }
+  T* data() {
+    return reinterpret_cast<T*>(bytes.data());
+  }
   template <class T>
-  const T* data() const { return reinterpret_cast<const T*>(bytes.data()); }
+  const T* data() const {
+    return reinterpret_cast<const T*>(bytes.data());
+  }
 };
 // f with a value of the element's type: with_depth(d, [&](auto zero) { using T = decltype(zero); ... }).
 template <class F>

@@ -87,7 +87,8 @@ void weighted_dct(const double (&in)[n][n], double gain, double* out) {
 
 void halve(const double (&in)[kLuma][kLuma], double (&out)[kColour][kColour]) {
   for (int y = 0; y < kColour; ++y)
-    for (int x = 0; x < kColour; ++x) out[y][x] = (in[2 * y][2 * x] + in[2 * y][2 * x + 1] + in[2 * y + 1][2 * x] + in[2 * y + 1][2 * x + 1]) / 4;
+    for (int x = 0; x < kColour; ++x)
+      out[y][x] = (in[2 * y][2 * x] + in[2 * y][2 * x + 1] + in[2 * y + 1][2 * x] + in[2 * y + 1][2 * x + 1]) / 4;
 }
 
 }  // namespace

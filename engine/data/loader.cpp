@@ -1,5 +1,5 @@
-// From a set's pictures to batches. A picture of 8 bits that lies in memory and is taken as it is goes through a table; every other one is read, augmented,
-// brought to the model's format and normalised, one by one.
+// From a set's pictures to batches. A picture of 8 bits that lies in memory and is taken as it is goes through a table; every other one is
+// read, augmented, brought to the model's format and normalised, one by one.
 #include <cmath>
 
 #include "engine/base/context.h"
@@ -40,7 +40,8 @@ Loader::Order Loader::order_of(std::int64_t epoch) const {
   if (!o_.shuffle) return nullptr;
   const std::lock_guard lock(mutex_);
   if (order_epoch_ != epoch) {
-    order_ = std::make_shared<const std::vector<std::int64_t>>(permutation(data_.size(), o_.seed, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2));
+    order_ = std::make_shared<const std::vector<std::int64_t>>(
+        permutation(data_.size(), o_.seed, 0x73687566666c65ull + static_cast<std::uint64_t>(epoch) * 2));
     order_epoch_ = epoch;
   }
   return order_;
@@ -74,9 +75,9 @@ void Loader::one(std::int64_t row, std::int64_t epoch, float* out) const {
   }
   const Image image = formatted(std::move(sample.image), o_.format, data_.where(row));
   if (image.bands != bands || image.height != shape_[1] || image.width != shape_[2])
-    throw Error(Code::input, data_.where(row) + ": has " + size_text(image) + " but " + data_.where(0) + " has " + std::to_string(shape_[1]) + " x " +
-                                 std::to_string(shape_[2]) + " x " + std::to_string(bands) + "; set data.size" +
-                                 (image.bands == bands ? "" : " and data.bands") + " to bring them to one");
+    throw Error(Code::input, data_.where(row) + ": has " + size_text(image) + " but " + data_.where(0) + " has " +
+                                 std::to_string(shape_[1]) + " x " + std::to_string(shape_[2]) + " x " + std::to_string(bands) +
+                                 "; set data.size" + (image.bands == bands ? "" : " and data.bands") + " to bring them to one");
   normalize(image, o_.format, out);
 }
 
@@ -84,7 +85,8 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i) const { return get(epoch, 
 Batch Loader::get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const {
   const Order order = order_of(epoch);
   const std::int64_t first = i * o_.batch, count = images_in(i);
-  Batch b{Tensor::empty({count, shape_[0], shape_[1], shape_[2]}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{}), {}, {}};
+  Batch b{
+      Tensor::empty({count, shape_[0], shape_[1], shape_[2]}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{}), {}, {}};
   float* images = b.images.data<float>();
   std::int64_t* labels = b.labels.data<std::int64_t>();
   const auto range = [&](std::int64_t begin, std::int64_t end) {
@@ -94,10 +96,8 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const {
       one(row, epoch, images + k * shape_.numel());
     }
   };
-  if (pool)
-    parallel_ranges(*pool, count, block_.defined() ? 8 : 1, range);
-  else
-    range(0, count);
+  if (pool) parallel_ranges(*pool, count, block_.defined() ? 8 : 1, range);
+  else range(0, count);
   if (const auto mix = draw_mix(o_.augment, o_.seed, static_cast<std::uint64_t>(epoch), i, count, shape_[1], shape_[2])) {
     apply_mix(images, shape_[0], shape_[1], shape_[2], *mix);
     b.partners = Tensor::empty({count}, DType::i64, Device{});

@@ -59,7 +59,8 @@ struct Buckets {
     for (const std::uint64_t h : hashes) ++start[band_of(h, band) + 1];
     std::partial_sum(start.begin(), start.end(), start.begin());
     std::vector<std::int64_t> next(start.begin(), start.end() - 1);
-    for (std::size_t i = 0; i < hashes.size(); ++i) ids[static_cast<std::size_t>(next[band_of(hashes[i], band)]++)] = static_cast<std::int64_t>(i);
+    for (std::size_t i = 0; i < hashes.size(); ++i)
+      ids[static_cast<std::size_t>(next[band_of(hashes[i], band)]++)] = static_cast<std::int64_t>(i);
   }
 };
 // All patterns of at most kBandErrors of a band's bits, those with fewer first.

@@ -10,15 +10,18 @@ class MemorySource : public ImageSource {
  public:
   MemorySource(std::string name, Tensor block) : name_(std::move(name)), block_(std::move(block)) {
     const bool kind = block_.defined() && (block_.dtype() == DType::u8 || block_.dtype() == DType::f32);
-    if (!kind || block_.rank() != 4 || block_.device().kind != DeviceKind::cpu || !block_.is_contiguous() || block_.size(1) < 1 || block_.size(2) < 1 ||
-        block_.size(3) < 1)
-      throw Error(Code::usage, name_ + ": " + (block_.defined() ? block_.str() : "no tensor") +
-                                   " is no block of pictures; it wants a dense u8 or f32 [n, bands, height, width] on the CPU with at least one element each");
+    if (!kind || block_.rank() != 4 || block_.device().kind != DeviceKind::cpu || !block_.is_contiguous() || block_.size(1) < 1 ||
+        block_.size(2) < 1 || block_.size(3) < 1)
+      throw Error(
+          Code::usage,
+          name_ + ": " + (block_.defined() ? block_.str() : "no tensor") +
+              " is no block of pictures; it wants a dense u8 or f32 [n, bands, height, width] on the CPU with at least one element each");
   }
   std::int64_t size() const override { return block_.size(0); }
   Image read(std::int64_t i) const override {
     if (i < 0 || i >= size()) throw Error(Code::usage, where(i) + ": there are " + std::to_string(size()));
-    Image image = Image::make(block_.size(2), block_.size(3), block_.size(1), block_.dtype() == DType::u8 ? Image::Depth::u8 : Image::Depth::f32);
+    Image image =
+        Image::make(block_.size(2), block_.size(3), block_.size(1), block_.dtype() == DType::u8 ? Image::Depth::u8 : Image::Depth::f32);
     const auto interleave = [&](const auto* from, auto* to) {
       const std::int64_t pixels = image.height * image.width;
       from += i * image.numel();

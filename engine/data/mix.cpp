@@ -9,11 +9,12 @@
 
 namespace graft {
 
-std::optional<Mix> draw_mix(const Augment& a, std::uint64_t seed, std::uint64_t epoch, std::int64_t batch, std::int64_t count, std::int64_t h, std::int64_t w) {
+std::optional<Mix> draw_mix(const Augment& a, std::uint64_t seed, std::uint64_t epoch, std::int64_t batch, std::int64_t count,
+                            std::int64_t h, std::int64_t w) {
   if (!(a.mixup > 0) && !(a.cutmix > 0)) return std::nullopt;
   if (batch < 0 || count < 1 || h < 1 || w < 1)
-    throw Error(Code::usage, "mix: batch " + std::to_string(batch) + " of " + std::to_string(count) + " pictures of " + std::to_string(h) + " x " + std::to_string(w) +
-                                 "; the batch must be 0 or more, the others at least 1");
+    throw Error(Code::usage, "mix: batch " + std::to_string(batch) + " of " + std::to_string(count) + " pictures of " + std::to_string(h) +
+                                 " x " + std::to_string(w) + "; the batch must be 0 or more, the others at least 1");
   Draws r{seed, 0x6d69786261746368ull + epoch, static_cast<std::uint64_t>(batch), std::uint64_t{1} << 40};
   Mix m;
   const double which = r.next(), turn = r.next(), x = r.next(), y = r.next();
@@ -21,9 +22,11 @@ std::optional<Mix> draw_mix(const Augment& a, std::uint64_t seed, std::uint64_t 
   const std::int64_t distance = count > 1 ? 1 + std::min(static_cast<std::int64_t>(turn * static_cast<double>(count - 1)), count - 2) : 0;
   for (std::int64_t k = 0; k < count; ++k) m.partner.push_back((k + distance) % count);
   m.share = draw_beta(m.cutmix ? a.cutmix : a.mixup, r);
-  if (m.cutmix) {  // the paper's box: a middle anywhere, sides by the root of the share, cut at the edge; the share is then what it really is
+  if (m.cutmix) {  // the paper's box: a middle anywhere, sides by the root of the share, cut at the edge; the share is then what it really
+                   // is
     const double half = 0.5 * std::sqrt(1 - m.share);
-    const auto half_w = static_cast<std::int64_t>(half * static_cast<double>(w)), half_h = static_cast<std::int64_t>(half * static_cast<double>(h));
+    const auto half_w = static_cast<std::int64_t>(half * static_cast<double>(w)),
+               half_h = static_cast<std::int64_t>(half * static_cast<double>(h));
     const auto cx = static_cast<std::int64_t>(x * static_cast<double>(w)), cy = static_cast<std::int64_t>(y * static_cast<double>(h));
     m.x0 = std::max<std::int64_t>(cx - half_w, 0), m.x1 = std::min(cx + half_w, w);
     m.y0 = std::max<std::int64_t>(cy - half_h, 0), m.y1 = std::min(cy + half_h, h);
@@ -36,7 +39,8 @@ void apply_mix(float* images, std::int64_t c, std::int64_t h, std::int64_t w, co
   const auto count = static_cast<std::int64_t>(m.partner.size());
   const bool partners = std::all_of(m.partner.begin(), m.partner.end(), [&](std::int64_t p) { return p >= 0 && p < count; });
   if (!partners || (m.cutmix && !(m.x0 >= 0 && m.y0 >= 0 && m.x0 <= m.x1 && m.y0 <= m.y1 && m.x1 <= w && m.y1 <= h)))
-    throw Error(Code::usage, "mix: made for other pictures than " + std::to_string(count) + " of " + std::to_string(h) + " x " + std::to_string(w) + "; draw it with the batch's own sizes");
+    throw Error(Code::usage, "mix: made for other pictures than " + std::to_string(count) + " of " + std::to_string(h) + " x " +
+                                 std::to_string(w) + "; draw it with the batch's own sizes");
   const std::int64_t plane = h * w, pixels = c * plane;
   const std::vector<float> before(images, images + count * pixels);  // a partner may have been mixed already
   const float own = static_cast<float>(m.share), other = static_cast<float>(1 - m.share);
@@ -48,7 +52,8 @@ void apply_mix(float* images, std::int64_t c, std::int64_t h, std::int64_t w, co
       continue;
     }
     for (std::int64_t ch = 0; ch < c; ++ch)
-      for (std::int64_t y = m.y0; y < m.y1; ++y) std::copy(from + ch * plane + y * w + m.x0, from + ch * plane + y * w + m.x1, to + ch * plane + y * w + m.x0);
+      for (std::int64_t y = m.y0; y < m.y1; ++y)
+        std::copy(from + ch * plane + y * w + m.x0, from + ch * plane + y * w + m.x1, to + ch * plane + y * w + m.x0);
   }
 }
 

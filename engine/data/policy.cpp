@@ -9,7 +9,8 @@ namespace graft {
 namespace {
 
 constexpr double kDegrees = 180 / 3.14159265358979323846;
-// Place `magnitude` of 0 to 30 between 0 and `end`, in float and from the nearer end as torch.linspace has it: the last bit decides whether a value is cut to a level or the one below.
+// Place `magnitude` of 0 to 30 between 0 and `end`, in float and from the nearer end as torch.linspace has it: the last bit decides whether
+// a value is cut to a level or the one below.
 double step_of(double end, std::int64_t magnitude) {
   const float last = static_cast<float>(end), step = last / 30;
   return static_cast<double>(magnitude < 15 ? step * static_cast<float>(magnitude) : last - step * static_cast<float>(30 - magnitude));
@@ -18,8 +19,9 @@ double step_of(double end, std::int64_t magnitude) {
 }  // namespace
 
 std::string_view name_of(PolicyOp op) {
-  constexpr std::string_view names[kPolicyOps] = {"identity", "shear-x",   "shear-y",   "translate-x", "translate-y",  "rotate",  "brightness",
-                                                  "color",    "contrast",  "sharpness", "posterize",   "solarize",     "autocontrast", "equalize"};
+  constexpr std::string_view names[kPolicyOps] = {"identity",  "shear-x",    "shear-y",      "translate-x", "translate-y",
+                                                  "rotate",    "brightness", "color",        "contrast",    "sharpness",
+                                                  "posterize", "solarize",   "autocontrast", "equalize"};
   return names[static_cast<int>(op)];
 }
 

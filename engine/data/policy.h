@@ -1,5 +1,6 @@
-// RandAugment (Cubuk, Zoph, Shlens, Le: RandAugment, 2019) with the list and the magnitudes of torchvision's transforms.RandAugment: `ops` operations, each drawn
-// evenly from fourteen, all with the same magnitude, 0 to 30. Geometric ones take the nearest pixel and leave 0 outside.
+// RandAugment (Cubuk, Zoph, Shlens, Le: RandAugment, 2019) with the list and the magnitudes of torchvision's transforms.RandAugment: `ops`
+// operations, each drawn evenly from fourteen, all with the same magnitude, 0 to 30. Geometric ones take the nearest pixel and leave 0
+// outside.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -10,7 +11,20 @@
 namespace graft {
 
 enum class PolicyOp {
-  identity, shear_x, shear_y, translate_x, translate_y, rotate, brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize
+  identity,
+  shear_x,
+  shear_y,
+  translate_x,
+  translate_y,
+  rotate,
+  brightness,
+  color,
+  contrast,
+  sharpness,
+  posterize,
+  solarize,
+  autocontrast,
+  equalize
 };
 constexpr int kPolicyOps = 14;
 std::string_view name_of(PolicyOp op);

@@ -34,8 +34,9 @@ struct Prefetch::Impl {
   void work() {
     std::unique_lock lock(mutex);
     for (;;) {
-      changed.wait(lock,
-                   [&] { return stopped || (started && next < wanted + ahead && next < std::max(end, wanted + 1)); });  // it is not known before where to begin
+      changed.wait(lock, [&] {
+        return stopped || (started && next < wanted + ahead && next < std::max(end, wanted + 1));
+      });  // it is not known before where to begin
       if (stopped) return;
       const std::int64_t place = next++, of = run;
       lock.unlock();

@@ -47,7 +47,8 @@ struct Taps {
 };
 // The part of the input is [from, to), as floats: Pillow takes the box so.
 Taps taps_of(Filter filter, std::int64_t inputs, float from, float to, std::int64_t outputs) {
-  const double scale = static_cast<double>(to - from) / static_cast<double>(outputs), stretch = std::max(scale, 1.0), per_unit = 1 / stretch;
+  const double scale = static_cast<double>(to - from) / static_cast<double>(outputs), stretch = std::max(scale, 1.0),
+               per_unit = 1 / stretch;
   const double support = support_of(filter) * stretch;
   Taps t;
   t.stride = static_cast<std::int64_t>(std::ceil(support)) * 2 + 1;
@@ -124,7 +125,8 @@ void across(const T* from, std::int64_t rows, std::int64_t width, std::int64_t a
       }
     }
 }
-// from: [rows, columns] -> to: [outputs, columns], in strips of columns so that the sums stay in the nearest cache. `skipped` rows of the picture lie before `from`.
+// from: [rows, columns] -> to: [outputs, columns], in strips of columns so that the sums stay in the nearest cache. `skipped` rows of the
+// picture lie before `from`.
 template <class T>
 void down(const T* from, std::int64_t columns, std::int64_t skipped, const Taps& t, T* to) {
   constexpr std::int64_t kStrip = 512;
@@ -170,7 +172,8 @@ Image two_passes(const Image& image, std::int64_t height, std::int64_t width, Fi
   const Taps columns = taps_of(filter, image.width, box[0], box[2], width);
   const std::int64_t lost = image.height - height;
   if (lost > 0 && lost > 2 * (image.width - width)) return squeezed_across<T>(squeezed_down<T>(image, 0, rows), 0, height, columns);
-  const std::int64_t skipped = rows.first.front(), wanted = rows.first.back() + rows.count.back() - skipped;  // only the rows that the second pass reads
+  const std::int64_t skipped = rows.first.front(),
+                     wanted = rows.first.back() + rows.count.back() - skipped;  // only the rows that the second pass reads
   const Image narrow = squeezed_across<T>(image, skipped, wanted, columns);
   return need_down ? squeezed_down<T>(narrow, skipped, rows) : narrow;
 }
@@ -204,12 +207,15 @@ Image pick(const Image& image, const std::vector<std::int64_t>& rows, const std:
 
 Image resize(const Image& image, std::int64_t height, std::int64_t width, Filter filter, const std::optional<Box>& from) {
   if (height < 1 || width < 1)
-    throw Error(Code::usage, "resize: to " + std::to_string(height) + " x " + std::to_string(width) + "; height and width must be at least 1");
+    throw Error(Code::usage,
+                "resize: to " + std::to_string(height) + " x " + std::to_string(width) + "; height and width must be at least 1");
   const double w = static_cast<double>(image.width), h = static_cast<double>(image.height);
   const Box part = from.value_or(Box{0, 0, w, h, 0});
   if (!(part.x0 >= 0 && part.y0 >= 0 && part.x1 <= w && part.y1 <= h && part.x0 < part.x1 && part.y0 < part.y1))
-    throw Error(Code::usage, "resize: the part " + std::to_string(part.x0) + ", " + std::to_string(part.y0) + " to " + std::to_string(part.x1) + ", " + std::to_string(part.y1) +
-                                 " of a picture of " + std::to_string(image.width) + " x " + std::to_string(image.height) + "; it must lie inside and not be empty");
+    throw Error(Code::usage, "resize: the part " + std::to_string(part.x0) + ", " + std::to_string(part.y0) + " to " +
+                                 std::to_string(part.x1) + ", " + std::to_string(part.y1) + " of a picture of " +
+                                 std::to_string(image.width) + " x " + std::to_string(image.height) +
+                                 "; it must lie inside and not be empty");
   const float box[4] = {static_cast<float>(part.x0), static_cast<float>(part.y0), static_cast<float>(part.x1), static_cast<float>(part.y1)};
   const bool whole_pixels = box[0] == std::floor(box[0]) && box[1] == std::floor(box[1]);
   const bool same_size = box[2] - box[0] == static_cast<float>(width) && box[3] - box[1] == static_cast<float>(height);

@@ -1,4 +1,5 @@
-// Coloured shapes. A shape is a signed distance (below 0 inside) in its own coordinates, where it lies in the circle of radius 1; edges are a pixel soft.
+// Coloured shapes. A shape is a signed distance (below 0 inside) in its own coordinates, where it lies in the circle of radius 1; edges are
+// a pixel soft.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,7 +14,9 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr std::uint64_t kOne = std::uint64_t{3} << 61, kScene = std::uint64_t{7} << 60;  // streams of single shapes and of scenes
 
-struct Point { double x, y; };
+struct Point {
+  double x, y;
+};
 using Polygon = std::vector<Point>;
 
 // Distance to the outline, its sign by the even-odd rule.
@@ -48,7 +51,14 @@ Polygon heart() {
 const std::vector<Polygon>& outlines() {  // of those classes that are polygons, by class
   constexpr double c = 0.3, d = 0.95;
   static const std::vector<Polygon> all = {
-      {}, spokes(4, 1), spokes(3, 1), spokes(5, 0.42), {{-c, -d}, {c, -d}, {c, -c}, {d, -c}, {d, c}, {c, c}, {c, d}, {-c, d}, {-c, c}, {-d, c}, {-d, -c}, {-c, -c}}, {}, heart(), {}};
+      {},
+      spokes(4, 1),
+      spokes(3, 1),
+      spokes(5, 0.42),
+      {{-c, -d}, {c, -d}, {c, -c}, {d, -c}, {d, c}, {c, c}, {c, d}, {-c, d}, {-c, c}, {-d, c}, {-d, -c}, {-c, -c}},
+      {},
+      heart(),
+      {}};
   return all;
 }
 double distance_to(std::int64_t shape, Point p) {
@@ -63,7 +73,9 @@ double distance_to(std::int64_t shape, Point p) {
 
 using Colour = std::array<double, 3>;
 Colour colour_of(Draws& r) { return {r.next(), r.next(), r.next()}; }
-double apart(const Colour& a, const Colour& b) { return std::abs(0.3 * (a[0] - b[0])) + std::abs(0.59 * (a[1] - b[1])) + std::abs(0.11 * (a[2] - b[2])); }
+double apart(const Colour& a, const Colour& b) {
+  return std::abs(0.3 * (a[0] - b[0])) + std::abs(0.59 * (a[1] - b[1])) + std::abs(0.11 * (a[2] - b[2]));
+}
 
 // A colour that a person can tell from the ground; the number of draws is always the same.
 Colour figure_on(const Colour& ground, Draws& r) {
@@ -121,7 +133,8 @@ void paint(const Ground& g, const std::vector<Placed>& shapes, std::int64_t size
         if (away <= 0) label = static_cast<std::uint8_t>(p.shape + 1);
       }
       for (std::size_t b = 0; b < 3; ++b)
-        image[(i * size + j) * 3 + static_cast<std::int64_t>(b)] = static_cast<std::uint8_t>(std::clamp(v[b] + g.noise * r.within(-1, 1), 0.0, 1.0) * 255 + 0.5);
+        image[(i * size + j) * 3 + static_cast<std::int64_t>(b)] =
+            static_cast<std::uint8_t>(std::clamp(v[b] + g.noise * r.within(-1, 1), 0.0, 1.0) * 255 + 0.5);
       if (mask) mask[i * size + j] = label;
     }
 }
@@ -154,9 +167,12 @@ Box box_of(const Placed& p, std::int64_t size) {
   return {std::clamp(b.x0, 0.0, side), std::clamp(b.y0, 0.0, side), std::clamp(b.x1, 0.0, side), std::clamp(b.y1, 0.0, side), b.label};
 }
 double area(const Box& b) { return std::max(b.x1 - b.x0, 0.0) * std::max(b.y1 - b.y0, 0.0); }
-double shared(const Box& a, const Box& b) { return area({std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1), 0}); }
+double shared(const Box& a, const Box& b) {
+  return area({std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1), 0});
+}
 void check(const char* what, std::int64_t size) {
-  if (size < 16 || size > 4096) throw Error(Code::usage, std::string(what) + ": a size of " + std::to_string(size) + "; it must be 16 to 4096 pixels");
+  if (size < 16 || size > 4096)
+    throw Error(Code::usage, std::string(what) + ": a size of " + std::to_string(size) + "; it must be 16 to 4096 pixels");
 }
 
 }  // namespace
@@ -170,7 +186,8 @@ Drawn draw_shapes(std::int64_t count, std::uint64_t seed, std::int64_t size) {
   check("shapes", size);
   if (count < 1) throw Error(Code::usage, "shapes: " + std::to_string(count) + " pictures; it must be at least 1");
   const auto classes = static_cast<std::int64_t>(shape_names().size());
-  Drawn d{Tensor::empty({count, 3, size, size}, DType::u8, Device{}), std::vector<std::int64_t>(static_cast<std::size_t>(count)), shape_names()};
+  Drawn d{Tensor::empty({count, 3, size, size}, DType::u8, Device{}), std::vector<std::int64_t>(static_cast<std::size_t>(count)),
+          shape_names()};
   std::uint8_t* out = d.block.data<std::uint8_t>();
   const std::int64_t plane = size * size;
   parallel_ranges(host_queue().pool(), count, 16, [&](std::int64_t begin, std::int64_t end) {
@@ -197,13 +214,15 @@ Sample draw_shape_sample(std::int64_t index, std::uint64_t seed, std::int64_t si
   const std::int64_t wanted = 1 + r.below(4);
   std::vector<Placed> shapes;
   Sample s{Image::make(size, size, 3), {}, Image::make(size, size, 1)};
-  // The first class goes round, so that all are there; a place that hides too much of another is drawn again, at most ten times, then there is one shape less.
+  // The first class goes round, so that all are there; a place that hides too much of another is drawn again, at most ten times, then there
+  // is one shape less.
   for (std::int64_t k = 0; k < wanted; ++k) {
     const std::int64_t shape = k == 0 ? index % classes : r.below(classes);
     for (int i = 0; i < 10; ++i) {
       const Placed p = placed(shape, 0.12, 0.24, size, g.base, r);
       const Box b = box_of(p, size);
-      const bool hides = std::any_of(s.boxes.begin(), s.boxes.end(), [&](const Box& o) { return shared(b, o) > 0.25 * std::min(area(b), area(o)); });
+      const bool hides =
+          std::any_of(s.boxes.begin(), s.boxes.end(), [&](const Box& o) { return shared(b, o) > 0.25 * std::min(area(b), area(o)); });
       if (hides) continue;
       shapes.push_back(p);
       s.boxes.push_back(b);
@@ -217,7 +236,8 @@ Sample draw_shape_sample(std::int64_t index, std::uint64_t seed, std::int64_t si
 Drawn draw_spirals(std::int64_t count, std::uint64_t seed, std::int64_t classes, double noise) {
   if (count < 1) throw Error(Code::usage, "spirals: " + std::to_string(count) + " points; it must be at least 1");
   if (classes < 2 || classes > 100) throw Error(Code::usage, "spirals: " + std::to_string(classes) + " arms; it must be 2 to 100");
-  if (!(noise >= 0) || !std::isfinite(noise)) throw Error(Code::usage, "spirals: noise of " + std::to_string(noise) + "; it must be 0 or more");
+  if (!(noise >= 0) || !std::isfinite(noise))
+    throw Error(Code::usage, "spirals: noise of " + std::to_string(noise) + "; it must be 0 or more");
   Drawn d{Tensor::empty({count, 2, 1, 1}, DType::f32, Device{}), std::vector<std::int64_t>(static_cast<std::size_t>(count)), {}};
   for (std::int64_t c = 0; c < classes; ++c) d.class_names.push_back("arm " + std::to_string(c));
   float* out = d.block.data<float>();

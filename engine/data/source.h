@@ -1,5 +1,5 @@
-// Where the pictures of a data set come from: memory, files in folders, an archive. They are read one by one when a batch wants them, so a set may be larger
-// than memory.
+// Where the pictures of a data set come from: memory, files in folders, an archive. They are read one by one when a batch wants them, so a
+// set may be larger than memory.
 #pragma once
 #include <cstdint>
 #include <memory>

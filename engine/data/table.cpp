@@ -30,7 +30,8 @@ const std::string& field(const fs::path& path, const TableRow& r, std::size_t co
 }
 std::size_t column_of(const fs::path& path, const TableText& t, const std::string& name) {
   const auto it = std::find(t.names.begin(), t.names.end(), name);
-  if (it == t.names.end()) throw Error(Code::input, path.string() + ": has no column " + shown_value(name) + ", which the training table has");
+  if (it == t.names.end())
+    throw Error(Code::input, path.string() + ": has no column " + shown_value(name) + ", which the training table has");
   return static_cast<std::size_t>(it - t.names.begin());
 }
 
@@ -59,8 +60,8 @@ TableFormat table_format(const fs::path& path, const std::string& target) {
     }
     if (!is_target) {
       if (!numbers && words.size() > kMostLevels)
-        throw Error(Code::input, path.string() + ": column " + shown_value(t.names[c]) + " holds text of more than " + std::to_string(kMostLevels) +
-                                     " kinds; numbers and categories are read, so leave it out");
+        throw Error(Code::input, path.string() + ": column " + shown_value(t.names[c]) + " holds text of more than " +
+                                     std::to_string(kMostLevels) + " kinds; numbers and categories are read, so leave it out");
       f.columns.push_back({t.names[c], numbers ? std::vector<std::string>{} : std::vector<std::string>(words.begin(), words.end())});
       continue;
     }
@@ -68,12 +69,15 @@ TableFormat table_format(const fs::path& path, const std::string& target) {
       throw Error(Code::input, path.string() + ": column " + shown_value(target) + " holds more than " + std::to_string(kMostClasses) +
                                    " different values; a class is wanted in it");
     f.classes.assign(words.begin(), words.end());
-    if (numbers) std::stable_sort(f.classes.begin(), f.classes.end(), [](const std::string& a, const std::string& b) { return *number_of(a) < *number_of(b); });
+    if (numbers)
+      std::stable_sort(f.classes.begin(), f.classes.end(),
+                       [](const std::string& a, const std::string& b) { return *number_of(a) < *number_of(b); });
   }
   if (!found) {
     std::string names;
     for (const std::string& n : t.names) names += (names.empty() ? "" : ", ") + n;
-    throw Error(Code::usage, "data.target = " + shown_value(target) + " is not a column of " + path.string() + "; there are " + names.substr(0, 300));
+    throw Error(Code::usage,
+                "data.target = " + shown_value(target) + " is not a column of " + path.string() + "; there are " + names.substr(0, 300));
   }
   if (f.columns.empty()) throw Error(Code::input, path.string() + ": has no column beside " + shown_value(target) + " to predict it from");
   return f;
@@ -87,8 +91,8 @@ LabelledImages read_table(const fs::path& path, const TableFormat& f) {
   for (const TableColumn& c : f.columns) at.push_back(column_of(path, t, c.name));
   const std::size_t target = column_of(path, t, f.target);
   if (t.names.size() != f.columns.size() + 1)
-    throw Error(Code::input,
-                path.string() + ": has " + std::to_string(t.names.size()) + " columns, the training table has " + std::to_string(f.columns.size() + 1));
+    throw Error(Code::input, path.string() + ": has " + std::to_string(t.names.size()) + " columns, the training table has " +
+                                 std::to_string(f.columns.size() + 1));
   const auto n = static_cast<std::int64_t>(t.rows.size()), bands = f.bands();
   const Tensor block = Tensor::empty({n, bands, 1, 1}, DType::f32, Device{});
   float* out = block.data<float>();

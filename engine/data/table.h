@@ -1,5 +1,5 @@
-// Tables of numbers and categories with a column to predict: CSV (RFC 4180), TSV (no quoting) and JSON lines. A row becomes a picture of 1 x 1 with a band per
-// number and per category, so that normalisation, loaders and models are those of pictures.
+// Tables of numbers and categories with a column to predict: CSV (RFC 4180), TSV (no quoting) and JSON lines. A row becomes a picture of 1
+// x 1 with a band per number and per category, so that normalisation, loaders and models are those of pictures.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -20,11 +20,11 @@ struct TableFormat {
   std::vector<std::string> classes;  // sorted; as numbers where all are numbers
   std::int64_t bands() const;
 };
-// Error(input) with file and line: a missing or surplus field, a missing value, a number that is not finite, free text (a column of more than 64 different
-// words), more than 10,000 classes. Error(usage) where there is no column `target`, with the nearest name.
+// Error(input) with file and line: a missing or surplus field, a missing value, a number that is not finite, free text (a column of more
+// than 64 different words), more than 10,000 classes. Error(usage) where there is no column `target`, with the nearest name.
 TableFormat table_format(const std::filesystem::path& path, const std::string& target);
-// f32 [rows, bands, 1, 1]. A word that is not among the levels of its column is none of them: zeros. Error(input) as above, and for a class or a column that the
-// format lacks.
+// f32 [rows, bands, 1, 1]. A word that is not among the levels of its column is none of them: zeros. Error(input) as above, and for a class
+// or a column that the format lacks.
 LabelledImages read_table(const std::filesystem::path& path, const TableFormat& format);
 
 }  // namespace graft

@@ -73,10 +73,12 @@ void json_lines(TableText& t) {
     for (const std::string& name : t.names) {
       if (!j.contains(name)) fail(path, line, "has no " + shown_value(name) + ", which the first line has");
       const auto& v = j[name];
-      if (v.is_object() || v.is_array()) fail(path, line, shown_value(name) + " is not a number or a word; tables have one value per column");
+      if (v.is_object() || v.is_array())
+        fail(path, line, shown_value(name) + " is not a number or a word; tables have one value per column");
       row.fields.push_back(v.is_null() ? std::string() : v.is_string() ? v.get<std::string>() : v.dump());
     }
-    if (j.size() != t.names.size()) fail(path, line, "has " + std::to_string(j.size()) + " keys, the first line has " + std::to_string(t.names.size()));
+    if (j.size() != t.names.size())
+      fail(path, line, "has " + std::to_string(j.size()) + " keys, the first line has " + std::to_string(t.names.size()));
     t.rows.push_back(std::move(row));
   }
 }

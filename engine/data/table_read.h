@@ -22,8 +22,8 @@ struct TableText {
   std::vector<std::string> names;
   std::vector<TableRow> rows;  // as many fields as they have: see check_fields
 };
-// Error(input) with file and line: no such file, zero bytes in it, no rows, a quoted field that does not end, text behind one, a column without a name or two
-// of one name, a line that is no JSON object or has other keys.
+// Error(input) with file and line: no such file, zero bytes in it, no rows, a quoted field that does not end, text behind one, a column
+// without a name or two of one name, a line that is no JSON object or has other keys.
 TableText read_table_text(const std::filesystem::path& path);
 // Error(input) naming the line of the first row that has not one field per name.
 void check_fields(const TableText& table);

@@ -18,8 +18,8 @@ constexpr double kPi = 3.14159265358979323846;
 std::string size_text(const Image& i) { return std::to_string(i.height) + " x " + std::to_string(i.width); }
 void check(const Sample& s, const char* what) {
   if (s.mask && (s.mask->height != s.image.height || s.mask->width != s.image.width || s.mask->bands != 1))
-    throw Error(Code::usage, std::string(what) + ": the mask is " + size_text(*s.mask) + " x " + std::to_string(s.mask->bands) + " but the picture is " + size_text(s.image) +
-                                 "; a mask has one band and the picture's size");
+    throw Error(Code::usage, std::string(what) + ": the mask is " + size_text(*s.mask) + " x " + std::to_string(s.mask->bands) +
+                                 " but the picture is " + size_text(s.image) + "; a mask has one band and the picture's size");
 }
 template <class T>
 T fitted(double v) {  // to the element's range, rounded to the nearest
@@ -74,16 +74,20 @@ void move_boxes(Sample& s, double min_share, F place) {
 Image framed(const Image& image, std::int64_t left, std::int64_t top, std::int64_t height, std::int64_t width, double value) {
   Image result = Image::make(height, width, image.bands, image.depth);
   fill(result, value);
-  const std::size_t pixel = static_cast<std::size_t>(image.bands * Image::size_of(image.depth)), row = static_cast<std::size_t>(image.width) * pixel;
+  const std::size_t pixel = static_cast<std::size_t>(image.bands * Image::size_of(image.depth)),
+                    row = static_cast<std::size_t>(image.width) * pixel;
   for (std::int64_t y = 0; y < image.height; ++y)
-    std::memcpy(result.bytes.data() + static_cast<std::size_t>((y + top) * width + left) * pixel, image.bytes.data() + static_cast<std::size_t>(y) * row, row);
+    std::memcpy(result.bytes.data() + static_cast<std::size_t>((y + top) * width + left) * pixel,
+                image.bytes.data() + static_cast<std::size_t>(y) * row, row);
   return result;
 }
 Image part_of(const Image& image, std::int64_t y, std::int64_t x, std::int64_t height, std::int64_t width) {
   Image result = Image::make(height, width, image.bands, image.depth);
-  const std::size_t pixel = static_cast<std::size_t>(image.bands * Image::size_of(image.depth)), row = static_cast<std::size_t>(width) * pixel;
+  const std::size_t pixel = static_cast<std::size_t>(image.bands * Image::size_of(image.depth)),
+                    row = static_cast<std::size_t>(width) * pixel;
   for (std::int64_t i = 0; i < height; ++i)
-    std::memcpy(result.bytes.data() + static_cast<std::size_t>(i) * row, image.bytes.data() + static_cast<std::size_t>((y + i) * image.width + x) * pixel, row);
+    std::memcpy(result.bytes.data() + static_cast<std::size_t>(i) * row,
+                image.bytes.data() + static_cast<std::size_t>((y + i) * image.width + x) * pixel, row);
   return result;
 }
 
@@ -133,8 +137,9 @@ Image warped(const Image& image, const Inverse& m, Sampling sampling, double out
 void crop(Sample& s, std::int64_t y, std::int64_t x, std::int64_t height, std::int64_t width, double min_share) {
   check(s, "crop");
   if (y < 0 || x < 0 || height < 1 || width < 1 || height > s.image.height - y || width > s.image.width - x)
-    throw Error(Code::usage, "crop: " + std::to_string(height) + " x " + std::to_string(width) + " at row " + std::to_string(y) + ", column " + std::to_string(x) +
-                                 " of a picture of " + size_text(s.image) + "; the part must lie inside; pad first");
+    throw Error(Code::usage, "crop: " + std::to_string(height) + " x " + std::to_string(width) + " at row " + std::to_string(y) +
+                                 ", column " + std::to_string(x) + " of a picture of " + size_text(s.image) +
+                                 "; the part must lie inside; pad first");
   Image image = part_of(s.image, y, x, height, width);
   if (s.mask) s.mask = part_of(*s.mask, y, x, height, width);
   s.image = std::move(image);
@@ -143,11 +148,11 @@ void crop(Sample& s, std::int64_t y, std::int64_t x, std::int64_t height, std::i
 void pad(Sample& s, std::int64_t left, std::int64_t top, std::int64_t right, std::int64_t bottom, const Outside& outside) {
   check(s, "pad");
   if (left < 0 || top < 0 || right < 0 || bottom < 0)
-    throw Error(Code::usage, "pad: by " + std::to_string(left) + ", " + std::to_string(top) + ", " + std::to_string(right) + ", " + std::to_string(bottom) +
-                                 " pixels (left, top, right, bottom); none may be negative; crop takes away");
+    throw Error(Code::usage, "pad: by " + std::to_string(left) + ", " + std::to_string(top) + ", " + std::to_string(right) + ", " +
+                                 std::to_string(bottom) + " pixels (left, top, right, bottom); none may be negative; crop takes away");
   std::int64_t height = 0, width = 0;
-  if (__builtin_add_overflow(s.image.height, top, &height) || __builtin_add_overflow(height, bottom, &height) || __builtin_add_overflow(s.image.width, left, &width) ||
-      __builtin_add_overflow(width, right, &width))
+  if (__builtin_add_overflow(s.image.height, top, &height) || __builtin_add_overflow(height, bottom, &height) ||
+      __builtin_add_overflow(s.image.width, left, &width) || __builtin_add_overflow(width, right, &width))
     throw Error(Code::memory, "pad: the padded picture does not fit in memory; pad by less");
   Image image = framed(s.image, left, top, height, width, outside.image);
   if (s.mask) s.mask = framed(*s.mask, left, top, height, width, static_cast<double>(outside.mask));
@@ -157,7 +162,8 @@ void pad(Sample& s, std::int64_t left, std::int64_t top, std::int64_t right, std
 void center_crop(Sample& s, std::int64_t height, std::int64_t width, double min_share, const Outside& outside) {
   check(s, "center_crop");
   if (height < 1 || width < 1)
-    throw Error(Code::usage, "center_crop: to " + std::to_string(height) + " x " + std::to_string(width) + "; height and width must be at least 1");
+    throw Error(Code::usage,
+                "center_crop: to " + std::to_string(height) + " x " + std::to_string(width) + "; height and width must be at least 1");
   const std::int64_t more_y = std::max<std::int64_t>(height - s.image.height, 0), more_x = std::max<std::int64_t>(width - s.image.width, 0);
   if (more_y > 0 || more_x > 0) pad(s, more_x / 2, more_y / 2, more_x - more_x / 2, more_y - more_y / 2, outside);
   // torchvision rounds halves to even
@@ -166,11 +172,14 @@ void center_crop(Sample& s, std::int64_t height, std::int64_t width, double min_
 }
 void resize(Sample& s, std::int64_t height, std::int64_t width, Filter filter) {
   check(s, "resize");
-  const double w = static_cast<double>(s.image.width), h = static_cast<double>(s.image.height), to_w = static_cast<double>(width), to_h = static_cast<double>(height);
+  const double w = static_cast<double>(s.image.width), h = static_cast<double>(s.image.height), to_w = static_cast<double>(width),
+               to_h = static_cast<double>(height);
   Image image = resize(s.image, height, width, filter);
   if (s.mask) s.mask = resize(*s.mask, height, width, Filter::nearest);
   s.image = std::move(image);
-  move_boxes(s, 0, [&](double x, double y) { return std::pair{x * to_w / w, y * to_h / h}; });  // in this order: a box over all of it stays one
+  move_boxes(s, 0, [&](double x, double y) {
+    return std::pair{x * to_w / w, y * to_h / h};
+  });  // in this order: a box over all of it stays one
 }
 void flip_horizontal(Sample& s) {
   check(s, "flip_horizontal");
@@ -206,8 +215,9 @@ void affine(Sample& s, const Affine& map, Sampling sampling, const Outside& outs
   check(s, "affine");
   const bool finite = std::isfinite(map.rotate) && std::isfinite(map.scale) && std::isfinite(map.shift_x) && std::isfinite(map.shift_y);
   if (!finite || !(map.scale > 0) || !(std::abs(map.shear_x) < 90) || !(std::abs(map.shear_y) < 90))
-    throw Error(Code::usage, "affine: rotate " + std::to_string(map.rotate) + ", scale " + std::to_string(map.scale) + ", shift " + std::to_string(map.shift_x) + ", " +
-                                 std::to_string(map.shift_y) + ", shear " + std::to_string(map.shear_x) + ", " + std::to_string(map.shear_y) +
+    throw Error(Code::usage, "affine: rotate " + std::to_string(map.rotate) + ", scale " + std::to_string(map.scale) + ", shift " +
+                                 std::to_string(map.shift_x) + ", " + std::to_string(map.shift_y) + ", shear " +
+                                 std::to_string(map.shear_x) + ", " + std::to_string(map.shear_y) +
                                  "; all must be finite, the scale above 0, a shear between -90 and 90 degrees");
   const double turn = map.rotate * kPi / 180, kx = map.shear_x * kPi / 180, ky = map.shear_y * kPi / 180;
   const double a = std::cos(turn - ky) / std::cos(ky), b = -a * std::tan(kx) - std::sin(turn);
@@ -229,7 +239,9 @@ void erase(Image& image, std::int64_t y, std::int64_t x, std::int64_t height, st
   const std::int64_t y1 = std::clamp<std::int64_t>(y + height, y0, image.height), x1 = std::clamp<std::int64_t>(x + width, x0, image.width);
   with_depth(image.depth, [&](auto zero) {
     using T = decltype(zero);
-    for (std::int64_t row = y0; row < y1; ++row) std::fill(image.data<T>() + (row * image.width + x0) * image.bands, image.data<T>() + (row * image.width + x1) * image.bands, fitted<T>(value));
+    for (std::int64_t row = y0; row < y1; ++row)
+      std::fill(image.data<T>() + (row * image.width + x0) * image.bands, image.data<T>() + (row * image.width + x1) * image.bands,
+                fitted<T>(value));
   });
 }
 

@@ -7,7 +7,9 @@
 
 namespace graft {
 
-Tensor Module::features(const Tensor&, Run&) const { throw Error(Code::usage, "this model has no features before a last layer; the linear probe wants a classifier"); }
+Tensor Module::features(const Tensor&, Run&) const {
+  throw Error(Code::usage, "this model has no features before a last layer; the linear probe wants a classifier");
+}
 Init default_weight_init() { return Init::kaiming_uniform(std::sqrt(1.0 / 3)); }
 namespace {
 Tensor default_weight(const Params& p, const Shape& s) { return p.get("weight", s, default_weight_init()); }
@@ -17,7 +19,8 @@ Tensor default_bias(const Params& p, std::int64_t n, std::int64_t fan_in) {
 }
 }  // namespace
 
-Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias, const Init& weight_init) : weight(p.get("weight", {out, in}, weight_init)), adapter(p.adapter(weight)) {
+Linear::Linear(const Params& p, std::int64_t in, std::int64_t out, bool with_bias, const Init& weight_init)
+    : weight(p.get("weight", {out, in}, weight_init)), adapter(p.adapter(weight)) {
   if (with_bias) bias = default_bias(p, out, in);
 }
 Tensor Linear::forward(const Tensor& x, Run&) const { return linear(x, effective(), bias); }
@@ -25,26 +28,28 @@ Tensor LinearAct::forward(const Tensor& x, Run& run) const {
   return bias_act(graft::linear(x, linear.effective()), linear.bias, Tensor{}, {act, run.training ? p : 0}, run.random);
 }
 
-Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g, bool with_bias,
-               const Init& weight_init)
+Conv2d::Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& g,
+               bool with_bias, const Init& weight_init)
     : weight(p.get("weight", {out, in / g.groups, kernel_h, kernel_w}, weight_init)), adapter(p.adapter(weight)), geometry(g) {
   if (with_bias) bias = default_bias(p, out, in / g.groups * kernel_h * kernel_w);
 }
 Tensor Conv2d::forward(const Tensor& x, Run&) const { return conv2d(x, effective(), bias, geometry); }
 
-Conv1d::Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, std::int64_t dilation,
-               std::int64_t groups, bool with_bias)
+Conv1d::Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+               std::int64_t dilation, std::int64_t groups, bool with_bias)
     : weight(default_weight(p, {out, in / groups, kernel})), stride(stride), padding(padding), dilation(dilation), groups(groups) {
   if (with_bias) bias = default_bias(p, out, in / groups * kernel);
 }
 Tensor Conv1d::forward(const Tensor& x, Run&) const { return conv1d(x, weight, bias, stride, padding, dilation, groups); }
 
-ConvTranspose2d::ConvTranspose2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvGeometry& g, std::int64_t output_padding,
-                                 bool with_bias)
+ConvTranspose2d::ConvTranspose2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvGeometry& g,
+                                 std::int64_t output_padding, bool with_bias)
     : weight(default_weight(p, {in, out / g.groups, kernel, kernel})), geometry(g), output_padding(output_padding) {
   if (with_bias) bias = default_bias(p, out, out / g.groups * kernel * kernel);
 }
-Tensor ConvTranspose2d::forward(const Tensor& x, Run&) const { return conv_transpose2d(x, weight, bias, geometry, output_padding, output_padding); }
+Tensor ConvTranspose2d::forward(const Tensor& x, Run&) const {
+  return conv_transpose2d(x, weight, bias, geometry, output_padding, output_padding);
+}
 
 BatchNorm::BatchNorm(const Params& p, std::int64_t channels, double eps, double momentum)
     : weight(p.get("weight", {channels}, Init::constant(1))),
@@ -84,13 +89,17 @@ Embedding::Embedding(const Params& p, std::int64_t vocab, std::int64_t dim, std:
     : weight(p.get("weight", {vocab, dim}, Init::normal(1))), padding_index(padding_index) {}
 
 Activation::Activation(const std::string& name) {
-  static const std::map<std::string, Tensor (*)(const Tensor&)> known = {
-      {"relu", [](const Tensor& x) { return relu(x); }},         {"gelu", [](const Tensor& x) { return gelu(x); }},
-      {"gelu_tanh", [](const Tensor& x) { return gelu(x, true); }}, {"silu", [](const Tensor& x) { return silu(x); }},
-      {"tanh", [](const Tensor& x) { return tanh(x); }},         {"sigmoid", [](const Tensor& x) { return sigmoid(x); }},
-      {"softplus", [](const Tensor& x) { return softplus(x); }}, {"elu", [](const Tensor& x) { return elu(x); }},
-      {"leaky_relu", [](const Tensor& x) { return leaky_relu(x); }}, {"hardswish", [](const Tensor& x) { return hardswish(x); }},
-      {"mish", [](const Tensor& x) { return mish(x); }}};
+  static const std::map<std::string, Tensor (*)(const Tensor&)> known = {{"relu", [](const Tensor& x) { return relu(x); }},
+                                                                         {"gelu", [](const Tensor& x) { return gelu(x); }},
+                                                                         {"gelu_tanh", [](const Tensor& x) { return gelu(x, true); }},
+                                                                         {"silu", [](const Tensor& x) { return silu(x); }},
+                                                                         {"tanh", [](const Tensor& x) { return tanh(x); }},
+                                                                         {"sigmoid", [](const Tensor& x) { return sigmoid(x); }},
+                                                                         {"softplus", [](const Tensor& x) { return softplus(x); }},
+                                                                         {"elu", [](const Tensor& x) { return elu(x); }},
+                                                                         {"leaky_relu", [](const Tensor& x) { return leaky_relu(x); }},
+                                                                         {"hardswish", [](const Tensor& x) { return hardswish(x); }},
+                                                                         {"mish", [](const Tensor& x) { return mish(x); }}};
   const auto it = known.find(name);
   if (it == known.end()) {
     std::string names;

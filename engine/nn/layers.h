@@ -14,8 +14,8 @@ namespace graft {
 struct Run {
   bool training = false;
   RandomState random = {};
-  bool recompute = false;         // segments keep no activations: they are computed again in the backward pass
-  bool moves_statistics = true;   // running statistics move in training; not when a segment is computed again
+  bool recompute = false;        // segments keep no activations: they are computed again in the backward pass
+  bool moves_statistics = true;  // running statistics move in training; not when a segment is computed again
 };
 
 class Module {
@@ -27,8 +27,8 @@ class Module {
 };
 using ModulePtr = std::shared_ptr<const Module>;
 
-// f(x, run). Where run.recompute asks for it, what f saves is not kept: f is run again in the backward pass with the same random numbers, and gives the same bits.
-// f may hold on to layers, not to tensors that want gradients.
+// f(x, run). Where run.recompute asks for it, what f saves is not kept: f is run again in the backward pass with the same random numbers,
+// and gives the same bits. f may hold on to layers, not to tensors that want gradients.
 Tensor segment(const Tensor& x, Run& run, const std::function<Tensor(const Tensor&, Run&)>& f);
 
 // PyTorch's default for the weights of linear layers and convolutions: kaiming_uniform with a = sqrt(5), that is a gain of sqrt(1/3).
@@ -43,10 +43,12 @@ class Linear : public Module {
   Tensor weight /* [out, in] */, bias /* [out] or undefined */;
   Adapter adapter;
 };
-// dropout(act(x weight^T + bias)): Linear, Activation and Dropout with one visit of the product's result instead of three. Parameters as Linear's.
+// dropout(act(x weight^T + bias)): Linear, Activation and Dropout with one visit of the product's result instead of three. Parameters as
+// Linear's.
 class LinearAct : public Module {
  public:
-  LinearAct(const Params& p, std::int64_t in, std::int64_t out, ActKind act, double dropout = 0) : linear(p, in, out), act(act), p(dropout) {}
+  LinearAct(const Params& p, std::int64_t in, std::int64_t out, ActKind act, double dropout = 0)
+      : linear(p, in, out), act(act), p(dropout) {}
   Tensor forward(const Tensor& x, Run& run) const override;
   Linear linear;
   ActKind act;
@@ -55,8 +57,8 @@ class LinearAct : public Module {
 // x [n, in, h, w] -> [n, out, p, q]
 class Conv2d : public Module {
  public:
-  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w, const ConvGeometry& geometry = {}, bool bias = true,
-         const Init& weight_init = default_weight_init());
+  Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel_h, std::int64_t kernel_w,
+         const ConvGeometry& geometry = {}, bool bias = true, const Init& weight_init = default_weight_init());
   Conv2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel) : Conv2d(p, in, out, kernel, kernel) {}
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor effective() const { return adapter.on(weight); }
@@ -67,16 +69,16 @@ class Conv2d : public Module {
 // x [n, in, l] -> [n, out, m]
 class Conv1d : public Module {
  public:
-  Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0, std::int64_t dilation = 1,
-         std::int64_t groups = 1, bool bias = true);
+  Conv1d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0,
+         std::int64_t dilation = 1, std::int64_t groups = 1, bool bias = true);
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight, bias;
   std::int64_t stride, padding, dilation, groups;
 };
 class ConvTranspose2d : public Module {
  public:
-  ConvTranspose2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvGeometry& geometry = {}, std::int64_t output_padding = 0,
-                  bool bias = true);
+  ConvTranspose2d(const Params& p, std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvGeometry& geometry = {},
+                  std::int64_t output_padding = 0, bool bias = true);
   Tensor forward(const Tensor& x, Run& run) const override;
   Tensor weight /* [in, out/groups, r, s] */, bias;
   ConvGeometry geometry;

@@ -42,9 +42,15 @@ Tensor draw(const Shape& s, const Init& init, std::uint64_t seed, const std::str
     case K::constant: return Tensor::full(s, init.a, DType::f32);
     case K::uniform: return rand_uniform(s, -init.a, init.a, r);
     case K::normal: return rand_normal(s, 0, init.a, r);
-    case K::kaiming_uniform: { const double b = init.a * std::sqrt(3 / std::max(1.0, in)); return rand_uniform(s, -b, b, r); }
+    case K::kaiming_uniform: {
+      const double b = init.a * std::sqrt(3 / std::max(1.0, in));
+      return rand_uniform(s, -b, b, r);
+    }
     case K::kaiming_normal: return rand_normal(s, 0, init.a / std::sqrt(std::max(1.0, in)), r);
-    case K::xavier_uniform: { const double b = init.a * std::sqrt(6 / std::max(1.0, in + out)); return rand_uniform(s, -b, b, r); }
+    case K::xavier_uniform: {
+      const double b = init.a * std::sqrt(6 / std::max(1.0, in + out));
+      return rand_uniform(s, -b, b, r);
+    }
     case K::xavier_normal: return rand_normal(s, 0, init.a * std::sqrt(2 / std::max(1.0, in + out)), r);
   }
   return {};
@@ -101,7 +107,9 @@ Tensor Params::buffer(std::string_view part, const Shape& shape, double value) c
   ParamSource source{ParamSource::How::drawn, name, "f32" + shape.str()};
   if (state_->lookup) {
     const Tensor found = arrived(state_->lookup(name));
-    source.how = !found.defined() ? ParamSource::How::missing : found.shape() == shape ? ParamSource::How::loaded : ParamSource::How::reshaped;
+    source.how = !found.defined()         ? ParamSource::How::missing
+                 : found.shape() == shape ? ParamSource::How::loaded
+                                          : ParamSource::How::reshaped;
     if (source.how == ParamSource::How::loaded) t = found.dtype() == DType::f32 ? raw::copy_of(found) : raw::cast(found, DType::f32);
     if (source.how == ParamSource::How::reshaped) source.detail += ", checkpoint has " + found.str();
   }
@@ -147,7 +155,8 @@ bool below(std::string_view paths, std::string_view name) {
 }
 bool Params::in_head(std::string_view name) const { return below(state_->rules.head, name); }
 bool Params::is_adapter(std::string_view name) const {
-  return std::any_of(state_->adapted.begin(), state_->adapted.end(), [&](const Adapted& x) { return x.adapter.a.name() == name || x.adapter.b.name() == name; });
+  return std::any_of(state_->adapted.begin(), state_->adapted.end(),
+                     [&](const Adapted& x) { return x.adapter.a.name() == name || x.adapter.b.name() == name; });
 }
 
 const std::vector<Parameter>& Params::all() const { return state_->all; }

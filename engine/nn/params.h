@@ -1,5 +1,6 @@
-// One source of parameters for both ways to begin: Params::init(seed) draws them, Params::from(lookup, seed) takes them from a checkpoint. A model
-// asks by path and never knows which it is. What a checkpoint lacks, and what nobody asked for, is counted by name: nothing is silently skipped.
+// One source of parameters for both ways to begin: Params::init(seed) draws them, Params::from(lookup, seed) takes them from a checkpoint.
+// A model asks by path and never knows which it is. What a checkpoint lacks, and what nobody asked for, is counted by name: nothing is
+// silently skipped.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -34,7 +35,12 @@ struct Parameter {
 
 // How one tensor of the model came to be, or one of the checkpoint was left.
 struct ParamSource {
-  enum class How { drawn, loaded, missing /* not in the checkpoint, drawn instead */, reshaped /* there, with another shape: drawn instead */ } how;
+  enum class How {
+    drawn,
+    loaded,
+    missing /* not in the checkpoint, drawn instead */,
+    reshaped /* there, with another shape: drawn instead */
+  } how;
   std::string name;
   std::string detail;  // "f32[10,128], checkpoint has f32[26,128]"
 };
@@ -51,7 +57,7 @@ bool below(std::string_view paths, std::string_view name);
 
 // What a transfer asks of layers as they are made (engine/train/transfer.h fills it). A model's own code knows nothing of it.
 struct LayerRules {
-  std::string head;                // path of the layer whose size follows the classes, or of several with spaces between; empty where nobody says
+  std::string head;  // path of the layer whose size follows the classes, or of several with spaces between; empty where nobody says
   bool frozen_statistics = false;  // batch norms use their running statistics in training too, and leave them
   std::int64_t lora_rank = 0;      // 0: no adapters
   double lora_scale = 1;
@@ -67,13 +73,13 @@ class Params {
 
   Params operator/(std::string_view part) const;  // the same source below "path.part"
 
-  // The parameter `name` below this path: from the checkpoint where it is there with this shape (converted to the source's dtype), else drawn.
-  // A drawn value is a function of (seed, full name) alone, so adding a layer does not change the others.
+  // The parameter `name` below this path: from the checkpoint where it is there with this shape (converted to the source's dtype), else
+  // drawn. A drawn value is a function of (seed, full name) alone, so adding a layer does not change the others.
   Tensor get(std::string_view name, const Shape& shape, const Init& init) const;
   Tensor buffer(std::string_view name, const Shape& shape, double value) const;  // f32, not trained, saved
 
-  // Of the layer at this path: trainable lora_A and lora_B where the rules say so, and `weight` wants no gradient any more; an empty one otherwise. A starts
-  // as PyTorch draws a linear layer's weight, B as zeros, so that the layer starts as it was.
+  // Of the layer at this path: trainable lora_A and lora_B where the rules say so, and `weight` wants no gradient any more; an empty one
+  // otherwise. A starts as PyTorch draws a linear layer's weight, B as zeros, so that the layer starts as it was.
   Adapter adapter(const Tensor& weight) const;
   void set_rules(LayerRules rules) const;  // before the model is built
   const LayerRules& rules() const;
@@ -85,7 +91,7 @@ class Params {
   bool in_head(std::string_view name) const;     // of a tensor
   bool is_adapter(std::string_view name) const;  // lora_A or lora_B
 
-  const std::vector<Parameter>& all() const;      // in the order they were asked for
+  const std::vector<Parameter>& all() const;  // in the order they were asked for
   const std::vector<ParamSource>& sources() const;
   Tensors trainable() const;
 

@@ -35,15 +35,15 @@ struct BiasAct {
     RandomState at;
     std::string str() const {
       char s[96];
-      std::snprintf(s, sizeof s, "act=%s, axis=%d, dropout=%g, stream=%llu, position=%llu", name_of(act), axis, p, static_cast<unsigned long long>(at.stream),
-                    static_cast<unsigned long long>(at.position));
+      std::snprintf(s, sizeof s, "act=%s, axis=%d, dropout=%g, stream=%llu, position=%llu", name_of(act), axis, p,
+                    static_cast<unsigned long long>(at.stream), static_cast<unsigned long long>(at.position));
       return s;
     }
   };
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     Tensor y = Tensor::empty(in[0].shape(), in[0].dtype());
-    bias_act_family().run(current_queue(), {a.act, around(in[0], a.axis), raw::maybe(in[1]), around_maybe(in[2], a.axis), around(y, a.axis), a.p, a.at.seed,
-                                            a.at.stream, a.at.position, raw::maybe(a.at.offset)});
+    bias_act_family().run(current_queue(), {a.act, around(in[0], a.axis), raw::maybe(in[1]), around_maybe(in[2], a.axis), around(y, a.axis),
+                                            a.p, a.at.seed, a.at.stream, a.at.position, raw::maybe(a.at.offset)});
     const bool kept = a.act != ActKind::none;
     c.keep(kept ? in[0] : Tensor{});
     c.keep(kept ? in[1] : Tensor{});
@@ -53,8 +53,9 @@ struct BiasAct {
     Tensors d(3);
     if (c.needs(0) || c.needs(1)) {
       const Tensor g = raw::contiguous(dy[0]), dx = Tensor::empty(g.shape(), g.dtype());
-      bias_act_grad_family().run(current_queue(), {a.act, around_maybe(c.saved(0), a.axis), raw::maybe(c.saved(1)), around(g, a.axis), around(dx, a.axis), a.p,
-                                                   a.at.seed, a.at.stream, a.at.position, raw::maybe(a.at.offset)});
+      bias_act_grad_family().run(
+          current_queue(), {a.act, around_maybe(c.saved(0), a.axis), raw::maybe(c.saved(1)), around(g, a.axis), around(dx, a.axis), a.p,
+                            a.at.seed, a.at.stream, a.at.position, raw::maybe(a.at.offset)});
       if (c.needs(0)) d[0] = dx;
       if (c.needs(1)) {
         Axes rest;
@@ -108,8 +109,8 @@ Tensor bias_act(const Tensor& x, const Tensor& bias, const Tensor& residual, con
   if (x.rank() == 0) throw Error(Code::usage, "bias_act: x " + x.str() + " needs at least one axis for the bias");
   const int axis = normal_axis(o.axis, x.rank(), "bias_act");
   if (bias.defined() && (bias.rank() != 1 || bias.size(0) != x.size(axis) || bias.dtype() != x.dtype()))
-    throw Error(Code::usage, "bias_act: bias " + bias.str() + " does not fit axis " + std::to_string(axis) + " of x " + x.str() + "; wants " +
-                                 std::string(graft::name_of(x.dtype())) + "[" + std::to_string(x.size(axis)) + "]");
+    throw Error(Code::usage, "bias_act: bias " + bias.str() + " does not fit axis " + std::to_string(axis) + " of x " + x.str() +
+                                 "; wants " + std::string(graft::name_of(x.dtype())) + "[" + std::to_string(x.size(axis)) + "]");
   if (residual.defined() && (!(residual.shape() == x.shape()) || residual.dtype() != x.dtype()))
     throw Error(Code::usage, "bias_act: residual " + residual.str() + " must have the shape and dtype of x " + x.str());
   if (!(o.dropout >= 0 && o.dropout < 1)) throw Error(Code::usage, "bias_act: dropout must be in [0, 1)");

@@ -6,8 +6,8 @@ namespace graft {
 
 std::vector<OpInfo> all_ops() {
   std::vector<OpInfo> all;
-  for (auto group : {pointwise_ops, view_ops, reduction_ops, indexing_ops, matmul_ops, softmax_ops, norm_ops, conv_ops, pool_ops, loss_ops, random_ops,
-                     bias_act_ops})
+  for (auto group : {pointwise_ops, view_ops, reduction_ops, indexing_ops, matmul_ops, softmax_ops, norm_ops, conv_ops, pool_ops, loss_ops,
+                     random_ops, bias_act_ops})
     for (auto& op : group()) all.push_back(std::move(op));
   return all;
 }

@@ -13,17 +13,17 @@ enum class Domain { any, positive, unit /* (0.05, 0.95) */, spread /* any, no tw
 
 // Inputs and a function of them whose gradient is to be checked against central differences, with a random cotangent.
 struct GradCase {
-  std::string name;                                // "axis=1"
-  std::vector<Shape> shapes;                       // of the float inputs
+  std::string name;           // "axis=1"
+  std::vector<Shape> shapes;  // of the float inputs
   std::function<Tensor(const Tensors&)> f;
   Domain domain = Domain::any;
-  bool smooth = true;                              // gradients of gradients are checked too
+  bool smooth = true;  // gradients of gradients are checked too
 };
 
 struct OpInfo {
   std::string_view name;
-  std::string_view no_gradient;                    // the reason, or empty
-  bool fused = false;                              // has a plain composition: f is compared with it as well
+  std::string_view no_gradient;  // the reason, or empty
+  bool fused = false;            // has a plain composition: f is compared with it as well
   std::vector<GradCase> cases;
 };
 

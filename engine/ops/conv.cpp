@@ -16,8 +16,9 @@ struct ConvAttrs {
   Shape other;  // the shape that the operands do not tell: of x for the input gradient, of the weight for the weight gradient
   std::string str() const {
     return "stride=" + std::to_string(g.stride_h) + "x" + std::to_string(g.stride_w) + ", pad=" + std::to_string(g.pad_top) + "," +
-           std::to_string(g.pad_left) + "," + std::to_string(g.pad_bottom) + "," + std::to_string(g.pad_right) + ", dilation=" +
-           std::to_string(g.dilation_h) + "x" + std::to_string(g.dilation_w) + ", groups=" + std::to_string(g.groups) + (relu ? ", relu" : "");
+           std::to_string(g.pad_left) + "," + std::to_string(g.pad_bottom) + "," + std::to_string(g.pad_right) +
+           ", dilation=" + std::to_string(g.dilation_h) + "x" + std::to_string(g.dilation_w) + ", groups=" + std::to_string(g.groups) +
+           (relu ? ", relu" : "");
   }
 };
 std::int64_t out_size(std::int64_t in, std::int64_t pad, std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
@@ -30,12 +31,13 @@ Tensor empty_in_order(const Shape& s, DType t, bool last) {
   return Tensor::empty({s[0], s[2], s[3], s[1]}, t).alias(s, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}, 0);
 }
 // Each of the three passes multiplies every element of y (or dy) with the taps of one output channel.
-void count(const Tensor& y, const Tensor& w) { counted_flops() += 2.0 * static_cast<double>(y.numel()) * static_cast<double>(w.size(0) ? w.numel() / w.size(0) : 0); }
+void count(const Tensor& y, const Tensor& w) {
+  counted_flops() += 2.0 * static_cast<double>(y.numel()) * static_cast<double>(w.size(0) ? w.numel() / w.size(0) : 0);
+}
 
 Tensor conv_input_grad(const Tensor& dy, const Tensor& w, const Tensor& bias, const ConvAttrs& a);
 Tensor conv_weight_grad(const Tensor& x, const Tensor& dy, const ConvAttrs& a);
 Tensor conv_plain(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvAttrs& a);
-
 
 struct Conv {
   static constexpr std::string_view name = "conv2d";
@@ -80,15 +82,15 @@ struct Conv {
     return dx;
   }
   static std::vector<GradCase> cases() {
-    const auto f = [](ConvGeometry g) {
-      return [g](const Tensors& t) { return conv2d(t[0], t[1], t.size() > 2 ? t[2] : Tensor{}, g); };
-    };
+    const auto f = [](ConvGeometry g) { return [g](const Tensors& t) { return conv2d(t[0], t[1], t.size() > 2 ? t[2] : Tensor{}, g); }; };
     ConvGeometry pad, stride, groups;
     pad.pad_top = pad.pad_bottom = pad.pad_left = 1;
     stride.stride_h = 2, stride.stride_w = 1, stride.dilation_w = 2;
     groups.groups = 2;
-    return {{"plain", {{2, 3, 5, 4}, {4, 3, 3, 2}, {4}}, f({})}, {"padded", {{1, 2, 4, 4}, {3, 2, 3, 3}}, f(pad)},
-            {"strided, dilated", {{1, 2, 5, 6}, {2, 2, 2, 2}, {2}}, f(stride)}, {"groups", {{2, 4, 3, 3}, {6, 2, 2, 2}, {6}}, f(groups)}};
+    return {{"plain", {{2, 3, 5, 4}, {4, 3, 3, 2}, {4}}, f({})},
+            {"padded", {{1, 2, 4, 4}, {3, 2, 3, 3}}, f(pad)},
+            {"strided, dilated", {{1, 2, 5, 6}, {2, 2, 2, 2}, {2}}, f(stride)},
+            {"groups", {{2, 4, 3, 3}, {6, 2, 2, 2}, {6}}, f(groups)}};
   }
 };
 // conv2d with ReLU in its epilogue
@@ -163,7 +165,9 @@ struct ConvWeightGrad {  // in: x, dy
   }
 };
 
-Tensor conv_input_grad(const Tensor& dy, const Tensor& w, const Tensor& bias, const ConvAttrs& a) { return record1<ConvInputGrad>(a, {dy, w, bias}); }
+Tensor conv_input_grad(const Tensor& dy, const Tensor& w, const Tensor& bias, const ConvAttrs& a) {
+  return record1<ConvInputGrad>(a, {dy, w, bias});
+}
 Tensor conv_weight_grad(const Tensor& x, const Tensor& dy, const ConvAttrs& a) { return record1<ConvWeightGrad>(a, {x, dy}); }
 Tensor conv_plain(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvAttrs& a) {
   ConvAttrs b = a;
@@ -174,20 +178,27 @@ Tensor conv_plain(const Tensor& x, const Tensor& w, const Tensor& bias, const Co
 void check(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvGeometry& g, bool transposed) {
   const std::string who = std::string(op) + ": ";
   const auto with = [&] { return "input " + x.str() + " and weight " + w.str(); };
-  if (x.rank() != 4 || w.rank() != 4) throw Error(Code::usage, who + with() + ": both want four axes [n, channels, h, w] and [out, in/groups, r, s]");
+  if (x.rank() != 4 || w.rank() != 4)
+    throw Error(Code::usage, who + with() + ": both want four axes [n, channels, h, w] and [out, in/groups, r, s]");
   raw::want_float(op, "input", x);
-  if (w.dtype() != x.dtype() || (bias.defined() && bias.dtype() != x.dtype())) throw Error(Code::usage, who + with() + " differ in dtype; cast them to one");
+  if (w.dtype() != x.dtype() || (bias.defined() && bias.dtype() != x.dtype()))
+    throw Error(Code::usage, who + with() + " differ in dtype; cast them to one");
   if (g.stride_h < 1 || g.stride_w < 1 || g.dilation_h < 1 || g.dilation_w < 1 || g.groups < 1)
     throw Error(Code::usage, who + "stride, dilation and groups must be at least 1");
-  if (g.pad_top < 0 || g.pad_left < 0 || g.pad_bottom < 0 || g.pad_right < 0) throw Error(Code::usage, who + "padding must not be negative");
+  if (g.pad_top < 0 || g.pad_left < 0 || g.pad_bottom < 0 || g.pad_right < 0)
+    throw Error(Code::usage, who + "padding must not be negative");
   const std::int64_t in = x.size(1);
   if (transposed ? in != w.size(0) : in != w.size(1) * g.groups)
     throw Error(Code::usage, who + "input has " + std::to_string(in) + " channels but weight " + w.str() + " wants " +
-                                 std::to_string(transposed ? w.size(0) : w.size(1) * g.groups) + (g.groups > 1 ? " (groups=" + std::to_string(g.groups) + ")" : ""));
-  if (in % g.groups || w.size(0) % g.groups) throw Error(Code::usage, who + with() + " do not divide into " + std::to_string(g.groups) + " groups");
+                                 std::to_string(transposed ? w.size(0) : w.size(1) * g.groups) +
+                                 (g.groups > 1 ? " (groups=" + std::to_string(g.groups) + ")" : ""));
+  if (in % g.groups || w.size(0) % g.groups)
+    throw Error(Code::usage, who + with() + " do not divide into " + std::to_string(g.groups) + " groups");
   const std::int64_t out = transposed ? w.size(1) * g.groups : w.size(0);
-  if (bias.defined() && (bias.rank() != 1 || bias.size(0) != out)) throw Error(Code::usage, who + "bias " + bias.str() + " wants [" + std::to_string(out) + "]");
-  if (!transposed && (x.size(2) + g.pad_top + g.pad_bottom < g.dilation_h * (w.size(2) - 1) + 1 || x.size(3) + g.pad_left + g.pad_right < g.dilation_w * (w.size(3) - 1) + 1))
+  if (bias.defined() && (bias.rank() != 1 || bias.size(0) != out))
+    throw Error(Code::usage, who + "bias " + bias.str() + " wants [" + std::to_string(out) + "]");
+  if (!transposed && (x.size(2) + g.pad_top + g.pad_bottom < g.dilation_h * (w.size(2) - 1) + 1 ||
+                      x.size(3) + g.pad_left + g.pad_right < g.dilation_w * (w.size(3) - 1) + 1))
     throw Error(Code::usage, who + with() + ": the kernel is larger than the padded input");
 }
 
@@ -201,9 +212,11 @@ Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, co
   check("conv2d_relu", x, weight, bias, g, false);
   return record1<ConvRelu>({g, true, {}}, {x, weight, bias});
 }
-Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t stride, std::int64_t padding, std::int64_t dilation, std::int64_t groups) {
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t stride, std::int64_t padding, std::int64_t dilation,
+              std::int64_t groups) {
   if (x.rank() != 3 || weight.rank() != 3)
-    throw Error(Code::usage, "conv1d: input " + x.str() + " and weight " + weight.str() + " want three axes [n, channels, w] and [out, in/groups, s]");
+    throw Error(Code::usage,
+                "conv1d: input " + x.str() + " and weight " + weight.str() + " want three axes [n, channels, w] and [out, in/groups, s]");
   ConvGeometry g;
   g.stride_w = stride;
   g.pad_left = g.pad_right = padding;
@@ -211,14 +224,17 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, std::in
   g.groups = groups;
   return squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, g), 2);
 }
-Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, std::int64_t oph, std::int64_t opw) {
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, std::int64_t oph,
+                        std::int64_t opw) {
   check("conv_transpose2d", x, weight, bias, g, true);
   if (oph < 0 || opw < 0 || (oph >= g.stride_h && oph >= g.dilation_h) || (opw >= g.stride_w && opw >= g.dilation_w))
     throw Error(Code::usage, "conv_transpose2d: output padding must be smaller than stride or dilation");
   ConvAttrs a{g, false, {}};
-  a.other = {x.size(0), weight.size(1) * g.groups, (x.size(2) - 1) * g.stride_h - g.pad_top - g.pad_bottom + g.dilation_h * (weight.size(2) - 1) + oph + 1,
+  a.other = {x.size(0), weight.size(1) * g.groups,
+             (x.size(2) - 1) * g.stride_h - g.pad_top - g.pad_bottom + g.dilation_h * (weight.size(2) - 1) + oph + 1,
              (x.size(3) - 1) * g.stride_w - g.pad_left - g.pad_right + g.dilation_w * (weight.size(3) - 1) + opw + 1};
-  if (a.other[2] < 1 || a.other[3] < 1) throw Error(Code::usage, "conv_transpose2d: input " + x.str() + " and weight " + weight.str() + " leave an output without size");
+  if (a.other[2] < 1 || a.other[3] < 1)
+    throw Error(Code::usage, "conv_transpose2d: input " + x.str() + " and weight " + weight.str() + " leave an output without size");
   return conv_input_grad(x, weight, bias, a);
 }
 

@@ -71,7 +71,8 @@ struct Scatter {
       Shape order_shape = index.shape();
       for (int i = 0; i < order_shape.rank(); ++i)
         if (i != a.axis) order_shape[i] = 1;
-      const Tensor order = raw::copy_of(raw::expand(raw::reshape(Tensor::arange(0, static_cast<double>(index.size(a.axis))), order_shape), index.shape()));
+      const Tensor order =
+          raw::copy_of(raw::expand(raw::reshape(Tensor::arange(0, static_cast<double>(index.size(a.axis))), order_shape), index.shape()));
       const Tensor winner = scatter_at<false>(a, Tensor::full(c.input_shape(0), -1, DType::i64), index, order);
       dx[2] = mul(gather_at(a, dy[0], index), cast(eq(gather_at(a, winner, index), order), dy[0].dtype()));
     }
@@ -79,7 +80,9 @@ struct Scatter {
   }
   static std::vector<GradCase> cases() {
     const auto index = [] { return Tensor::from<std::int64_t>({0, 3, 3, 1, 2, 2}, {3, 2}); };
-    return {{"", {{3, 4}, {3, 2}}, [=](const Tensors& t) { return Add ? scatter_add(t[0], 1, index(), t[1]) : scatter(t[0], 1, index(), t[1]); }}};
+    return {{"", {{3, 4}, {3, 2}}, [=](const Tensors& t) {
+               return Add ? scatter_add(t[0], 1, index(), t[1]) : scatter(t[0], 1, index(), t[1]);
+             }}};
   }
 };
 Tensor gather_at(const AxisAttrs& a, const Tensor& x, const Tensor& index) { return record1<Gather>(a, {x, index}); }
@@ -108,7 +111,9 @@ struct Embedding {
   static Tensors plain(const Attrs& a, const Tensors& in) {
     Tensor table = in[0];
     if (a.padding_index >= 0) {  // that row is a constant
-      const Tensor pad = reshape(eq(Tensor::arange(0, static_cast<double>(table.size(0))), Tensor::scalar(static_cast<double>(a.padding_index), DType::i64)), {table.size(0), 1});
+      const Tensor pad = reshape(
+          eq(Tensor::arange(0, static_cast<double>(table.size(0))), Tensor::scalar(static_cast<double>(a.padding_index), DType::i64)),
+          {table.size(0), 1});
       table = where(pad, table.detach(), table);
     }
     return {index_select(table, 0, in[1])};
@@ -122,13 +127,11 @@ struct Embedding {
 // Indices, i64, negative ones counted from the end. On the host they are looked at; on a device the kernels look, and report (Queue::look).
 Tensor checked(const char* op, const Tensor& index, std::int64_t n) {
   if (index.dtype() != DType::i64) throw Error(Code::usage, std::string(op) + ": index " + index.str() + " must be i64");
-  if (index.device().kind != DeviceKind::cpu)
-    return where(lt(index, Tensor::scalar(0, DType::i64)), add(index, n), raw::contiguous(index));
+  if (index.device().kind != DeviceKind::cpu) return where(lt(index, Tensor::scalar(0, DType::i64)), add(index, n), raw::contiguous(index));
   std::vector<std::int64_t> p = index.host<std::int64_t>();
   bool negative = false;
   for (std::size_t i = 0; i < p.size(); ++i) {
-    if (p[i] < -n || p[i] >= n)
-      throw Error(Code::usage, fault_sentence(FaultKind::index, op, static_cast<std::int64_t>(i), p[i], n));
+    if (p[i] < -n || p[i] >= n) throw Error(Code::usage, fault_sentence(FaultKind::index, op, static_cast<std::int64_t>(i), p[i], n));
     negative |= p[i] < 0;
   }
   if (!negative) return raw::contiguous(index);
@@ -142,7 +145,8 @@ AxisAttrs indexed(int axis, const char* op, const Tensor& index) {
 int check_axes(const char* op, const Tensor& x, int axis, const Tensor& index) {
   const int a = normal_axis(axis, x.rank(), op);
   if (x.rank() == 0 || index.rank() != x.rank())
-    throw Error(Code::usage, std::string(op) + ": " + x.str() + " and index " + index.str() + " must have the same number of axes, at least one");
+    throw Error(Code::usage,
+                std::string(op) + ": " + x.str() + " and index " + index.str() + " must have the same number of axes, at least one");
   for (int i = 0; i < x.rank(); ++i)
     if (i != a && index.shape()[i] > x.shape()[i])
       throw Error(Code::usage, std::string(op) + ": index " + index.str() + " is larger than " + x.str() + " on axis " + std::to_string(i));
@@ -159,7 +163,8 @@ template <bool Add>
 Tensor scatter_any(const char* op, const Tensor& x, int axis, const Tensor& index, const Tensor& src) {
   const int a = check_axes(op, x, axis, index);
   if (!(src.shape() == index.shape()) || src.dtype() != x.dtype())
-    throw Error(Code::usage, std::string(op) + ": src " + src.str() + " must have the index's shape " + index.shape().str() + " and dtype " + std::string(name_of(x.dtype())));
+    throw Error(Code::usage, std::string(op) + ": src " + src.str() + " must have the index's shape " + index.shape().str() +
+                                 " and dtype " + std::string(name_of(x.dtype())));
   const Tensor i = checked(op, index, x.size(a));
   bool whole = true;
   for (int d = 0; d < x.rank(); ++d) whole &= d == a || index.shape()[d] == x.shape()[d];
@@ -186,8 +191,12 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const int a = check_axes("gather", x, axis, index);
   return record1<Gather>(indexed(a, "gather", index), {cut(x, a, index.shape()), checked("gather", index, x.size(a))});
 }
-Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src) { return scatter_any<false>("scatter", x, axis, index, src); }
-Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& src) { return scatter_any<true>("scatter_add", x, axis, index, src); }
+Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src) {
+  return scatter_any<false>("scatter", x, axis, index, src);
+}
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& src) {
+  return scatter_any<true>("scatter_add", x, axis, index, src);
+}
 Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   if (index.rank() != 1) throw Error(Code::usage, "index_select: index " + index.str() + " must have one axis");
   const int a = normal_axis(axis, x.rank(), "index_select");
@@ -195,7 +204,8 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   Shape one, full = x.shape();
   for (int i = 0; i < x.rank(); ++i) one.push_back(i == a ? index.size(0) : 1);
   full[a] = index.size(0);
-  return record1<Gather>(indexed(a, "index_select", index), {x, raw::expand(raw::reshape(checked("index_select", index, x.size(a)), one), full)});
+  return record1<Gather>(indexed(a, "index_select", index),
+                         {x, raw::expand(raw::reshape(checked("index_select", index, x.size(a)), one), full)});
 }
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
   if (mask.dtype() != DType::b8) throw Error(Code::usage, "masked_fill: mask " + mask.str() + " must be bool");
@@ -222,7 +232,8 @@ Tensor embedding(const Tensor& table, const Tensor& ids, std::int64_t padding_in
       if (p[i] < 0 || p[i] >= table.size(0))
         throw Error(Code::usage, fault_sentence(FaultKind::id, "embedding", static_cast<std::int64_t>(i), p[i], table.size(0)));
   }
-  if (padding_index >= table.size(0)) throw Error(Code::usage, "embedding: padding_index " + std::to_string(padding_index) + " is outside the table " + table.str());
+  if (padding_index >= table.size(0))
+    throw Error(Code::usage, "embedding: padding_index " + std::to_string(padding_index) + " is outside the table " + table.str());
   Shape out = ids.shape();
   out.push_back(table.size(1));
   return reshape(record1<Embedding>({padding_index}, {table, flat}), out);
@@ -237,7 +248,9 @@ namespace {
 Sorted sorted(const char* op, const Tensor& x, std::int64_t k, int axis, bool descending) {
   if (x.rank() == 0) return {x, Tensor::zeros({}, DType::i64)};
   const int a = normal_axis(axis, x.rank(), op);
-  if (k < 0 || k > x.size(a)) throw Error(Code::usage, std::string(op) + ": k " + std::to_string(k) + " is out of range for axis " + std::to_string(axis) + " of " + x.str());
+  if (k < 0 || k > x.size(a))
+    throw Error(Code::usage,
+                std::string(op) + ": k " + std::to_string(k) + " is out of range for axis " + std::to_string(axis) + " of " + x.str());
   Tensor last = x.detach();
   if (a != x.rank() - 1) {
     NoGrad off;

@@ -24,7 +24,8 @@ struct CrossEntropy {
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     const DType t = raw::accum(in[0].dtype());
     Tensor loss = Tensor::empty({in[0].size(0)}, t), lse = Tensor::empty({in[0].size(0)}, t);
-    cross_entropy_family().run(current_queue(), {in[0].view(), in[1].view(), raw::maybe(in[2]), loss.view(), lse.view(), a.smoothing, a.ignore_index});
+    cross_entropy_family().run(current_queue(),
+                               {in[0].view(), in[1].view(), raw::maybe(in[2]), loss.view(), lse.view(), a.smoothing, a.ignore_index});
     c.keep(in[0]);
     c.keep(in[1]);
     c.keep(in[2]);
@@ -33,7 +34,8 @@ struct CrossEntropy {
   }
   static Tensors backward(const Context& c, const Attrs& a, const Tensors& dy) {
     Tensor dx = Tensor::empty(c.input_shape(0), c.input_dtype(0));
-    cross_entropy_grad_family().run(current_queue(), {c.saved(0).view(), c.saved(1).view(), raw::maybe(c.saved(2)), c.saved(3).view(), dy[0].view(), dx.view(), a.smoothing, a.ignore_index});
+    cross_entropy_grad_family().run(current_queue(), {c.saved(0).view(), c.saved(1).view(), raw::maybe(c.saved(2)), c.saved(3).view(),
+                                                      dy[0].view(), dx.view(), a.smoothing, a.ignore_index});
     return {dx, Tensor{}, Tensor{}};
   }
   static Tensors plain(const Attrs& a, const Tensors& in) {
@@ -62,8 +64,8 @@ struct CrossEntropy {
   }
 };
 
-// in: as CrossEntropy, and scale [1] or undefined -> scale * the sum of the losses. Where a gradient is wanted, one visit of the logits leaves it behind,
-// scaled; a backward pass that starts here hands it on as it is.
+// in: as CrossEntropy, and scale [1] or undefined -> scale * the sum of the losses. Where a gradient is wanted, one visit of the logits
+// leaves it behind, scaled; a backward pass that starts here hands it on as it is.
 struct CrossEntropySum {
   static constexpr std::string_view name = "cross_entropy_sum";
   using Attrs = CrossEntropy::Attrs;
@@ -99,18 +101,18 @@ struct CrossEntropySum {
   }
 };
 
-Tensor reduced(const Tensor& loss, Reduction r) {
-  return r == Reduction::none ? loss : r == Reduction::sum ? sum(loss) : mean(loss);
-}
+Tensor reduced(const Tensor& loss, Reduction r) { return r == Reduction::none ? loss : r == Reduction::sum ? sum(loss) : mean(loss); }
 void same(const char* op, const Tensor& x, const Tensor& y) {
   raw::want_float(op, "input", x);
   if (!(x.shape() == y.shape()))
-    throw Error(Code::usage, std::string(op) + ": input " + x.str() + " and target " + y.str() + " differ in shape; a broadcast here would hide a mistake");
+    throw Error(Code::usage, std::string(op) + ": input " + x.str() + " and target " + y.str() +
+                                 " differ in shape; a broadcast here would hide a mistake");
 }
 void check_targets(const char* op, const Tensor& logits, const Tensor& target, std::int64_t ignore) {
   raw::want_float(op, "logits", logits);
   if (logits.rank() != 2 || target.rank() != 1 || target.size(0) != logits.size(0) || target.dtype() != DType::i64)
-    throw Error(Code::usage, std::string(op) + ": logits " + logits.str() + " and target " + target.str() + ": wants [rows, classes] and i64[rows]");
+    throw Error(Code::usage,
+                std::string(op) + ": logits " + logits.str() + " and target " + target.str() + ": wants [rows, classes] and i64[rows]");
   if (target.device().kind != DeviceKind::cpu) return;  // the kernel looks, and reports (Queue::look)
   const std::vector<std::int64_t> p = target.host<std::int64_t>();
   for (std::size_t i = 0; i < p.size(); ++i)
@@ -122,7 +124,8 @@ void check_targets(const char* op, const Tensor& logits, const Tensor& target, s
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
   check_targets("cross_entropy", logits, target, o.ignore_index);
-  if (o.class_weight.defined() && (o.class_weight.rank() != 1 || o.class_weight.size(0) != logits.size(1) || o.class_weight.dtype() != logits.dtype()))
+  if (o.class_weight.defined() &&
+      (o.class_weight.rank() != 1 || o.class_weight.size(0) != logits.size(1) || o.class_weight.dtype() != logits.dtype()))
     throw Error(Code::usage, "cross_entropy: class_weight " + o.class_weight.str() + " does not fit logits " + logits.str());
   if (!(o.smoothing >= 0 && o.smoothing < 1)) throw Error(Code::usage, "cross_entropy: smoothing must be in [0, 1)");
   const CrossEntropy::Attrs attrs{o.smoothing, o.ignore_index};
@@ -134,7 +137,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   const DType t = raw::accum(logits.dtype());
   Tensor weight = cast(kept, t);
   if (o.class_weight.defined())
-    weight = mul(weight, cast(pick("cross_entropy", raw::expand(o.class_weight.detach(), logits.shape()), where(kept, target, Tensor::scalar(0, DType::i64))), t));
+    weight = mul(weight, cast(pick("cross_entropy", raw::expand(o.class_weight.detach(), logits.shape()),
+                                   where(kept, target, Tensor::scalar(0, DType::i64))),
+                              t));
   return record1<CrossEntropySum>(attrs, {logits, targets, o.class_weight, reciprocal(sum(weight))});
 }
 Tensor bce_with_logits(const Tensor& x, const Tensor& y, Reduction r) {
@@ -176,13 +181,18 @@ std::vector<OpInfo> loss_ops() {
     return i;
   };
   const auto targets = [](const Tensor& x) { return cast(Tensor::from<double>({0.2, 1, 0, 0.7, 0.5, 0.9}, {2, 3}), x.dtype()); };
-  return {info<CrossEntropy>(), info<CrossEntropySum>(),
-          composed("bce_with_logits", {{"", {{2, 3}}, [=](const Tensors& t) { return bce_with_logits(t[0], targets(t[0])); }, Domain::spread}}),
-          composed("mse_loss", {{"", {{2, 3}, {2, 3}}, [](const Tensors& t) { return mse_loss(t[0], t[1]); }}}),
-          composed("l1_loss", {{"", {{2, 3}}, [=](const Tensors& t) { return l1_loss(mul(t[0], 3.0), targets(t[0])); }, Domain::spread}}),
-          composed("smooth_l1_loss", {{"", {{2, 3}}, [=](const Tensors& t) { return smooth_l1_loss(mul(t[0], 3.0), targets(t[0]), 0.7); }, Domain::spread}}),
-          composed("kl_div", {{"", {{2, 3}}, [=](const Tensors& t) { return kl_div(log_softmax(t[0]), targets(t[0])); }}}),
-          composed("focal_loss", {{"", {{3, 4}}, [](const Tensors& t) { return focal_loss(t[0], Tensor::from<std::int64_t>({2, 0, 3}, {3})); }}})};
+  return {
+      info<CrossEntropy>(),
+      info<CrossEntropySum>(),
+      composed("bce_with_logits", {{"", {{2, 3}}, [=](const Tensors& t) { return bce_with_logits(t[0], targets(t[0])); }, Domain::spread}}),
+      composed("mse_loss", {{"", {{2, 3}, {2, 3}}, [](const Tensors& t) { return mse_loss(t[0], t[1]); }}}),
+      composed("l1_loss", {{"", {{2, 3}}, [=](const Tensors& t) { return l1_loss(mul(t[0], 3.0), targets(t[0])); }, Domain::spread}}),
+      composed("smooth_l1_loss",
+               {{"", {{2, 3}}, [=](const Tensors& t) { return smooth_l1_loss(mul(t[0], 3.0), targets(t[0]), 0.7); }, Domain::spread}}),
+      composed("kl_div", {{"", {{2, 3}}, [=](const Tensors& t) { return kl_div(log_softmax(t[0]), targets(t[0])); }}}),
+      composed("focal_loss", {{"", {{3, 4}}, [](const Tensors& t) {
+                                 return focal_loss(t[0], Tensor::from<std::int64_t>({2, 0, 3}, {3}));
+                               }}})};
 }
 
 }  // namespace graft

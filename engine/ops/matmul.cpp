@@ -30,8 +30,11 @@ struct Matmul {
   }
   static std::vector<GradCase> cases() {
     const auto f = [](const Tensors& t) { return matmul(t[0], t[1]); };
-    return {{"2d", {{3, 4}, {4, 2}}, f}, {"batch", {{2, 3, 4}, {2, 4, 2}}, f}, {"broadcast", {{2, 1, 3, 4}, {3, 4, 2}}, f},
-            {"vector", {{4}, {4, 2}}, f}, {"dot", {{4}, {4}}, f}};
+    return {{"2d", {{3, 4}, {4, 2}}, f},
+            {"batch", {{2, 3, 4}, {2, 4, 2}}, f},
+            {"broadcast", {{2, 1, 3, 4}, {3, 4, 2}}, f},
+            {"vector", {{4}, {4, 2}}, f},
+            {"dot", {{4}, {4}}, f}};
   }
 };
 
@@ -70,7 +73,8 @@ struct Linear {
 }  // namespace
 
 Tensor matmul(const Tensor& a0, const Tensor& b0) {
-  if (a0.rank() == 0 || b0.rank() == 0) throw Error(Code::usage, "matmul: " + a0.str() + " and " + b0.str() + ": operands need at least one axis; use mul for numbers");
+  if (a0.rank() == 0 || b0.rank() == 0)
+    throw Error(Code::usage, "matmul: " + a0.str() + " and " + b0.str() + ": operands need at least one axis; use mul for numbers");
   const DType t = promote(a0, b0);
   if (!is_float(t)) {  // integers: exact while products fit f64
     return cast(matmul(cast(a0, DType::f64), cast(b0, DType::f64)), t == DType::b8 ? DType::b8 : t);
@@ -80,7 +84,8 @@ Tensor matmul(const Tensor& a0, const Tensor& b0) {
   if (row) a = unsqueeze(a, 0);
   if (column) b = unsqueeze(b, 1);
   if (a.size(-1) != b.size(-2))
-    throw Error(Code::usage, "matmul: " + a0.str() + " has " + std::to_string(a.size(-1)) + " columns but " + b0.str() + " has " + std::to_string(b.size(-2)) + " rows; they must be equal");
+    throw Error(Code::usage, "matmul: " + a0.str() + " has " + std::to_string(a.size(-1)) + " columns but " + b0.str() + " has " +
+                                 std::to_string(b.size(-2)) + " rows; they must be equal");
   Shape lead_a, lead_b;
   for (int i = 0; i + 2 < a.rank(); ++i) lead_a.push_back(a.shape()[i]);
   for (int i = 0; i + 2 < b.rank(); ++i) lead_b.push_back(b.shape()[i]);
@@ -107,11 +112,14 @@ Tensor matmul(const Tensor& a0, const Tensor& b0) {
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1))
-    throw Error(Code::usage, "linear: input " + x.str() + " and weight " + weight.str() + ": the input's last axis must equal the weight's second");
+    throw Error(Code::usage,
+                "linear: input " + x.str() + " and weight " + weight.str() + ": the input's last axis must equal the weight's second");
   if (bias.defined() && (bias.rank() != 1 || bias.size(0) != weight.size(0)))
-    throw Error(Code::usage, "linear: bias " + bias.str() + " does not fit weight " + weight.str() + "; wants [" + std::to_string(weight.size(0)) + "]");
+    throw Error(Code::usage,
+                "linear: bias " + bias.str() + " does not fit weight " + weight.str() + "; wants [" + std::to_string(weight.size(0)) + "]");
   if (x.dtype() != weight.dtype() || (bias.defined() && bias.dtype() != x.dtype()))
-    throw Error(Code::usage, "linear: input " + x.str() + ", weight " + weight.str() + (bias.defined() ? ", bias " + bias.str() : "") + " differ in dtype; cast them to one");
+    throw Error(Code::usage, "linear: input " + x.str() + ", weight " + weight.str() + (bias.defined() ? ", bias " + bias.str() : "") +
+                                 " differ in dtype; cast them to one");
   raw::want_float("linear", "input", x);
   Shape out = x.shape();
   out[out.rank() - 1] = weight.size(0);
@@ -135,7 +143,8 @@ Tensor einsum(const std::string& equation, const Tensors& operands) {
     if (ch == ',') terms.emplace_back();
     else terms.back() += ch;
   }
-  if (terms.size() != operands.size()) throw bad(std::to_string(terms.size()) + " terms for " + std::to_string(operands.size()) + " operands");
+  if (terms.size() != operands.size())
+    throw bad(std::to_string(terms.size()) + " terms for " + std::to_string(operands.size()) + " operands");
 
   // "..." stands for the axes that letters do not name, aligned at the right; they get private letters from '\x01' up.
   int most = 0;
@@ -173,7 +182,8 @@ Tensor einsum(const std::string& equation, const Tensors& operands) {
     for (std::size_t p = 0; p < l.size(); ++p) {  // a letter twice in one term: its diagonal
       const auto q = l.find(l[p], p + 1);
       if (q == std::string::npos) continue;
-      if (x.shape()[static_cast<int>(p)] != x.shape()[static_cast<int>(q)]) throw bad(std::string("letter '") + l[p] + "' has two sizes in one term");
+      if (x.shape()[static_cast<int>(p)] != x.shape()[static_cast<int>(q)])
+        throw bad(std::string("letter '") + l[p] + "' has two sizes in one term");
       x = diagonal(x, static_cast<int>(p), static_cast<int>(q));
       const char ch = l[p];
       l.erase(q, 1);
@@ -185,7 +195,9 @@ Tensor einsum(const std::string& equation, const Tensors& operands) {
       const std::int64_t n = x.shape()[static_cast<int>(p)];
       auto [it, fresh] = size.emplace(l[p], n);
       if (!fresh && it->second != n) {
-        if (it->second != 1 && n != 1) throw bad(std::string("letter '") + (l[p] < 32 ? '.' : l[p]) + "' is " + std::to_string(it->second) + " and " + std::to_string(n));
+        if (it->second != 1 && n != 1)
+          throw bad(std::string("letter '") + (l[p] < 32 ? '.' : l[p]) + "' is " + std::to_string(it->second) + " and " +
+                    std::to_string(n));
         it->second = std::max(it->second, n);
       }
     }
@@ -211,7 +223,10 @@ Tensor einsum(const std::string& equation, const Tensors& operands) {
     Shape shape;
     for (char ch : want) {
       const auto p = have.find(ch);
-      if (p == std::string::npos) { shape.push_back(1); continue; }
+      if (p == std::string::npos) {
+        shape.push_back(1);
+        continue;
+      }
       order.push_back(static_cast<int>(p));
       shape.push_back(x.shape()[static_cast<int>(p)]);
     }

@@ -13,7 +13,8 @@ namespace {
 void want_affine(const char* op, const char* what, const Tensor& w, const Tensor& x, std::int64_t n) {
   if (!w.defined()) return;
   if (w.rank() != 1 || w.size(0) != n || w.dtype() != x.dtype())
-    throw Error(Code::usage, std::string(op) + ": " + what + " " + w.str() + " does not fit input " + x.str() + "; wants " + std::string(name_of(x.dtype())) + "[" + std::to_string(n) + "]");
+    throw Error(Code::usage, std::string(op) + ": " + what + " " + w.str() + " does not fit input " + x.str() + "; wants " +
+                                 std::string(name_of(x.dtype())) + "[" + std::to_string(n) + "]");
 }
 std::string eps_text(double eps) {
   char s[40];
@@ -45,7 +46,8 @@ struct RowNorm {
     const DType t = raw::accum(x.dtype());
     Tensor mean = maybe_new(!Rms, {x.size(0)}, t), rstd = Tensor::empty({x.size(0)}, t);
     const Tensor w = in[1].defined() ? raw::contiguous(in[1]) : in[1], b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
-    row_norm_family().run(current_queue(), {x.view(), raw::maybe(w), raw::maybe(b), raw::rows(y).view(), raw::maybe(mean), rstd.view(), a.eps, Rms});
+    row_norm_family().run(current_queue(),
+                          {x.view(), raw::maybe(w), raw::maybe(b), raw::rows(y).view(), raw::maybe(mean), rstd.view(), a.eps, Rms});
     c.keep(in[0]);
     c.keep(w);
     c.keep(mean);
@@ -55,7 +57,8 @@ struct RowNorm {
   static Tensors backward(const Context& c, const Attrs&, const Tensors& dy) {
     const Tensor x = raw::rows(c.saved(0)), g = raw::rows(dy[0]);
     const DType t = x.dtype();
-    Tensor dx = maybe_new(c.needs(0), c.saved(0).shape(), t), dw = maybe_new(c.needs(1), {x.size(1)}, t), db = maybe_new(c.needs(2), {x.size(1)}, t);
+    Tensor dx = maybe_new(c.needs(0), c.saved(0).shape(), t), dw = maybe_new(c.needs(1), {x.size(1)}, t),
+           db = maybe_new(c.needs(2), {x.size(1)}, t);
     const Tensor dx_rows = dx.defined() ? raw::rows(dx) : dx;
     row_norm_grad_family().run(current_queue(), {g.view(), x.view(), raw::maybe(c.saved(1)), raw::maybe(c.saved(2)), c.saved(3).view(),
                                                  raw::maybe(dx_rows), raw::maybe(dw), raw::maybe(db), Rms});
@@ -103,7 +106,8 @@ struct GroupNorm {
     const DType t = raw::accum(x.dtype());
     Tensor mean = Tensor::empty({x.size(0), a.groups}, t), rstd = Tensor::empty({x.size(0), a.groups}, t);
     const Tensor w = in[1].defined() ? raw::contiguous(in[1]) : in[1], b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
-    group_norm_family().run(current_queue(), {x.view(), raw::maybe(w), raw::maybe(b), y3.view(), mean.view(), rstd.view(), a.groups, a.eps});
+    group_norm_family().run(current_queue(),
+                            {x.view(), raw::maybe(w), raw::maybe(b), y3.view(), mean.view(), rstd.view(), a.groups, a.eps});
     c.keep(in[0]);
     c.keep(w);
     c.keep(mean);
@@ -112,9 +116,11 @@ struct GroupNorm {
   }
   static Tensors backward(const Context& c, const Attrs& a, const Tensors& dy) {
     const Tensor x = three(c.saved(0)), g = three(dy[0]);
-    Tensor dx = maybe_new(c.needs(0), c.saved(0).shape(), x.dtype()), dw = maybe_new(c.needs(1), {x.size(1)}, x.dtype()), db = maybe_new(c.needs(2), {x.size(1)}, x.dtype());
+    Tensor dx = maybe_new(c.needs(0), c.saved(0).shape(), x.dtype()), dw = maybe_new(c.needs(1), {x.size(1)}, x.dtype()),
+           db = maybe_new(c.needs(2), {x.size(1)}, x.dtype());
     const Tensor dx3 = dx.defined() ? three(dx) : dx;
-    group_norm_grad_family().run(current_queue(), {g.view(), x.view(), raw::maybe(c.saved(1)), c.saved(2).view(), c.saved(3).view(), raw::maybe(dx3), raw::maybe(dw), raw::maybe(db), a.groups});
+    group_norm_grad_family().run(current_queue(), {g.view(), x.view(), raw::maybe(c.saved(1)), c.saved(2).view(), c.saved(3).view(),
+                                                   raw::maybe(dx3), raw::maybe(dw), raw::maybe(db), a.groups});
     return {dx, dw, db};
   }
   static Tensors plain(const Attrs& a, const Tensors& in) {
@@ -144,7 +150,8 @@ struct BatchNorm {
     const DType t = raw::accum(x.dtype());
     Tensor mean = a.training ? Tensor::empty({x.size(1)}, t) : in[3], rstd = a.training ? Tensor::empty({x.size(1)}, t) : in[4];
     const Tensor w = in[1].defined() ? raw::contiguous(in[1]) : in[1], b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
-    batch_norm_family().run(current_queue(), {x.view(), raw::maybe(w), raw::maybe(b), y3.view(), mean.view(), rstd.view(), a.eps, a.training});
+    batch_norm_family().run(current_queue(),
+                            {x.view(), raw::maybe(w), raw::maybe(b), y3.view(), mean.view(), rstd.view(), a.eps, a.training});
     c.keep(in[0]);
     c.keep(w);
     c.keep(mean);
@@ -156,7 +163,8 @@ struct BatchNorm {
     Tensor dx = c.needs(0) ? result_like(c.saved(0)) : Tensor{};
     Tensor dw = maybe_new(c.needs(1), {x.size(1)}, x.dtype()), db = maybe_new(c.needs(2), {x.size(1)}, x.dtype());
     const Tensor dx3 = dx.defined() ? three(dx) : dx;
-    batch_norm_grad_family().run(current_queue(), {g.view(), x.view(), raw::maybe(c.saved(1)), c.saved(2).view(), c.saved(3).view(), raw::maybe(dx3), raw::maybe(dw), raw::maybe(db), a.training});
+    batch_norm_grad_family().run(current_queue(), {g.view(), x.view(), raw::maybe(c.saved(1)), c.saved(2).view(), c.saved(3).view(),
+                                                   raw::maybe(dx3), raw::maybe(dw), raw::maybe(db), a.training});
     return {dx, dw, db, {}, {}};
   }
   static Tensors plain(const Attrs& a, const Tensors& in) {
@@ -171,7 +179,8 @@ struct BatchNorm {
     const Tensor d = sub(x, m);
     const Tensor r = a.training ? rsqrt(add(mean(square(d), axes, true), a.eps)) : reshape(in[4], per_channel);
     const DType t = raw::accum(x.dtype());
-    return {affine(mul(d, cast(r, x.dtype())), in[1], in[2], per_channel), cast(reshape(m.detach(), {x.size(1)}), t), cast(reshape(r.detach(), {x.size(1)}), t)};
+    return {affine(mul(d, cast(r, x.dtype())), in[1], in[2], per_channel), cast(reshape(m.detach(), {x.size(1)}), t),
+            cast(reshape(r.detach(), {x.size(1)}), t)};
   }
   static std::vector<GradCase> cases() {
     const auto f = [](bool training) {
@@ -203,20 +212,22 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
   raw::want_float("group_norm", "input", x);
   if (x.rank() < 2 || groups < 1 || x.size(1) % groups)
-    throw Error(Code::usage, "group_norm: input " + x.str() + " cannot be cut into " + std::to_string(groups) + " groups of channels (axis 1)");
+    throw Error(Code::usage,
+                "group_norm: input " + x.str() + " cannot be cut into " + std::to_string(groups) + " groups of channels (axis 1)");
   want_affine("group_norm", "weight", weight, x, x.size(1));
   want_affine("group_norm", "bias", bias, x, x.size(1));
   return record1<GroupNorm>({groups, eps}, {x, weight, bias});
 }
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var, bool training,
-                  double momentum, double eps) {
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
+                  bool training, double momentum, double eps) {
   raw::want_float("batch_norm", "input", x);
   if (x.rank() < 2) throw Error(Code::usage, "batch_norm: input " + x.str() + " wants at least two axes [n, channels, ...]");
   const std::int64_t c = x.size(1), n = c ? x.numel() / c : 0;
   want_affine("batch_norm", "weight", weight, x, c);
   want_affine("batch_norm", "bias", bias, x, c);
   if (training && n < 2)
-    throw Error(Code::usage, "batch_norm: input " + x.str() + " has " + std::to_string(n) + " value per channel; training needs at least 2: use a larger batch or evaluate");
+    throw Error(Code::usage, "batch_norm: input " + x.str() + " has " + std::to_string(n) +
+                                 " value per channel; training needs at least 2: use a larger batch or evaluate");
   if (!training && (!running_mean.defined() || !running_var.defined()))
     throw Error(Code::usage, "batch_norm: evaluating needs running_mean and running_var");
   const DType t = raw::accum(x.dtype());

@@ -17,8 +17,7 @@ struct Scalar {
   double value;
   bool integer;
   template <class T>
-    requires std::is_arithmetic_v<T>
-  Scalar(T v) : value(static_cast<double>(v)), integer(std::is_integral_v<T>) {}
+  requires std::is_arithmetic_v<T> Scalar(T v) : value(static_cast<double>(v)), integer(std::is_integral_v<T>) {}
 };
 
 // ---- pointwise.cpp ----
@@ -29,7 +28,7 @@ Tensor div(const Tensor& a, const Tensor& b);        // true division: integers 
 Tensor floor_div(const Tensor& a, const Tensor& b);  // no gradient
 Tensor mod(const Tensor& a, const Tensor& b);        // Python's sign; gradient to a only
 Tensor pow(const Tensor& a, const Tensor& b);
-Tensor maximum(const Tensor& a, const Tensor& b);    // ties share the gradient equally, as PyTorch
+Tensor maximum(const Tensor& a, const Tensor& b);  // ties share the gradient equally, as PyTorch
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor atan2(const Tensor& a, const Tensor& b);
 Tensor add(const Tensor& a, Scalar b);
@@ -86,7 +85,7 @@ Tensor cast(const Tensor& x, DType dtype);  // identity when it has that dtype
 Tensor reshape(const Tensor& x, const Shape& shape);  // one size may be -1
 Tensor permute(const Tensor& x, const std::vector<int>& axes);
 Tensor transpose(const Tensor& x, int a = -2, int b = -1);
-Tensor expand(const Tensor& x, const Shape& shape);   // stretches axes of size 1
+Tensor expand(const Tensor& x, const Shape& shape);  // stretches axes of size 1
 Tensor squeeze(const Tensor& x, int axis);
 Tensor unsqueeze(const Tensor& x, int axis);
 Tensor flatten(const Tensor& x, int first = 0, int last = -1);
@@ -95,41 +94,44 @@ inline constexpr std::int64_t kEnd = INT64_MAX;
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop = kEnd, std::int64_t step = 1);
 Tensor select(const Tensor& x, int axis, std::int64_t index);  // removes the axis
 Tensor flip(const Tensor& x, const std::vector<int>& axes);
-Tensor diagonal(const Tensor& x, int a = 0, int b = 1);        // of axes a and b, as the last axis
-Tensor contiguous(const Tensor& x);                            // itself when it is row-major
+Tensor diagonal(const Tensor& x, int a = 0, int b = 1);  // of axes a and b, as the last axis
+Tensor contiguous(const Tensor& x);                      // itself when it is row-major
 Tensor clone(const Tensor& x);
 Tensor cat(const Tensors& xs, int axis = 0);
 Tensor stack(const Tensors& xs, int axis = 0);
 Tensors split(const Tensor& x, std::int64_t size, int axis = 0);
-Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts, double value = 0);  // per axis {before, after}
+Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts,
+           double value = 0);  // per axis {before, after}
 
 // ---- reductions.cpp: axes empty = all; keep = leave reduced axes as 1 ----
 using Axes = std::vector<int>;
-Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);   // integers and bool sum to i64
+Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);  // integers and bool sum to i64
 Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor prod(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor amax(const Tensor& x, const Axes& axes = {}, bool keep = false);  // ties share the gradient equally
 Tensor amin(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor var(const Tensor& x, const Axes& axes = {}, bool unbiased = true, bool keep = false);
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep = false);
-Tensor norm(const Tensor& x);                                            // Euclidean, of all elements
-Tensor argmax(const Tensor& x, int axis, bool keep = false);             // i64, the first of equals
+Tensor norm(const Tensor& x);                                 // Euclidean, of all elements
+Tensor argmax(const Tensor& x, int axis, bool keep = false);  // i64, the first of equals
 Tensor argmin(const Tensor& x, int axis, bool keep = false);
 Tensor any_true(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor all_true(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor cumsum(const Tensor& x, int axis);
 
 // ---- indexing.cpp ----
-Tensor gather(const Tensor& x, int axis, const Tensor& index);            // PyTorch's gather
-Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src);      // a copy of x with src written; the last wins
+Tensor gather(const Tensor& x, int axis, const Tensor& index);                      // PyTorch's gather
+Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src);  // a copy of x with src written; the last wins
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& src);
-Tensor index_select(const Tensor& x, int axis, const Tensor& index);      // index: 1-d i64, negative counts from the end
+Tensor index_select(const Tensor& x, int axis, const Tensor& index);  // index: 1-d i64, negative counts from the end
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value);
-Tensor masked_select(const Tensor& x, const Tensor& mask);                // 1-d, in row-major order
+Tensor masked_select(const Tensor& x, const Tensor& mask);                                  // 1-d, in row-major order
 Tensor embedding(const Tensor& table, const Tensor& ids, std::int64_t padding_index = -1);  // table [vocab, dim] -> ids.shape + [dim]
 Tensor one_hot(const Tensor& ids, std::int64_t classes, DType dtype = DType::f32);
-struct Sorted { Tensor values, indices; };
-Sorted sort(const Tensor& x, int axis = -1, bool descending = false);     // stable; NaN is the largest
+struct Sorted {
+  Tensor values, indices;
+};
+Sorted sort(const Tensor& x, int axis = -1, bool descending = false);  // stable; NaN is the largest
 Sorted topk(const Tensor& x, std::int64_t k, int axis = -1, bool largest = true);
 
 // ---- matmul.cpp ----
@@ -141,12 +143,14 @@ Tensor einsum(const std::string& equation, const Tensors& operands);  // "bij,bj
 // ---- softmax.cpp, norm.cpp ----
 Tensor softmax(const Tensor& x, int axis = -1);
 Tensor log_softmax(const Tensor& x, int axis = -1);
-Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);  // over the last axis; weight, bias [cols] or undefined
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  double eps = 1e-5);  // over the last axis; weight, bias [cols] or undefined
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps = 1e-6);
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double eps = 1e-5);  // x [n, c, ...]
-// x [n, c, ...]. Training: normalises with the batch's statistics and moves running_mean and running_var (unbiased) by `momentum`, in place.
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var, bool training,
-                  double momentum = 0.1, double eps = 1e-5);
+// x [n, c, ...]. Training: normalises with the batch's statistics and moves running_mean and running_var (unbiased) by `momentum`, in
+// place.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
+                  bool training, double momentum = 0.1, double eps = 1e-5);
 
 // ---- conv.cpp, pool.cpp ----
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvGeometry& geometry = {});
@@ -181,8 +185,8 @@ Tensor focal_loss(const Tensor& logits /* [rows, classes] */, const Tensor& targ
 // ---- random.cpp: values are a function of (seed, stream, position) ----
 struct RandomState {
   std::uint64_t seed = 0, stream = 0, position = 0;
-  // i64 [2] on the device or undefined: added to stream and position when a kernel runs, so that a captured step is replayed with other numbers. It must not
-  // change between a forward pass and its backward pass.
+  // i64 [2] on the device or undefined: added to stream and position when a kernel runs, so that a captured step is replayed with other
+  // numbers. It must not change between a forward pass and its backward pass.
   Tensor offset = {};
 };
 Tensor rand_uniform(const Shape& shape, double low, double high, RandomState& r, DType dtype = DType::f32);  // moves r.position

@@ -40,84 +40,108 @@ struct NegF {
   static constexpr E kernel = E::neg;
   static constexpr Keeps keeps = Keeps::nothing;
   static Tensor gradient(const Tensor&, const Tensor& dy, const UnaryAttrs&) { return neg(dy); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return neg(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return neg(t[0]); }}};
+  }
 };
 struct AbsF {
   static constexpr std::string_view name = "abs";
   static constexpr E kernel = E::abs;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, sign(x)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return abs(t[0]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return abs(t[0]); }, Domain::spread}};
+  }
 };
 struct SquareF {
   static constexpr std::string_view name = "square";
   static constexpr E kernel = E::square;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, mul(x, 2.0)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return square(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return square(t[0]); }}};
+  }
 };
 struct SqrtF {
   static constexpr std::string_view name = "sqrt";
   static constexpr E kernel = E::sqrt;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return div(dy, mul(sqrt(x), 2.0)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return sqrt(t[0]); }, Domain::positive}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return sqrt(t[0]); }, Domain::positive}};
+  }
 };
 struct RsqrtF {
   static constexpr std::string_view name = "rsqrt";
   static constexpr E kernel = E::rsqrt;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, mul(div(rsqrt(x), x), -0.5)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return rsqrt(t[0]); }, Domain::positive}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return rsqrt(t[0]); }, Domain::positive}};
+  }
 };
 struct ReciprocalF {
   static constexpr std::string_view name = "reciprocal";
   static constexpr E kernel = E::reciprocal;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return neg(div(dy, square(x))); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return reciprocal(t[0]); }, Domain::positive}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return reciprocal(t[0]); }, Domain::positive}};
+  }
 };
 struct ExpF {
   static constexpr std::string_view name = "exp";
   static constexpr E kernel = E::exp;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, exp(x)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return exp(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return exp(t[0]); }}};
+  }
 };
 struct Expm1F {
   static constexpr std::string_view name = "expm1";
   static constexpr E kernel = E::expm1;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, exp(x)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return expm1(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return expm1(t[0]); }}};
+  }
 };
 struct LogF {
   static constexpr std::string_view name = "log";
   static constexpr E kernel = E::log;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return div(dy, x); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return log(t[0]); }, Domain::positive}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return log(t[0]); }, Domain::positive}};
+  }
 };
 struct Log1pF {
   static constexpr std::string_view name = "log1p";
   static constexpr E kernel = E::log1p;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return div(dy, add(x, 1.0)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return log1p(t[0]); }, Domain::positive}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return log1p(t[0]); }, Domain::positive}};
+  }
 };
 struct SinF {
   static constexpr std::string_view name = "sin";
   static constexpr E kernel = E::sin;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, cos(x)); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return sin(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return sin(t[0]); }}};
+  }
 };
 struct CosF {
   static constexpr std::string_view name = "cos";
   static constexpr E kernel = E::cos;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return neg(mul(dy, sin(x))); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return cos(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return cos(t[0]); }}};
+  }
 };
 struct ErfF {
   static constexpr std::string_view name = "erf";
@@ -126,7 +150,9 @@ struct ErfF {
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) {
     return mul(dy, mul(exp(neg(square(x))), 1.1283791670955126));  // 2 / sqrt(pi)
   }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return erf(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return erf(t[0]); }}};
+  }
 };
 struct ScaleF {  // s0 * x + s1
   static constexpr std::string_view name = "scale";
@@ -134,7 +160,8 @@ struct ScaleF {  // s0 * x + s1
   static constexpr Keeps keeps = Keeps::nothing;
   static Tensor gradient(const Tensor&, const Tensor& dy, const UnaryAttrs& a) { return mul(dy, a.s0); }
   static std::vector<GradCase> cases() {
-    return {{"mul", {{2, 3}}, [](const Tensors& t) { return mul(t[0], -2.5); }}, {"sub", {{2, 3}}, [](const Tensors& t) { return sub(1.5, t[0]); }}};
+    return {{"mul", {{2, 3}}, [](const Tensors& t) { return mul(t[0], -2.5); }},
+            {"sub", {{2, 3}}, [](const Tensors& t) { return sub(1.5, t[0]); }}};
   }
 };
 struct PowScalarF {
@@ -155,7 +182,9 @@ struct ClampF {
     const Tensor inside = logical_and(ge(x, Tensor::scalar(a.s0, x.dtype())), le(x, Tensor::scalar(a.s1, x.dtype())));
     return mul(dy, cast(inside, dy.dtype()));
   }
-  static std::vector<GradCase> cases() { return {{"", {{4, 5}}, [](const Tensors& t) { return clamp(t[0], -0.7, 0.6); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{4, 5}}, [](const Tensors& t) { return clamp(t[0], -0.7, 0.6); }, Domain::spread}};
+  }
 };
 struct ReluF {
   static constexpr std::string_view name = "relu";
@@ -165,7 +194,9 @@ struct ReluF {
     if (recording()) return mul(dy, cast(gt(y, Tensor::scalar(0, y.dtype())), dy.dtype()));
     return raw::binary(E::relu_grad, dy, y);  // y > 0 exactly where x > 0
   }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return relu(t[0]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return relu(t[0]); }, Domain::spread}};
+  }
 };
 struct LeakyReluF {
   static constexpr std::string_view name = "leaky_relu";
@@ -174,14 +205,18 @@ struct LeakyReluF {
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs& a) {
     return mul(dy, where(gt(x, Tensor::scalar(0, x.dtype())), Tensor::scalar(1, x.dtype()), Tensor::scalar(a.s0, x.dtype())));
   }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return leaky_relu(t[0], 0.2); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return leaky_relu(t[0], 0.2); }, Domain::spread}};
+  }
 };
 struct TanhF {
   static constexpr std::string_view name = "tanh";
   static constexpr E kernel = E::tanh;
   static constexpr Keeps keeps = Keeps::x;
   static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, sub(1.0, square(tanh(x)))); }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return tanh(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return tanh(t[0]); }}};
+  }
 };
 struct SigmoidF {
   static constexpr std::string_view name = "sigmoid";
@@ -191,7 +226,9 @@ struct SigmoidF {
     const Tensor y = sigmoid(x);
     return mul(dy, mul(y, sub(1.0, y)));
   }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}}, [](const Tensors& t) { return sigmoid(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}}, [](const Tensors& t) { return sigmoid(t[0]); }}};
+  }
 };
 
 // ---- fused activations: gradient in one visit; plain is the definition ----
@@ -202,14 +239,18 @@ struct Activation : F {
     c.keep(in[0]);
     return {raw::unary(F::kernel, in[0], a.s0, a.s1)};
   }
-  static Tensors backward(const Context& c, const Attrs& a, const Tensors& dy) { return {raw::binary(F::grad, dy[0], c.saved(0), a.s0, a.s1)}; }
+  static Tensors backward(const Context& c, const Attrs& a, const Tensors& dy) {
+    return {raw::binary(F::grad, dy[0], c.saved(0), a.s0, a.s1)};
+  }
   static Tensors plain(const Attrs& a, const Tensors& in) { return {F::definition(in[0], a)}; }
 };
 struct GeluF {
   static constexpr std::string_view name = "gelu";
   static constexpr E kernel = E::gelu, grad = E::gelu_grad;
   static Tensor definition(const Tensor& x, const UnaryAttrs&) { return mul(mul(x, 0.5), add(erf(mul(x, 0.7071067811865476)), 1.0)); }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return gelu(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return gelu(t[0]); }}};
+  }
 };
 struct GeluTanhF {
   static constexpr std::string_view name = "gelu_tanh";
@@ -217,19 +258,25 @@ struct GeluTanhF {
   static Tensor definition(const Tensor& x, const UnaryAttrs&) {
     return mul(mul(x, 0.5), add(tanh(mul(add(x, mul(pow(x, 3.0), 0.044715)), 0.7978845608028654)), 1.0));
   }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return gelu(t[0], true); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return gelu(t[0], true); }}};
+  }
 };
 struct SiluF {
   static constexpr std::string_view name = "silu";
   static constexpr E kernel = E::silu, grad = E::silu_grad;
   static Tensor definition(const Tensor& x, const UnaryAttrs&) { return mul(x, sigmoid(x)); }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return silu(t[0]); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return silu(t[0]); }}};
+  }
 };
 struct SoftplusF {
   static constexpr std::string_view name = "softplus";
   static constexpr E kernel = E::softplus, grad = E::softplus_grad;
   static Tensor definition(const Tensor& x, const UnaryAttrs&) { return add(relu(x), log1p(exp(neg(abs(x))))); }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return softplus(t[0]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return softplus(t[0]); }, Domain::spread}};
+  }
 };
 struct EluF {
   static constexpr std::string_view name = "elu";
@@ -237,19 +284,25 @@ struct EluF {
   static Tensor definition(const Tensor& x, const UnaryAttrs& a) {
     return where(gt(x, Tensor::scalar(0, x.dtype())), x, mul(expm1(clamp(x, -INFINITY, 0)), a.s0));
   }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return elu(t[0], 1.3); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return elu(t[0], 1.3); }, Domain::spread}};
+  }
 };
 struct HardswishF {
   static constexpr std::string_view name = "hardswish";
   static constexpr E kernel = E::hardswish, grad = E::hardswish_grad;
   static Tensor definition(const Tensor& x, const UnaryAttrs&) { return mul(x, div(clamp(add(x, 3.0), 0, 6), 6.0)); }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return hardswish(t[0]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return hardswish(t[0]); }, Domain::spread}};
+  }
 };
 struct MishF {
   static constexpr std::string_view name = "mish";
   static constexpr E kernel = E::mish, grad = E::mish_grad;
   static Tensor definition(const Tensor& x, const UnaryAttrs&) { return mul(x, tanh(softplus(x))); }
-  static std::vector<GradCase> cases() { return {{"", {{3, 5}}, [](const Tensors& t) { return mish(t[0]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return mish(t[0]); }, Domain::spread}};
+  }
 };
 
 // ---- binary: operands arrive in one dtype; broadcasting is undone by reduce_to ----
@@ -291,7 +344,9 @@ struct Mul {
   }
   static std::vector<GradCase> cases() {
     const auto f = [](const Tensors& t) { return mul(t[0], t[1]); };
-    return {{"same", {{2, 3}, {2, 3}}, f}, {"broadcast", {{4, 1, 3}, {2, 1}}, f}, {"self", {{2, 3}}, [](const Tensors& t) { return mul(t[0], t[0]); }}};
+    return {{"same", {{2, 3}, {2, 3}}, f}, {"broadcast", {{4, 1, 3}, {2, 1}}, f}, {"self", {{2, 3}}, [](const Tensors& t) {
+                                                                                     return mul(t[0], t[0]);
+                                                                                   }}};
   }
 };
 struct Div {
@@ -326,7 +381,9 @@ struct Pow {
     Tensors dx(2);
     if (c.needs(0)) dx[0] = reduce_to(where(eq(b, zero), zero, mul(dy[0], mul(b, pow(a, sub(b, 1.0))))), c.input_shape(0));
     // 0^b has derivative 0 in b for b > 0, where log(0) would make it NaN
-    if (c.needs(1)) dx[1] = reduce_to(mul(dy[0], mul(pow(a, b), where(eq(a, zero), zero, log(where(eq(a, zero), Tensor::scalar(1, a.dtype()), a))))), c.input_shape(1));
+    if (c.needs(1))
+      dx[1] = reduce_to(mul(dy[0], mul(pow(a, b), where(eq(a, zero), zero, log(where(eq(a, zero), Tensor::scalar(1, a.dtype()), a))))),
+                        c.input_shape(1));
     return dx;
   }
   static std::vector<GradCase> cases() {
@@ -345,9 +402,12 @@ struct Atan2 {
   static Tensors backward(const Context& c, const Attrs&, const Tensors& dy) {
     const Tensor &a = c.saved(0), &b = c.saved(1);
     const Tensor g = div(dy[0], add(square(a), square(b)));
-    return {c.needs(0) ? reduce_to(mul(g, b), c.input_shape(0)) : Tensor{}, c.needs(1) ? reduce_to(neg(mul(g, a)), c.input_shape(1)) : Tensor{}};
+    return {c.needs(0) ? reduce_to(mul(g, b), c.input_shape(0)) : Tensor{},
+            c.needs(1) ? reduce_to(neg(mul(g, a)), c.input_shape(1)) : Tensor{}};
   }
-  static std::vector<GradCase> cases() { return {{"", {{2, 3}, {3}}, [](const Tensors& t) { return atan2(t[0], t[1]); }, Domain::spread}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", {{2, 3}, {3}}, [](const Tensors& t) { return atan2(t[0], t[1]); }, Domain::spread}};
+  }
 };
 // max and min: where both are equal each takes half.
 template <bool Max>
@@ -433,7 +493,9 @@ struct Flat {
 
 Tensor to_float(const Tensor& x) { return is_float(x.dtype()) ? x : cast(x, DType::f32); }
 template <class Op>
-Tensor unary(const Tensor& x, double s0 = 0, double s1 = 0) { return record1<Op>({s0, s1}, {to_float(x)}); }
+Tensor unary(const Tensor& x, double s0 = 0, double s1 = 0) {
+  return record1<Op>({s0, s1}, {to_float(x)});
+}
 
 template <class Op>
 Tensor binary(const Tensor& a, const Tensor& b, bool must_float = false) {
@@ -447,7 +509,9 @@ Tensor compare(const Tensor& a, const Tensor& b) {
   return record1<Flat<Kernel, 2>>({}, {cast(a, t), cast(b, t)});
 }
 template <E Kernel>
-Tensor logical(const Tensor& a, const Tensor& b) { return record1<Flat<Kernel, 2>>({}, {cast(a, DType::b8), cast(b, DType::b8)}); }
+Tensor logical(const Tensor& a, const Tensor& b) {
+  return record1<Flat<Kernel, 2>>({}, {cast(a, DType::b8), cast(b, DType::b8)});
+}
 // The tensor operand that stands for a number: integers beside integer tensors keep their kind.
 Tensor number_like(const Tensor& x, Scalar s) {
   if (is_float(x.dtype())) return Tensor::scalar(s.value, x.dtype());
@@ -499,7 +563,8 @@ Tensor add(const Tensor& a, const Tensor& b) {
   return binary<Add>(a, b);
 }
 Tensor sub(const Tensor& a, const Tensor& b) {
-  if (a.dtype() == DType::b8 && b.dtype() == DType::b8) throw Error(Code::usage, "sub: " + a.str() + " and " + b.str() + " are bool; use logical_xor");
+  if (a.dtype() == DType::b8 && b.dtype() == DType::b8)
+    throw Error(Code::usage, "sub: " + a.str() + " and " + b.str() + " are bool; use logical_xor");
   return binary<Sub>(a, b);
 }
 Tensor mul(const Tensor& a, const Tensor& b) {
@@ -517,12 +582,8 @@ Tensor mod(const Tensor& a, const Tensor& b) {
   return binary<Mod>(a, b);
 }
 Tensor pow(const Tensor& a, const Tensor& b) { return binary<Pow>(a, b); }
-Tensor maximum(const Tensor& a, const Tensor& b) {
-  return promote(a, b) == DType::b8 ? logical_or(a, b) : binary<Extreme<true>>(a, b);
-}
-Tensor minimum(const Tensor& a, const Tensor& b) {
-  return promote(a, b) == DType::b8 ? logical_and(a, b) : binary<Extreme<false>>(a, b);
-}
+Tensor maximum(const Tensor& a, const Tensor& b) { return promote(a, b) == DType::b8 ? logical_or(a, b) : binary<Extreme<true>>(a, b); }
+Tensor minimum(const Tensor& a, const Tensor& b) { return promote(a, b) == DType::b8 ? logical_and(a, b) : binary<Extreme<false>>(a, b); }
 Tensor atan2(const Tensor& a, const Tensor& b) { return binary<Atan2>(a, b, true); }
 Tensor add(const Tensor& a, Scalar b) { return is_float(a.dtype()) ? unary<Unary<ScaleF>>(a, 1, b.value) : add(a, number_like(a, b)); }
 Tensor sub(const Tensor& a, Scalar b) { return is_float(a.dtype()) ? unary<Unary<ScaleF>>(a, 1, -b.value) : sub(a, number_like(a, b)); }
@@ -532,7 +593,8 @@ Tensor div(const Tensor& a, Scalar b) { return div(a, number_like(a, b)); }
 Tensor div(Scalar a, const Tensor& b) { return div(number_like(b, a), b); }
 Tensor pow(const Tensor& a, Scalar e) {
   if (!is_float(a.dtype())) {
-    if (e.integer && e.value < 0) throw Error(Code::usage, "pow: integers to a negative power are not integers; cast " + a.str() + " to a float first");
+    if (e.integer && e.value < 0)
+      throw Error(Code::usage, "pow: integers to a negative power are not integers; cast " + a.str() + " to a float first");
     return pow(a, number_like(a, e));
   }
   if (e.value == 0) return unary<Unary<ScaleF>>(a, 0, 1);
@@ -541,7 +603,8 @@ Tensor pow(const Tensor& a, Scalar e) {
   return unary<Unary<PowScalarF>>(a, e.value);
 }
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  if (condition.dtype() != DType::b8) throw Error(Code::usage, "where: condition is " + condition.str() + " but wants bool; compare first, as in gt(x, 0)");
+  if (condition.dtype() != DType::b8)
+    throw Error(Code::usage, "where: condition is " + condition.str() + " but wants bool; compare first, as in gt(x, 0)");
   const DType t = promote(a, b);
   return record1<Where>({}, {condition, cast(a, t), cast(b, t)});
 }
@@ -564,13 +627,45 @@ Tensor cast(const Tensor& x, DType dtype) {
 }
 
 std::vector<OpInfo> pointwise_ops() {
-  return {info<Unary<NegF>>(), info<Unary<AbsF>>(), info<Unary<SquareF>>(), info<Unary<SqrtF>>(), info<Unary<RsqrtF>>(), info<Unary<ReciprocalF>>(),
-          info<Unary<ExpF>>(), info<Unary<Expm1F>>(), info<Unary<LogF>>(), info<Unary<Log1pF>>(), info<Unary<SinF>>(), info<Unary<CosF>>(),
-          info<Unary<ErfF>>(), info<Unary<ScaleF>>(), info<Unary<PowScalarF>>(), info<Unary<ClampF>>(), info<Unary<ReluF>>(),
-          info<Unary<LeakyReluF>>(), info<Unary<TanhF>>(), info<Unary<SigmoidF>>(), info<Activation<GeluF>>(), info<Activation<GeluTanhF>>(),
-          info<Activation<SiluF>>(), info<Activation<SoftplusF>>(), info<Activation<EluF>>(), info<Activation<HardswishF>>(),
-          info<Activation<MishF>>(), info<Add>(), info<Sub>(), info<Mul>(), info<Div>(), info<Pow>(), info<Atan2>(), info<Extreme<true>>(),
-          info<Extreme<false>>(), info<Mod>(), info<Where>(), info<Cast>(), info<Flat<E::floor, 1>>()};
+  return {info<Unary<NegF>>(),
+          info<Unary<AbsF>>(),
+          info<Unary<SquareF>>(),
+          info<Unary<SqrtF>>(),
+          info<Unary<RsqrtF>>(),
+          info<Unary<ReciprocalF>>(),
+          info<Unary<ExpF>>(),
+          info<Unary<Expm1F>>(),
+          info<Unary<LogF>>(),
+          info<Unary<Log1pF>>(),
+          info<Unary<SinF>>(),
+          info<Unary<CosF>>(),
+          info<Unary<ErfF>>(),
+          info<Unary<ScaleF>>(),
+          info<Unary<PowScalarF>>(),
+          info<Unary<ClampF>>(),
+          info<Unary<ReluF>>(),
+          info<Unary<LeakyReluF>>(),
+          info<Unary<TanhF>>(),
+          info<Unary<SigmoidF>>(),
+          info<Activation<GeluF>>(),
+          info<Activation<GeluTanhF>>(),
+          info<Activation<SiluF>>(),
+          info<Activation<SoftplusF>>(),
+          info<Activation<EluF>>(),
+          info<Activation<HardswishF>>(),
+          info<Activation<MishF>>(),
+          info<Add>(),
+          info<Sub>(),
+          info<Mul>(),
+          info<Div>(),
+          info<Pow>(),
+          info<Atan2>(),
+          info<Extreme<true>>(),
+          info<Extreme<false>>(),
+          info<Mod>(),
+          info<Where>(),
+          info<Cast>(),
+          info<Flat<E::floor, 1>>()};
 }
 
 }  // namespace graft

@@ -13,7 +13,8 @@ struct PoolAttrs {
   bool count_padding = true;
   Shape input;
   std::string str() const {
-    return "kernel=" + std::to_string(g.kernel_h) + "x" + std::to_string(g.kernel_w) + ", stride=" + std::to_string(g.stride_h) + "x" + std::to_string(g.stride_w);
+    return "kernel=" + std::to_string(g.kernel_h) + "x" + std::to_string(g.kernel_w) + ", stride=" + std::to_string(g.stride_h) + "x" +
+           std::to_string(g.stride_w);
   }
 };
 std::int64_t out_size(std::int64_t in, std::int64_t pad, std::int64_t k, std::int64_t stride, std::int64_t dilation) {
@@ -158,7 +159,8 @@ Tensor avg_pool1d(const Tensor& x, std::int64_t kernel, std::int64_t stride, std
   return squeeze(avg_pool2d(unsqueeze(x, 2), flat_geometry(kernel, stride, padding)), 2);
 }
 Tensor global_avg_pool(const Tensor& x) {
-  if (x.rank() < 3) throw Error(Code::usage, "global_avg_pool: input " + x.str() + " has no positions to average; wants [n, channels, ...]");
+  if (x.rank() < 3)
+    throw Error(Code::usage, "global_avg_pool: input " + x.str() + " has no positions to average; wants [n, channels, ...]");
   Axes axes;
   for (int i = 2; i < x.rank(); ++i) axes.push_back(i);
   return mean(x, axes);

@@ -24,7 +24,8 @@ struct Dropout {
     RandomState at;
     std::string str() const {
       char s[80];
-      std::snprintf(s, sizeof s, "p=%g, stream=%llu, position=%llu", p, static_cast<unsigned long long>(at.stream), static_cast<unsigned long long>(at.position));
+      std::snprintf(s, sizeof s, "p=%g, stream=%llu, position=%llu", p, static_cast<unsigned long long>(at.stream),
+                    static_cast<unsigned long long>(at.position));
       return s;
     }
   };
@@ -50,8 +51,12 @@ void in_place(const char* op, const Tensor& x) {
 
 }  // namespace
 
-Tensor rand_uniform(const Shape& s, double low, double high, RandomState& r, DType t) { return draw(RandomKind::uniform, s, low, high, r, t); }
-Tensor rand_normal(const Shape& s, double mean, double std, RandomState& r, DType t) { return draw(RandomKind::normal, s, mean, std, r, t); }
+Tensor rand_uniform(const Shape& s, double low, double high, RandomState& r, DType t) {
+  return draw(RandomKind::uniform, s, low, high, r, t);
+}
+Tensor rand_normal(const Shape& s, double mean, double std, RandomState& r, DType t) {
+  return draw(RandomKind::normal, s, mean, std, r, t);
+}
 Tensor rand_int(const Shape& s, std::int64_t low, std::int64_t high, RandomState& r, DType t) {
   if (low >= high) throw Error(Code::usage, "rand_int: low " + std::to_string(low) + " is not below high " + std::to_string(high));
   return draw(RandomKind::integer, s, static_cast<double>(low), static_cast<double>(high), r, t);

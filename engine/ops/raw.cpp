@@ -24,7 +24,9 @@ Tensor expand(const Tensor& x, const Shape& shape) {
     const int j = i - lead;
     if (j < 0 || (x.shape()[j] == 1 && shape[i] != 1)) stride.push_back(0);
     else if (x.shape()[j] == shape[i]) stride.push_back(x.strides()[j]);
-    else throw Error(Code::usage, "expand: " + x.str() + " does not stretch to " + shape.str() + ": axis " + std::to_string(i) + " must be 1 or equal");
+    else
+      throw Error(Code::usage,
+                  "expand: " + x.str() + " does not stretch to " + shape.str() + ": axis " + std::to_string(i) + " must be 1 or equal");
   }
   if (lead < 0) throw Error(Code::usage, "expand: " + x.str() + " has more axes than " + shape.str());
   return x.alias(shape, stride, 0);
@@ -56,7 +58,10 @@ static bool view_strides(const Tensor& x, const Shape& shape, Shape& out) {
   const int r = x.rank();
   int i = r - 1;
   while (i >= 0) {
-    if (x.shape()[i] == 1) { --i; continue; }
+    if (x.shape()[i] == 1) {
+      --i;
+      continue;
+    }
     std::int64_t run = x.shape()[i], base = x.strides()[i];
     int j = i - 1;
     while (j >= 0 && (x.shape()[j] == 1 || x.strides()[j] == base * run)) run *= x.shape()[j--];
@@ -81,9 +86,18 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
 namespace {
 DType result_dtype(ElementwiseOp op, DType in) {
   switch (op) {
-    case ElementwiseOp::eq: case ElementwiseOp::ne: case ElementwiseOp::lt: case ElementwiseOp::le: case ElementwiseOp::gt: case ElementwiseOp::ge:
-    case ElementwiseOp::logical_and: case ElementwiseOp::logical_or: case ElementwiseOp::logical_xor: case ElementwiseOp::logical_not:
-    case ElementwiseOp::isnan: case ElementwiseOp::isinf: return DType::b8;
+    case ElementwiseOp::eq:
+    case ElementwiseOp::ne:
+    case ElementwiseOp::lt:
+    case ElementwiseOp::le:
+    case ElementwiseOp::gt:
+    case ElementwiseOp::ge:
+    case ElementwiseOp::logical_and:
+    case ElementwiseOp::logical_or:
+    case ElementwiseOp::logical_xor:
+    case ElementwiseOp::logical_not:
+    case ElementwiseOp::isnan:
+    case ElementwiseOp::isinf: return DType::b8;
     default: return in;
   }
 }
@@ -187,7 +201,8 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Axes& wanted, bool keep) {
   const bool extreme = op == ReduceOp::max || op == ReduceOp::min || op == ReduceOp::argmax || op == ReduceOp::argmin;
   const bool index = op == ReduceOp::argmax || op == ReduceOp::argmin;
   for (int a : axes)
-    if (extreme && x.shape()[a] == 0) throw Error(Code::usage, name + ": axis " + std::to_string(a) + " of " + x.str() + " is empty and has no extreme");
+    if (extreme && x.shape()[a] == 0)
+      throw Error(Code::usage, name + ": axis " + std::to_string(a) + " of " + x.str() + " is empty and has no extreme");
   DType out_dtype = index ? DType::i64 : x.dtype();
   Tensor in = x;
   if (!is_float(x.dtype()) && (op == ReduceOp::sum || op == ReduceOp::prod)) {

@@ -10,10 +10,10 @@ namespace graft::raw {
 
 Tensor expand(const Tensor& x, const Shape& shape);  // stride 0 where stretched; the shape must broadcast
 Tensor contiguous(const Tensor& x);
-Tensor cast(const Tensor& x, DType dtype);           // row-major copy in another dtype, or x itself
-Tensor copy_of(const Tensor& x);                     // always a new row-major tensor
-void copy(const Tensor& dst, const Tensor& src);     // same shape; converts
-Tensor reshape(const Tensor& x, const Shape& shape); // sizes resolved; a view where strides allow, else a copy
+Tensor cast(const Tensor& x, DType dtype);            // row-major copy in another dtype, or x itself
+Tensor copy_of(const Tensor& x);                      // always a new row-major tensor
+void copy(const Tensor& dst, const Tensor& src);      // same shape; converts
+Tensor reshape(const Tensor& x, const Shape& shape);  // sizes resolved; a view where strides allow, else a copy
 
 Tensor unary(ElementwiseOp op, const Tensor& x, double s0 = 0, double s1 = 0);
 Tensor binary(ElementwiseOp op, const Tensor& a, const Tensor& b, double s0 = 0, double s1 = 0);  // one dtype, broadcast

@@ -37,7 +37,10 @@ struct Sum {
   }
   static std::vector<GradCase> cases() {
     return {{"all", kShapes, [](const Tensors& t) { return sum(square(t[0])); }},
-            {"outer and inner", kShapes, [](const Tensors& t) { return sum(t[0], {0, 2}); }},
+            {"outer and inner", kShapes,
+             [](const Tensors& t) {
+               return sum(t[0], {0, 2});
+             }},
             {"keep", kShapes, [](const Tensors& t) { return sum(t[0], {1}, true); }}};
   }
 };
@@ -49,7 +52,9 @@ struct Mean {
     const double n = static_cast<double>(count(c.input_shape(0), a.axes));
     return {expand(mul(with_axes(dy[0], a, c.input_shape(0)), 1.0 / n), c.input_shape(0))};
   }
-  static std::vector<GradCase> cases() { return {{"", kShapes, [](const Tensors& t) { return mean(t[0], {-1}); }}}; }
+  static std::vector<GradCase> cases() {
+    return {{"", kShapes, [](const Tensors& t) { return mean(t[0], {-1}); }}};
+  }
 };
 // prod: x_i's share is the product of the others, computed without dividing so that zeros are right: prefix times suffix products would
 // need a scan; over one axis of n elements the n x n mask of ones beside the diagonal does it for gradients of any order.
@@ -77,7 +82,9 @@ struct Prod {
     return {permute(reshape(g, moved.shape()), back)};
   }
   static std::vector<GradCase> cases() {
-    return {{"", kShapes, [](const Tensors& t) { return prod(t[0], {1}); }}, {"two axes", kShapes, [](const Tensors& t) { return prod(t[0], {0, 2}, true); }}};
+    return {{"", kShapes, [](const Tensors& t) { return prod(t[0], {1}); }}, {"two axes", kShapes, [](const Tensors& t) {
+                                                                                return prod(t[0], {0, 2}, true);
+                                                                              }}};
   }
 };
 template <bool Max>
@@ -114,8 +121,12 @@ struct Cumsum {
     cumsum_family().run(current_queue(), {folded.view(), raw::reshape(out, three).view()});
     return {out};
   }
-  static Tensors backward(const Context&, const Attrs& a, const Tensors& dy) { return {flip(cumsum(flip(dy[0], {a.axis}), a.axis), {a.axis})}; }
-  static std::vector<GradCase> cases() { return {{"", kShapes, [](const Tensors& t) { return cumsum(t[0], 1); }}}; }
+  static Tensors backward(const Context&, const Attrs& a, const Tensors& dy) {
+    return {flip(cumsum(flip(dy[0], {a.axis}), a.axis), {a.axis})};
+  }
+  static std::vector<GradCase> cases() {
+    return {{"", kShapes, [](const Tensors& t) { return cumsum(t[0], 1); }}};
+  }
 };
 template <ReduceOp Op>
 struct FlatReduce {
@@ -141,10 +152,18 @@ Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
 Tensor prod(const Tensor& x, const Axes& axes, bool keep) { return reduce<Prod>(x, axes, keep, "prod"); }
 Tensor amax(const Tensor& x, const Axes& axes, bool keep) { return reduce<Extremum<true>>(x, axes, keep, "amax"); }
 Tensor amin(const Tensor& x, const Axes& axes, bool keep) { return reduce<Extremum<false>>(x, axes, keep, "amin"); }
-Tensor argmax(const Tensor& x, int axis, bool keep) { return reduce<FlatReduce<ReduceOp::argmax>>(x, {normal_axis(axis, x.rank(), "argmax")}, keep, "argmax"); }
-Tensor argmin(const Tensor& x, int axis, bool keep) { return reduce<FlatReduce<ReduceOp::argmin>>(x, {normal_axis(axis, x.rank(), "argmin")}, keep, "argmin"); }
-Tensor any_true(const Tensor& x, const Axes& axes, bool keep) { return reduce<FlatReduce<ReduceOp::any>>(cast(x, DType::b8), axes, keep, "any"); }
-Tensor all_true(const Tensor& x, const Axes& axes, bool keep) { return reduce<FlatReduce<ReduceOp::all>>(cast(x, DType::b8), axes, keep, "all"); }
+Tensor argmax(const Tensor& x, int axis, bool keep) {
+  return reduce<FlatReduce<ReduceOp::argmax>>(x, {normal_axis(axis, x.rank(), "argmax")}, keep, "argmax");
+}
+Tensor argmin(const Tensor& x, int axis, bool keep) {
+  return reduce<FlatReduce<ReduceOp::argmin>>(x, {normal_axis(axis, x.rank(), "argmin")}, keep, "argmin");
+}
+Tensor any_true(const Tensor& x, const Axes& axes, bool keep) {
+  return reduce<FlatReduce<ReduceOp::any>>(cast(x, DType::b8), axes, keep, "any");
+}
+Tensor all_true(const Tensor& x, const Axes& axes, bool keep) {
+  return reduce<FlatReduce<ReduceOp::all>>(cast(x, DType::b8), axes, keep, "all");
+}
 
 Tensor var(const Tensor& x, const Axes& axes, bool unbiased, bool keep) {
   raw::want_float("var", "x", x);
@@ -169,7 +188,13 @@ Tensor cumsum(const Tensor& x, int axis) {
 }
 
 std::vector<OpInfo> reduction_ops() {
-  return {info<Sum>(), info<Mean>(), info<Prod>(), info<Extremum<true>>(), info<Extremum<false>>(), info<Cumsum>(), info<FlatReduce<ReduceOp::argmax>>()};
+  return {info<Sum>(),
+          info<Mean>(),
+          info<Prod>(),
+          info<Extremum<true>>(),
+          info<Extremum<false>>(),
+          info<Cumsum>(),
+          info<FlatReduce<ReduceOp::argmax>>()};
 }
 
 }  // namespace graft

@@ -25,8 +25,14 @@ struct Reshape {
   static Tensors forward(Context&, const Attrs& a, const Tensors& in) { return {raw::reshape(in[0], a.shape)}; }
   static Tensors backward(const Context& c, const Attrs&, const Tensors& dy) { return {reshape(dy[0], c.input_shape(0))}; }
   static std::vector<GradCase> cases() {
-    return {{"view", {{2, 6}}, [](const Tensors& t) { return reshape(t[0], {3, -1}); }},
-            {"copy", {{2, 6}}, [](const Tensors& t) { return reshape(transpose(t[0]), {4, 3}); }}};
+    return {{"view",
+             {{2, 6}},
+             [](const Tensors& t) {
+               return reshape(t[0], {3, -1});
+             }},
+            {"copy", {{2, 6}}, [](const Tensors& t) {
+               return reshape(transpose(t[0]), {4, 3});
+             }}};
   }
 };
 
@@ -72,7 +78,8 @@ struct SliceAttrs {
   int axis = 0;
   std::int64_t start = 0, count = 0, step = 1;
   std::string str() const {
-    return "axis=" + std::to_string(axis) + ", start=" + std::to_string(start) + ", count=" + std::to_string(count) + ", step=" + std::to_string(step);
+    return "axis=" + std::to_string(axis) + ", start=" + std::to_string(start) + ", count=" + std::to_string(count) +
+           ", step=" + std::to_string(step);
   }
 };
 Tensor window(const Tensor& x, const SliceAttrs& a) {
@@ -109,7 +116,9 @@ struct SliceAdjoint {  // zeros of the input's shape with dy in the window
     return {{"", {{3, 2}}, [](const Tensors& t) { return record1<SliceAdjoint>({{3, 7}, {1, 1, 2, 3}}, {t[0]}); }}};
   }
 };
-Tensors Slice::backward(const Context& c, const Attrs& a, const Tensors& dy) { return record<SliceAdjoint>({c.input_shape(0), a}, {dy[0]}); }
+Tensors Slice::backward(const Context& c, const Attrs& a, const Tensors& dy) {
+  return record<SliceAdjoint>({c.input_shape(0), a}, {dy[0]});
+}
 
 struct DiagonalAttrs {
   int a = 0, b = 1;
@@ -152,7 +161,9 @@ struct DiagonalAdjoint {
     return {{"", {{2, 3}}, [](const Tensors& t) { return record1<DiagonalAdjoint>({{3, 4, 2}, {0, 1}}, {t[0]}); }}};
   }
 };
-Tensors Diagonal::backward(const Context& c, const Attrs& a, const Tensors& dy) { return record<DiagonalAdjoint>({c.input_shape(0), a}, {dy[0]}); }
+Tensors Diagonal::backward(const Context& c, const Attrs& a, const Tensors& dy) {
+  return record<DiagonalAdjoint>({c.input_shape(0), a}, {dy[0]});
+}
 
 struct Copy {  // contiguous and clone
   static constexpr std::string_view name = "copy";
@@ -217,14 +228,16 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
     shape[unknown] = x.numel() / known;
   }
   if (shape.numel() != x.numel())
-    throw Error(Code::usage, "reshape: " + x.str() + " has " + std::to_string(x.numel()) + " elements, " + wanted.str() + " has " + std::to_string(shape.numel()));
+    throw Error(Code::usage, "reshape: " + x.str() + " has " + std::to_string(x.numel()) + " elements, " + wanted.str() + " has " +
+                                 std::to_string(shape.numel()));
   if (shape == x.shape()) return x;
   return record1<Reshape>({shape}, {x});
 }
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   if (static_cast<int>(axes.size()) != x.rank())
-    throw Error(Code::usage, "permute: " + list(axes) + " names " + std::to_string(axes.size()) + " axes, " + x.str() + " has " + std::to_string(x.rank()));
+    throw Error(Code::usage, "permute: " + list(axes) + " names " + std::to_string(axes.size()) + " axes, " + x.str() + " has " +
+                                 std::to_string(x.rank()));
   std::vector<int> normal, seen(axes.size(), 0);
   for (int a : axes) {
     normal.push_back(normal_axis(a, x.rank(), "permute"));
@@ -285,7 +298,8 @@ Tensor select(const Tensor& x, int axis, std::int64_t index) {
   const int a = normal_axis(axis, x.rank(), "select");
   const std::int64_t n = x.rank() ? x.shape()[a] : 0;
   if (index < -n || index >= n)
-    throw Error(Code::usage, "select: index " + std::to_string(index) + " is out of range for axis " + std::to_string(axis) + " of " + x.str());
+    throw Error(Code::usage,
+                "select: index " + std::to_string(index) + " is out of range for axis " + std::to_string(axis) + " of " + x.str());
   if (index < 0) index += n;
   Tensor s = record1<Slice>({a, index, 1, 1}, {x});
   Shape shape = s.shape();
@@ -316,7 +330,8 @@ Tensor cat(const Tensors& xs, int axis) {
     if (x.rank() != xs[0].rank()) throw Error(Code::usage, "cat: " + x.str() + " and " + xs[0].str() + " differ in their number of axes");
     for (int i = 0; i < x.rank(); ++i)
       if (i != a && x.shape()[i] != xs[0].shape()[i])
-        throw Error(Code::usage, "cat: " + x.str() + " and " + xs[0].str() + " differ on axis " + std::to_string(i) + "; only axis " + std::to_string(a) + " may");
+        throw Error(Code::usage, "cat: " + x.str() + " and " + xs[0].str() + " differ on axis " + std::to_string(i) + "; only axis " +
+                                     std::to_string(a) + " may");
     t = promote(t, x.dtype());
   }
   Tensors in;
@@ -341,7 +356,8 @@ Tensors split(const Tensor& x, std::int64_t size, int axis) {
 }
 Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts, double value) {
   if (static_cast<int>(amounts.size()) != x.rank())
-    throw Error(Code::usage, "pad: " + std::to_string(amounts.size()) + " pairs for the " + std::to_string(x.rank()) + " axes of " + x.str());
+    throw Error(Code::usage,
+                "pad: " + std::to_string(amounts.size()) + " pairs for the " + std::to_string(x.rank()) + " axes of " + x.str());
   Tensor y = x;
   for (int i = 0; i < x.rank(); ++i) {
     const auto [before, after] = amounts[static_cast<std::size_t>(i)];
@@ -361,7 +377,8 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64
 }
 
 std::vector<OpInfo> view_ops() {
-  return {info<Reshape>(), info<Permute>(), info<Expand>(), info<Slice>(), info<SliceAdjoint>(), info<Diagonal>(), info<DiagonalAdjoint>(), info<Copy>(), info<Cat>()};
+  return {info<Reshape>(),  info<Permute>(),         info<Expand>(), info<Slice>(), info<SliceAdjoint>(),
+          info<Diagonal>(), info<DiagonalAdjoint>(), info<Copy>(),   info<Cat>()};
 }
 
 }  // namespace graft

@@ -46,11 +46,17 @@ OptimOptions optim_defaults(const std::string& name) {
   o.name = name;
   if (name == "sgd" || name == "adam") return o;
   if (name == "adamw") o.weight_decay = 1e-2;
-  else if (name == "rmsprop") { o.lr = 1e-2; o.beta2 = 0.99; }
-  else if (name == "adagrad") { o.lr = 1e-2; o.eps = 1e-10; }
-  else if (name == "adafactor") o.lr = 1e-2;
-  else if (name == "lion") { o.lr = 1e-4; o.beta2 = 0.99; }
-  else throw Error(Code::usage, "no optimizer '" + name + "'; there are sgd, adam, adamw, rmsprop, adagrad, adafactor and lion");
+  else if (name == "rmsprop") {
+    o.lr = 1e-2;
+    o.beta2 = 0.99;
+  } else if (name == "adagrad") {
+    o.lr = 1e-2;
+    o.eps = 1e-10;
+  } else if (name == "adafactor") o.lr = 1e-2;
+  else if (name == "lion") {
+    o.lr = 1e-4;
+    o.beta2 = 0.99;
+  } else throw Error(Code::usage, "no optimizer '" + name + "'; there are sgd, adam, adamw, rmsprop, adagrad, adafactor and lion");
   return o;
 }
 
@@ -107,8 +113,11 @@ OptimTensors Optimizer::tensors_of(Slot& slot, const Tensor& p, const Tensor& g,
   if (is_narrow(p)) t.master = flat(slot.states["master"]);
   const auto state = [&](const char* name) { return flat(state_of(slot, name, p.shape(), state_dtype(p.dtype()))); };
   switch (kind_of(o.name)) {
-    case OptimKind::sgd: if (o.momentum != 0) t.m = state("momentum_buffer"); break;
-    case OptimKind::adam: case OptimKind::adamw:
+    case OptimKind::sgd:
+      if (o.momentum != 0) t.m = state("momentum_buffer");
+      break;
+    case OptimKind::adam:
+    case OptimKind::adamw:
       t.m = state("exp_avg");
       t.v = state("exp_avg_sq");
       if (o.amsgrad) t.v2 = state("max_exp_avg_sq");
@@ -132,7 +141,8 @@ void Optimizer::step(double lr_factor, double grad_scale) {
 void Optimizer::scalars_on_device(bool on) {
   for (const auto& g : groups_)
     if (on && g.options.name == "adafactor")
-      throw Error(Code::usage, "optimizer adafactor: reads norms on the host in every step, which cannot be replayed; use another optimizer");
+      throw Error(Code::usage,
+                  "optimizer adafactor: reads norms on the host in every step, which cannot be replayed; use another optimizer");
   scalars_on_device_ = on;
 }
 
@@ -154,7 +164,8 @@ void Optimizer::advance(double lr_factor, double grad_scale) {
         continue;
       }
       // parameters that were updated as often until now have shared it: their launches are fixed, this one gets its own
-      const bool taken = std::any_of(written.begin(), written.end(), [&](const auto& w) { return w.second.handle() == slot.scalars.handle(); });
+      const bool taken =
+          std::any_of(written.begin(), written.end(), [&](const auto& w) { return w.second.handle() == slot.scalars.handle(); });
       if (!slot.scalars.defined() || taken) slot.scalars = Tensor::empty({kOptimScalars}, DType::f64);
       const auto numbers = optim_scalars(rule_of(groups_[gi].options, slot.steps));
       slot.scalars.set_values({numbers.begin(), numbers.end()});
@@ -173,7 +184,8 @@ void Optimizer::update(const Tensor& grad_scale) {
   };
   for (std::size_t gi = 0; gi < groups_.size(); ++gi) {
     const OptimOptions& o = groups_[gi].options;
-    const OpScope scope("optimizer", [](const void* options) { return "optimizer " + static_cast<const OptimOptions*>(options)->name; }, &o);
+    const OpScope scope(
+        "optimizer", [](const void* options) { return "optimizer " + static_cast<const OptimOptions*>(options)->name; }, &o);
     std::vector<Batch> batches;
     Tensors gradients;  // alive until the kernels have run
     for (std::size_t i = 0; i < groups_[gi].params.size(); ++i) {
@@ -182,7 +194,8 @@ void Optimizer::update(const Tensor& grad_scale) {
       if (!g.defined()) continue;
       Slot& slot = slots_[gi][i];
       if (slot.counted != steps_)
-        throw Error(Code::usage, "optimizer: parameter '" + name + "' has a gradient but had none when advance() counted; advance after backward()");
+        throw Error(Code::usage,
+                    "optimizer: parameter '" + name + "' has a gradient but had none when advance() counted; advance after backward()");
       g = raw::contiguous(g);
       const bool narrow = is_narrow(p);
       if (narrow && !slot.states["master"].defined()) slot.states["master"] = raw::cast(p, DType::f32);
@@ -270,9 +283,11 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& st
           slot = &slots[gi][i];
           shape = groups_[gi].params[i].second.shape();
         }
-    static const std::set<std::string> known = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum",
-                                                "row_var", "col_var", "variance", "master", "step"};
-    if (!slot || !known.count(what)) throw Error(Code::input, "optimizer state '" + full + "' belongs to no parameter here; was the model or the optimizer changed?");
+    static const std::set<std::string> known = {"momentum_buffer", "exp_avg",  "exp_avg_sq", "max_exp_avg_sq",
+                                                "square_avg",      "grad_avg", "sum",        "row_var",
+                                                "col_var",         "variance", "master",     "step"};
+    if (!slot || !known.count(what))
+      throw Error(Code::input, "optimizer state '" + full + "' belongs to no parameter here; was the model or the optimizer changed?");
     if (what == "step") {
       slot->steps = static_cast<std::int64_t>(t.item());
       continue;

@@ -19,11 +19,11 @@ struct OptimOptions {
   bool nesterov = false;               // sgd
   double beta1 = 0.9, beta2 = 0.999;   // adam, adamw, lion; beta2 is rmsprop's alpha
   double eps = 1e-8;
-  bool amsgrad = false;                // adam, adamw
-  bool centered = false;               // rmsprop
-  double lr_decay = 0;                 // adagrad
+  bool amsgrad = false;                              // adam, adamw
+  bool centered = false;                             // rmsprop
+  double lr_decay = 0;                               // adagrad
   double beta2_decay = -0.8, clip = 1, eps2 = 1e-3;  // adafactor: decay exponent, d, smallest scale of a weight
-  bool maximize = false;               // not adafactor
+  bool maximize = false;                             // not adafactor
 };
 // The usual defaults of that optimiser (torch.optim's). Throws Error(usage) on an unknown name.
 OptimOptions optim_defaults(const std::string& name);
@@ -43,13 +43,15 @@ class Optimizer {
   void step(double lr_factor = 1, double grad_scale = 1);
   void zero_grad();
 
-  // step() in two halves, for a step that is captured once and replayed (CUDA graphs). With scalars on the device, advance() counts the update and writes
-  // learning rates, bias corrections and grad_scale to the device's memory; update() only launches kernels that read them there, bit for bit as step().
-  // Capture zero_grad(), the forward pass, backward() and update(); before each replay call advance(), which counts for the parameters that have a gradient.
-  // Error(usage) for adafactor, whose norms are read on the host, and from update() for a gradient that was not there at advance().
+  // step() in two halves, for a step that is captured once and replayed (CUDA graphs). With scalars on the device, advance() counts the
+  // update and writes learning rates, bias corrections and grad_scale to the device's memory; update() only launches kernels that read them
+  // there, bit for bit as step(). Capture zero_grad(), the forward pass, backward() and update(); before each replay call advance(), which
+  // counts for the parameters that have a gradient. Error(usage) for adafactor, whose norms are read on the host, and from update() for a
+  // gradient that was not there at advance().
   void scalars_on_device(bool on);
   void advance(double lr_factor = 1, double grad_scale = 1);
-  // grad_scale: f64 with one element on the device, in place of the number that advance() wrote (a clip factor that the host never sees); or undefined.
+  // grad_scale: f64 with one element on the device, in place of the number that advance() wrote (a clip factor that the host never sees);
+  // or undefined.
   void update(const Tensor& grad_scale = {});
 
   std::int64_t steps() const { return steps_; }
@@ -81,7 +83,8 @@ class Optimizer {
 // Euclidean norm of all gradients together, summed in double in a fixed order; one read by the host for all of one dtype.
 double grad_norm(const Tensors& params);
 Tensor grad_norm_value(const Tensors& params);  // the same as f64 [1] on the device; the host reads nothing
-// The factor for Optimizer::step that brings a norm to at most `max_norm` (torch.nn.utils.clip_grad_norm_): min(1, max_norm / (norm + 1e-6)).
+// The factor for Optimizer::step that brings a norm to at most `max_norm` (torch.nn.utils.clip_grad_norm_): min(1, max_norm / (norm +
+// 1e-6)).
 double clip_factor(double norm, double max_norm);
 // Every gradient element into [-limit, limit].
 void clip_grad_value(const Tensors& params, double limit);

@@ -40,7 +40,8 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   std::int64_t n = static_cast<std::int64_t>(size_of(dtype));
   for (auto d : shape) {
     if (d < 0) throw Error(Code::usage, "a tensor of shape " + shape.str() + " cannot be made: sizes are never negative");
-    if (__builtin_mul_overflow(n, d, &n)) throw Error(Code::memory, "a tensor of shape " + shape.str() + " has more bytes than can be addressed");
+    if (__builtin_mul_overflow(n, d, &n))
+      throw Error(Code::memory, "a tensor of shape " + shape.str() + " has more bytes than can be addressed");
   }
   auto impl = std::make_shared<TensorImpl>();
   impl->storage = std::make_shared<Storage>(n, device);
@@ -126,7 +127,8 @@ std::int64_t Tensor::offset() const { return get(*this).offset; }
 std::string Tensor::str() const { return std::string(name_of(dtype())) + shape().str(); }
 
 void* Tensor::raw() const {
-  if (device().kind != DeviceKind::cpu) throw Error(Code::usage, "tensor " + str() + " is on " + name_of(device()) + " and the host cannot read it there; use to() first");
+  if (device().kind != DeviceKind::cpu)
+    throw Error(Code::usage, "tensor " + str() + " is on " + name_of(device()) + " and the host cannot read it there; use to() first");
   return address();
 }
 void* Tensor::address() const {
@@ -140,7 +142,8 @@ void* Tensor::raw_data(DType wanted) const {
 }
 View Tensor::view() const {
   if (const Device at = current_queue().device(); !(device() == at))
-    throw Error(Code::usage, "tensor " + str() + (name().empty() ? "" : " '" + name() + "'") + " is on " + name_of(device()) + " but the operation runs on " + name_of(at) + "; move it with to()");
+    throw Error(Code::usage, "tensor " + str() + (name().empty() ? "" : " '" + name() + "'") + " is on " + name_of(device()) +
+                                 " but the operation runs on " + name_of(at) + "; move it with to()");
   return layout();
 }
 View Tensor::layout() const {
@@ -281,7 +284,8 @@ bool Tensor::requires_grad() const { return impl_ && (impl_->requires_grad || im
 Tensor& Tensor::set_requires_grad(bool on) {
   TensorImpl& t = get(*this);
   if (t.node) throw Error(Code::usage, "set_requires_grad: " + str() + " is the result of an operation; detach() it first");
-  if (on && !is_float(t.dtype)) throw Error(Code::usage, "set_requires_grad: " + str() + " is not a float tensor; only floats have gradients");
+  if (on && !is_float(t.dtype))
+    throw Error(Code::usage, "set_requires_grad: " + str() + " is not a float tensor; only floats have gradients");
   t.requires_grad = on;
   return *this;
 }
@@ -329,8 +333,9 @@ Shape broadcast(const Shape& a, const Shape& b, const char* op) {
     const int ia = i - (r - a.rank()), ib = i - (r - b.rank());
     const std::int64_t da = ia < 0 ? 1 : a[ia], db = ib < 0 ? 1 : b[ib];
     if (da != db && da != 1 && db != 1)
-      throw Error(Code::usage, std::string(op) + ": shapes " + a.str() + " and " + b.str() + " do not broadcast: axis " + std::to_string(i) +
-                                   " is " + std::to_string(da) + " and " + std::to_string(db) + "; sizes must be equal or 1");
+      throw Error(Code::usage, std::string(op) + ": shapes " + a.str() + " and " + b.str() + " do not broadcast: axis " +
+                                   std::to_string(i) + " is " + std::to_string(da) + " and " + std::to_string(db) +
+                                   "; sizes must be equal or 1");
     out.push_back(da == 1 ? db : da);
   }
   return out;

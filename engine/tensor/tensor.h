@@ -70,14 +70,18 @@ class Tensor {
   std::string str() const;      // "f32[8,1024]"
 
   // ---- data ----
-  View view() const;                                    // for kernels of this thread's queue; Error(usage) when the tensor is on another device
+  View view() const;  // for kernels of this thread's queue; Error(usage) when the tensor is on another device
   // The host's own memory: Error(usage) on another dtype, and for a tensor that is not on the CPU (use to() first).
-  template <class T> T* data() const { return static_cast<T*>(raw_data(dtype_of<T>)); }
-  void* raw() const;                                    // first element, whatever the dtype
-  // The same values there, no history; itself when it is there already. A copy to the CPU waits for the queue's work: a bad index that an operation met
-  // on the device is thrown here, Error(usage), as are values(), host() and item(), which copy.
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(raw_data(dtype_of<T>));
+  }
+  void* raw() const;  // first element, whatever the dtype
+  // The same values there, no history; itself when it is there already. A copy to the CPU waits for the queue's work: a bad index that an
+  // operation met on the device is thrown here, Error(usage), as are values(), host() and item(), which copy.
   Tensor to(Device device) const;
-  template <class T> std::vector<T> host() const;       // row-major copy in its own dtype, from any device
+  template <class T>
+  std::vector<T> host() const;                          // row-major copy in its own dtype, from any device
   void set_values(const std::vector<double>& v) const;  // row-major, rounded to the dtype; the tensor must be dense
   double item() const;                                  // the one element, as double; Error(usage) when there is not exactly one
   std::vector<double> values() const;                   // row-major, as doubles
@@ -85,18 +89,18 @@ class Tensor {
 
   // ---- views (share storage, do not record) ----
   Tensor alias(const Shape& shape, const Shape& strides, std::int64_t offset) const;
-  Tensor detach() const;                                // same data, no history
+  Tensor detach() const;  // same data, no history
 
   // ---- autograd ----
   bool requires_grad() const;
-  Tensor& set_requires_grad(bool on = true);            // Error(usage) for integer dtypes and for results of operations
+  Tensor& set_requires_grad(bool on = true);  // Error(usage) for integer dtypes and for results of operations
   bool is_leaf() const;
   Tensor grad() const;
   void set_grad(const Tensor& g) const;
   const std::shared_ptr<Node>& node() const;
   int output_index() const;
   const std::string& name() const;
-  Tensor& set_name(const std::string& name);            // shown in errors, dumps and reports
+  Tensor& set_name(const std::string& name);  // shown in errors, dumps and reports
 
   TensorImpl* impl() const { return impl_.get(); }
   const std::shared_ptr<TensorImpl>& handle() const { return impl_; }
@@ -116,14 +120,15 @@ struct TensorImpl {
   std::int64_t offset = 0;
   DType dtype = DType::f32;
   bool requires_grad = false;
-  bool unit_seed = false;      // the 1 that backward() starts from: an op that has its gradient ready need not multiply by it
+  bool unit_seed = false;  // the 1 that backward() starts from: an op that has its gradient ready need not multiply by it
   int output_index = 0;
   std::shared_ptr<Node> node;  // what made it; empty for leaves
   Tensor grad;
   std::string name;
 };
 
-// The dtype in which two operands meet, as PyTorch's torch.promote_types: bool < integers < floats; u8 with i32 is i32; bf16 with f16 is f32.
+// The dtype in which two operands meet, as PyTorch's torch.promote_types: bool < integers < floats; u8 with i32 is i32; bf16 with f16 is
+// f32.
 DType promote(DType a, DType b);
 // As torch.result_type: an operand without axes does not raise the dtype within its own kind (bool, integer, float).
 DType promote(const Tensor& a, const Tensor& b);

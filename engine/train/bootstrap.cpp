@@ -40,7 +40,9 @@ Interval paired_bootstrap(const std::vector<std::vector<std::int8_t>>& differenc
     means.push_back(static_cast<double>(drawn) / count);
   }
   std::sort(means.begin(), means.end());
-  const auto at = [&](double q) { return means[std::min(means.size() - 1, static_cast<std::size_t>(std::floor(q * static_cast<double>(means.size()))))]; };
+  const auto at = [&](double q) {
+    return means[std::min(means.size() - 1, static_cast<std::size_t>(std::floor(q * static_cast<double>(means.size()))))];
+  };
   out.low = at((1 - level) / 2);
   out.high = at((1 + level) / 2);
   return out;

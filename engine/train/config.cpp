@@ -1,5 +1,5 @@
-// Layers of values over the schema (schema.cpp), which is a table: names are looked up in it, what applies is ruled by it, and the resolved file is written by it.
-// How a single value is read and written is the thought of config_values.cpp.
+// Layers of values over the schema (schema.cpp), which is a table: names are looked up in it, what applies is ruled by it, and the resolved
+// file is written by it. How a single value is read and written is the thought of config_values.cpp.
 #include "engine/train/config.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,8 @@
 #include "kernels/core/error.h"
 
 namespace graft {
-using values::entries_of, values::fail, values::from_text, values::in_quotes, values::list_words, values::plain_text, values::printable, values::toml_text, values::trim;
+using values::entries_of, values::fail, values::from_text, values::in_quotes, values::list_words, values::plain_text, values::printable,
+    values::toml_text, values::trim;
 namespace {
 
 constexpr std::size_t kMaxFile = 1 << 20;  // a configuration is never this long; a device or a data file given by mistake is
@@ -44,7 +45,7 @@ std::size_t known(std::string_view name) {
 std::string_view section_of(std::string_view name) { return name.substr(0, name.find('.')); }
 std::string_view leaf_of(std::string_view name) { return name.substr(name.find('.') + 1); }
 
-// ---- unknown names --------------------------------------------------------------------------------------------------------------------
+// ---- unknown names ------------------------------------------------------------------------------
 
 std::vector<std::string_view> keys_where(const auto& wanted) {
   std::vector<std::string_view> out;
@@ -113,7 +114,7 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
-// ---- values ---------------------------------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 Config::Config() {
   static const std::vector<Setting> defaults = [] {
@@ -218,7 +219,7 @@ template std::vector<std::string> Config::get(std::string_view) const;
 const Origin& Config::origin(std::string_view key) const { return settings_[known(key)].origin; }
 std::string Config::value_text(std::string_view key) const { return toml_text(value(known(key))); }
 
-// ---- what applies ---------------------------------------------------------------------------------------------------------------------
+// ---- what applies -------------------------------------------------------------------------------
 
 std::string Config::why_unused(std::string_view key) const {
   const auto& conditions = schema()[known(key)].applies;
@@ -227,10 +228,8 @@ std::string Config::why_unused(std::string_view key) const {
   std::vector<std::string_view> to_set;  // keys that only have to differ from their empty value
   for (const Condition& c : conditions) {
     if (holds(c, settings_[known(c.key)].value)) return {};
-    if (c.negate && (c.values[0].empty() || c.values[0] == "0" || c.values[0] == "0.0"))
-      to_set.push_back(c.key);
-    else
-      wanted.push_back(fmt::format("{}{}{}", c.key, c.negate ? " other than " : " = ", list_words(c.values)));
+    if (c.negate && (c.values[0].empty() || c.values[0] == "0" || c.values[0] == "0.0")) to_set.push_back(c.key);
+    else wanted.push_back(fmt::format("{}{}{}", c.key, c.negate ? " other than " : " = ", list_words(c.values)));
   }
   if (!to_set.empty()) wanted.push_back(list_words(to_set) + " set");
   const Setting& first = settings_[known(conditions[0].key)];
@@ -310,8 +309,10 @@ void Config::check() const {
     fail(blame({"optim.nesterov", "optim.momentum"}), "optim.nesterov = true needs a momentum; set optim.momentum=0.9");
   }
   const std::int64_t steps = integer("train.steps"), warmup = integer("schedule.warmup");
-  // A recipe's warm-up yields to a shorter run that the user asks for (the command line shortens it); two values of the user's own must agree.
-  if (steps > 0 && warmup >= steps && why_unused("schedule.warmup").empty() && origin("schedule.warmup").layer >= origin("train.steps").layer) {
+  // A recipe's warm-up yields to a shorter run that the user asks for (the command line shortens it); two values of the user's own must
+  // agree.
+  if (steps > 0 && warmup >= steps && why_unused("schedule.warmup").empty() &&
+      origin("schedule.warmup").layer >= origin("train.steps").layer) {
     fail(blame({"schedule.warmup", "train.steps"}),
          fmt::format("schedule.warmup = {} does not end within train.steps = {}; choose fewer", warmup, steps));
   }
@@ -332,7 +333,7 @@ void Config::check_read(std::string_view verb) const {
   }
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 std::string Config::text() const {
   std::string out = "# graft configuration, resolved: each value and where it came from\n";
@@ -385,7 +386,7 @@ bool Config::operator==(const Config& other) const {
   return true;
 }
 
-// ---- helpers for everybody ------------------------------------------------------------------------------------------------------------
+// ---- helpers for everybody ----------------------------------------------------------------------
 
 std::string nearest(std::string_view name, const std::vector<std::string_view>& candidates) {
   const auto plain = [](std::string_view s) {

@@ -95,7 +95,7 @@ std::string range_text(const Range& r) {
 
 }  // namespace
 
-// ---- text ---------------------------------------------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 std::string printable(std::string_view s, std::size_t limit) {
   if (!utf8(s)) {
@@ -113,9 +113,7 @@ std::string printable(std::string_view s, std::size_t limit) {
 }
 std::string in_quotes(std::string_view s) { return '"' + printable(s) + '"'; }
 
-void fail(std::string_view where, const std::string& what) {
-  throw Error(Code::usage, fmt::format("{}: {}", printable(where, 300), what));
-}
+void fail(std::string_view where, const std::string& what) { throw Error(Code::usage, fmt::format("{}: {}", printable(where, 300), what)); }
 
 std::string_view trim(std::string_view s) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
@@ -132,7 +130,7 @@ std::string plain_text(const Value& v) {
   return s ? *s : toml_text(v);
 }
 
-// ---- parsing by type ------------------------------------------------------------------------------------------------------------------
+// ---- parsing by type ----------------------------------------------------------------------------
 
 namespace {
 
@@ -209,7 +207,9 @@ void check_list(const std::vector<T>& v, const Place& at) {
     if (at.key.name != "data.normalize") {  // a range
       if (v.empty() && at.key.standard == "[]") return;
       if (v.size() != 2) fail(at.where, fmt::format("{} must be [smallest, largest], got {} numbers", at.name, v.size()));
-      if (!(v[0] <= v[1])) fail(at.where, fmt::format("{} = [{}, {}] is the wrong way round: it must be [smallest, largest]", at.name, number_text(v[0]), number_text(v[1])));
+      if (!(v[0] <= v[1]))
+        fail(at.where, fmt::format("{} = [{}, {}] is the wrong way round: it must be [smallest, largest]", at.name, number_text(v[0]),
+                                   number_text(v[1])));
       return;
     }
     if (v.size() % 2 != 0) fail(at.where, fmt::format("{} must be means, then as many deviations, got {} numbers", at.name, v.size()));
@@ -267,10 +267,8 @@ std::vector<std::string_view> list_items(std::string_view text, const Place& at)
   std::size_t begin = 0;
   for (std::size_t i = 0; i <= text.size(); ++i) {
     if (i < text.size() && quote) {
-      if (quote == '"' && text[i] == '\\')
-        ++i;
-      else if (text[i] == quote)
-        quote = 0;
+      if (quote == '"' && text[i] == '\\') ++i;
+      else if (text[i] == quote) quote = 0;
     } else if (i < text.size() && (text[i] == '"' || text[i] == '\'') && trim(text.substr(begin, i - begin)).empty()) {
       quote = text[i];
     } else if (i == text.size() || text[i] == ',') {
@@ -337,18 +335,15 @@ T element_from_node(const toml::node& node, const Place& at) {
     v = node.as_boolean()->get();
   } else if constexpr (std::is_same_v<T, std::string>) {
     const auto& words = at.key.allowed;  // a key with a word more than true and false is written without quotes all the same
-    if (node.is_boolean() && std::find(words.begin(), words.end(), "true") != words.end()) return node.as_boolean()->get() ? "true" : "false";
+    if (node.is_boolean() && std::find(words.begin(), words.end(), "true") != words.end())
+      return node.as_boolean()->get() ? "true" : "false";
     if (!node.is_string()) wrong_type(at, element_type_text(at.key), node_text(node));
     v = node.as_string()->get();
   } else {
-    if (node.is_integer())
-      v = static_cast<T>(node.as_integer()->get());
-    else if (std::is_same_v<T, double> && node.is_floating_point())
-      v = static_cast<T>(node.as_floating_point()->get());
-    else if (at.key.type == Type::count && node.is_string())
-      v = static_cast<T>(parse_count(node.as_string()->get(), at));
-    else
-      wrong_type(at, element_type_text(at.key), node_text(node));
+    if (node.is_integer()) v = static_cast<T>(node.as_integer()->get());
+    else if (std::is_same_v<T, double> && node.is_floating_point()) v = static_cast<T>(node.as_floating_point()->get());
+    else if (at.key.type == Type::count && node.is_string()) v = static_cast<T>(parse_count(node.as_string()->get(), at));
+    else wrong_type(at, element_type_text(at.key), node_text(node));
   }
   check_element(v, at);
   return v;
@@ -420,7 +415,8 @@ std::vector<Entry> entries_of(std::string_view text, const std::string& name) {
     }
     for (const auto& [leaf, value] : *node.as_table()) add(leaf, std::string(section.str()), std::string(leaf.str()), value);
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return std::tie(a.second.line, a.first) < std::tie(b.second.line, b.first); });
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.second.line, a.first) < std::tie(b.second.line, b.first); });
   std::vector<Entry> entries;
   for (auto& [column, e] : found) entries.push_back(std::move(e));
   return entries;

@@ -1,5 +1,5 @@
-// The values of a configuration and their text: what stands on the right of key=value or in a TOML file becomes a Value by the type of its key, or an error of
-// one line that says what the key wants. Only Config (config.cpp) needs this.
+// The values of a configuration and their text: what stands on the right of key=value or in a TOML file becomes a Value by the type of its
+// key, or an error of one line that says what the key wants. Only Config (config.cpp) needs this.
 #pragma once
 #include <functional>
 #include <string>

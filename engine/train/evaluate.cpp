@@ -53,10 +53,12 @@ std::string watch_overfitting(OverfitState& s, const Evaluation& train, const Ev
   s.said = true;
   char text[320];
   std::snprintf(text, sizeof text,
-                "over-fitting: the loss on held-out images was least (%.4f) %lld evaluations ago and is %.4f, on training images it fell from %.4f to %.4f; "
+                "over-fitting: the loss on held-out images was least (%.4f) %lld evaluations ago and is %.4f, on training images it fell "
+                "from %.4f to %.4f; "
                 "accuracy %.1f %% against "
                 "%.1f %%; try augmentation, weight decay, fewer epochs or train.patience",
-                s.least_loss, static_cast<long long>(s.rising), held_out.loss, s.train_loss_then, train.loss, 100 * held_out.accuracy, 100 * train.accuracy);
+                s.least_loss, static_cast<long long>(s.rising), held_out.loss, s.train_loss_then, train.loss, 100 * held_out.accuracy,
+                100 * train.accuracy);
   return text;
 }
 

@@ -24,8 +24,8 @@ struct OverfitState {
   double least_loss = 0, train_loss_then = 0;  // the least held-out loss, and the training images' loss at that time
   bool said = false;
 };
-// A line when over-fitting has become plain: for three evaluations the loss on held-out images has been above its least while that on training images fell
-// further, and accuracy differs by more than three standard errors of the two shares. Said once. Empty otherwise.
+// A line when over-fitting has become plain: for three evaluations the loss on held-out images has been above its least while that on
+// training images fell further, and accuracy differs by more than three standard errors of the two shares. Said once. Empty otherwise.
 std::string watch_overfitting(OverfitState& state, const Evaluation& train, const Evaluation& held_out);
 
 }  // namespace graft

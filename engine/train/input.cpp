@@ -22,7 +22,8 @@ InputFormat input_format(const Config& c) {
   return f;
 }
 LoaderOptions training_options(const Config& c) {
-  return {c.get<std::int64_t>("train.batch"), input_format(c), static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed")), true, augment_of(c)};
+  return {c.get<std::int64_t>("train.batch"), input_format(c), static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed")), true,
+          augment_of(c)};
 }
 LoaderOptions judging_options(const Config& c) { return {c.get<std::int64_t>("train.eval_batch"), input_format(c), 0, false, {}}; }
 

@@ -24,7 +24,8 @@ double counting(double error, double judged) { return (1 - error) / (error * jud
 // A straight line with a normal prior on its slope, through points of equal weight within a size: what both kinds of curves are.
 struct Line {
   double intercept = 0, slope = 0, v00 = 0, v01 = 0, v11 = 0;
-  Line(const std::vector<double>& x, const std::vector<double>& y, const std::vector<double>& weight, double slope_mean, double slope_deviation) {
+  Line(const std::vector<double>& x, const std::vector<double>& y, const std::vector<double>& weight, double slope_mean,
+       double slope_deviation) {
     double a00 = 0, a01 = 0, a11 = 1 / (slope_deviation * slope_deviation), b0 = 0, b1 = slope_mean * a11;
     for (std::size_t i = 0; i < x.size(); ++i) {
       a00 += weight[i], a01 += weight[i] * x[i], a11 += weight[i] * x[i] * x[i];
@@ -80,7 +81,8 @@ Prediction LearningCurve::at(double images, double judged) const {
   Prediction p;
   p.log_error = intercept_ + slope_ * x;
   const double beyond = kPerDoubling * std::max(0.0, std::log2(images / largest_));
-  p.deviation = std::sqrt(v00_ + 2 * x * v01_ + x * x * v11_ + noise_ + beyond * beyond + counting(std::min(0.999, std::exp(p.log_error)), judged));
+  p.deviation =
+      std::sqrt(v00_ + 2 * x * v01_ + x * x * v11_ + noise_ + beyond * beyond + counting(std::min(0.999, std::exp(p.log_error)), judged));
   const auto accuracy = [&](double deviations) { return 1 - std::min(1.0, std::exp(p.log_error - deviations * p.deviation)); };
   p.accuracy = accuracy(0);
   p.low = accuracy(-kEighty);
@@ -89,11 +91,13 @@ Prediction LearningCurve::at(double images, double judged) const {
 }
 
 double surely_better(const std::vector<CurvePoint>& a, const std::vector<CurvePoint>& b, double images) {
-  if (a.size() != b.size() || a.size() < 2) throw Error(Code::usage, "runs that are compared one by one are as many on both sides, at least two");
+  if (a.size() != b.size() || a.size() < 2)
+    throw Error(Code::usage, "runs that are compared one by one are as many on both sides, at least two");
   std::vector<double> sizes, x, y, weight;
   double center = 0, largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i].images != b[i].images || a[i].judged != b[i].judged) throw Error(Code::usage, "runs that are compared one by one have the same images and judges");
+    if (a[i].images != b[i].images || a[i].judged != b[i].judged)
+      throw Error(Code::usage, "runs that are compared one by one have the same images and judges");
     sizes.push_back(a[i].images);
     center += std::log(a[i].images) / static_cast<double>(a.size());
     largest = std::max(largest, a[i].images);
@@ -103,7 +107,8 @@ double surely_better(const std::vector<CurvePoint>& a, const std::vector<CurvePo
   for (std::size_t i = 0; i < a.size(); ++i) {
     x.push_back(std::log(a[i].images) - center);
     const auto counted = [](const CurvePoint& p) { return counting(error_of(p.accuracy, p.judged), p.judged); };
-    weight.push_back(1 / (noise + 0.5 * (counted(a[i]) + counted(b[i]))));  // they miss many of the same images: half of what it would be for strangers
+    weight.push_back(
+        1 / (noise + 0.5 * (counted(a[i]) + counted(b[i]))));  // they miss many of the same images: half of what it would be for strangers
   }
   const Line line(x, y, weight, 0, kPairSlopeDeviation);
   const double at = std::log(images) - center, beyond = kPerDoubling * std::max(0.0, std::log2(images / largest));

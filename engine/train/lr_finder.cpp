@@ -27,7 +27,9 @@ double slope(const std::vector<double>& x, const std::vector<double>& y, std::si
 
 LrCurve lr_curve(std::vector<double> lr, std::vector<double> loss) {
   const std::size_t n = lr.size();
-  if (n != loss.size() || n < kLeast) throw Error(Code::usage, "learning-rate curve: " + std::to_string(n) + " rates and " + std::to_string(loss.size()) + " losses; at least 8 of both are wanted");
+  if (n != loss.size() || n < kLeast)
+    throw Error(Code::usage, "learning-rate curve: " + std::to_string(n) + " rates and " + std::to_string(loss.size()) +
+                                 " losses; at least 8 of both are wanted");
   LrCurve c{std::move(lr), std::move(loss), {}, false, {}};
   const std::size_t w = half_width(n);
   const auto around = [&](std::size_t i) { return std::pair{i > w ? i - w : 0, std::min(n, i + w + 1)}; };
@@ -58,7 +60,8 @@ LrCurve lr_curve(std::vector<double> lr, std::vector<double> loss) {
   return c;
 }
 
-LrCurve find_lr(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const LrFinderOptions& o, const std::function<bool()>& stop) {
+LrCurve find_lr(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const LrFinderOptions& o,
+                const std::function<bool()>& stop) {
   if (!(o.low > 0) || !(o.low < o.high) || !std::isfinite(o.high) || o.steps < static_cast<std::int64_t>(kLeast))
     throw Error(Code::usage, "learning-rate finder: the rates must rise from above 0, in at least 8 steps");
   const Loader loader(train_set, training_options(c));
@@ -91,7 +94,8 @@ LrCurve find_lr(const Module& model, const Params& params, const Config& c, cons
     if (stop && stop()) break;
   }
   if (exploded && loss.size() < kLeast)
-    throw Error(Code::diverged, "learning-rate finder: the loss explodes at step " + std::to_string(loss.size() + 1) + ", at a rate of " + std::to_string(o.low) + "; look at the images and data.normalize");
+    throw Error(Code::diverged, "learning-rate finder: the loss explodes at step " + std::to_string(loss.size() + 1) + ", at a rate of " +
+                                    std::to_string(o.low) + "; look at the images and data.normalize");
   if (loss.size() < kLeast) return {std::move(lr), loss, loss, false, {}};  // stopped
   LrCurve curve = lr_curve(std::move(lr), std::move(loss));
   curve.exploded = exploded;

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "engine/optim/schedule.h"
-#include "engine/train/preflight_step.h"
 #include "engine/train/input.h"
+#include "engine/train/preflight_step.h"
 #include "engine/train/step.h"
 #include "engine/train/trainer.h"
 

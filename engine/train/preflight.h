@@ -47,7 +47,7 @@ struct Finding {
   Level level = Level::ok;
   std::string check;  // "labels", "inputs", "overlap", "signal", "shapes", "evaluation", "outputs", "start", "gradients", "updates", "one
                       // batch", "learning", "augmentation", "memory", "loader", "time"
-  std::string text;  // what was found; where it is not ok: the cause and the next step
+  std::string text;   // what was found; where it is not ok: the cause and the next step
 };
 struct PreflightOptions {
   bool full = true;  // false: the quick half, some ten steps; what needs more training is left out

@@ -32,18 +32,14 @@ bool check_labels(const Rig& rig, std::vector<Finding>& out) {
   for (const auto* set : {&rig.train, &rig.validation})
     for (const std::int64_t l : set->labels) {
       lowest = std::min(lowest, l), highest = std::max(highest, l);
-      if (l < 0 || l >= rig.classes)
-        ++outside;
-      else
-        ++(set == &rig.train ? train : judge)[static_cast<std::size_t>(l)];
+      if (l < 0 || l >= rig.classes) ++outside;
+      else ++(set == &rig.train ? train : judge)[static_cast<std::size_t>(l)];
     }
   std::vector<std::int64_t> never, unseen;
   std::int64_t fewest = rig.train.size(), most = 0;
   for (std::size_t k = 0; k < c; ++k) {
-    if (train[k] == 0)
-      (judge[k] > 0 ? unseen : never).push_back(static_cast<std::int64_t>(k));
-    else
-      fewest = std::min(fewest, train[k]);
+    if (train[k] == 0) (judge[k] > 0 ? unseen : never).push_back(static_cast<std::int64_t>(k));
+    else fewest = std::min(fewest, train[k]);
     most = std::max(most, train[k]);
   }
   if (outside > 0) {
@@ -252,10 +248,8 @@ void check_signal(const Rig& rig, bool full, DataVerdict& v, std::vector<Finding
   v.signal = a.seen() || !a.telling();
   const std::string what = "nearest neighbours share a label " + std::to_string(a.hits) + " times of " + std::to_string(a.samples) +
                            ", chance " + decimals(a.expected);
-  if (!a.telling())
-    out.push_back({Level::ok, "signal", "too few images to tell whether labels belong to images"});
-  else if (a.seen())
-    out.push_back({Level::ok, "signal", what});
+  if (!a.telling()) out.push_back({Level::ok, "signal", "too few images to tell whether labels belong to images"});
+  else if (a.seen()) out.push_back({Level::ok, "signal", what});
   // In a full preflight the model is asked too, before anybody is accused: neighbours among pixels are blind to much.
   else if (!full)
     out.push_back(

@@ -140,8 +140,7 @@ bool check_model(const Rig& rig, const DataVerdict& data, const Kept& kept, std:
     out.push_back({Level::warn, "evaluation",
                    "the negative of an image gives the same logits to the last bit: the image does not reach them; look for dead "
                    "activations or a constant input"});
-  else
-    healthy = true, out.push_back({Level::ok, "evaluation", "repeatable, and each image for itself"});
+  else healthy = true, out.push_back({Level::ok, "evaluation", "repeatable, and each image for itself"});
 
   if (!leaks && all_near(sum(logits, {1}), 1, rig.classes) && amin(logits).item() >= 0) {
     out.push_back({Level::fail, "outputs",
@@ -172,8 +171,7 @@ bool check_model(const Rig& rig, const DataVerdict& data, const Kept& kept, std:
   else if (rig.fresh_head && loss < entropy - 4 * error)
     out.push_back({Level::warn, "start",
                    what + ": too good for a last layer that was just drawn; does the image carry its label, or is the layer not new?"});
-  else
-    out.push_back({Level::ok, "start", what});
+  else out.push_back({Level::ok, "start", what});
   return true;
 }
 

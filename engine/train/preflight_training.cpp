@@ -39,10 +39,8 @@ std::string mib(std::int64_t bytes) { return std::to_string((bytes + (1 << 19)) 
 std::string duration(double s) {
   char text[32];
   const auto whole = static_cast<long long>(s);
-  if (s < 60)
-    std::snprintf(text, sizeof text, "%.1f s", s);
-  else
-    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  if (s < 60) std::snprintf(text, sizeof text, "%.1f s", s);
+  else std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
   return text;
 }
 
@@ -309,8 +307,7 @@ struct Training {
     const Agreement a = agreement(guess, truth);
     const std::string what = std::to_string(a.hits) + " of " + std::to_string(a.samples) +
                              " held-out images right after 48 steps, chance " + decimals(a.expected);
-    if (a.seen())
-      say(Level::ok, "learning", what);
+    if (a.seen()) say(Level::ok, "learning", what);
     else if (!data.signal)
       say(Level::fail, "signal",
           "labels look shuffled: neither do neighbouring images share them, nor does the model learn them: " + what +
@@ -319,8 +316,7 @@ struct Training {
       say(Level::warn, "learning",
           what +
               ": nothing general is learned yet, though similar images share labels; look at the learning rate and at what the model sees");
-    else
-      say(Level::ok, "learning", what + ": too few to tell");
+    else say(Level::ok, "learning", what + ": too few to tell");
   }
 
   void augmentation() {
@@ -359,8 +355,7 @@ struct Training {
     if (limit > 0 && forecast > limit)
       say(Level::fail, "memory",
           what + "; lower " + (evaluation > step_bytes - lasting_bytes ? "train.eval_batch" : "train.batch, or raise train.accumulate"));
-    else
-      say(Level::ok, "memory", what);
+    else say(Level::ok, "memory", what);
 
     std::vector<double> times;
     for (std::int64_t i = 0; i < std::min<std::int64_t>(5, rig.train.batches); ++i) {
@@ -376,8 +371,7 @@ struct Training {
     if (load > step_seconds && (rig.steps == 0 || static_cast<double>(rig.steps) * load > 60))
       say(Level::warn, "loader",
           std::string(text) + "; most of the run waits for data: more --threads, less augmentation, or smaller pictures on disk");
-    else
-      say(Level::ok, "loader", text);
+    else say(Level::ok, "loader", text);
     if (rig.steps == 0) return;
     const double training = static_cast<double>(rig.steps) * (step_seconds + load);
     const double judging =
@@ -391,10 +385,8 @@ struct Training {
 void check_training(const Rig& rig, const DataVerdict& data, const Kept& kept, bool full, std::vector<Finding>& out) {
   Training t{rig, data, kept, full, out, rig.train_batch(0)};
   const bool sound = t.steps() && t.fits_one_batch();
-  if (full && sound)
-    t.learns();
-  else if (full)
-    t.unsaid();
+  if (full && sound) t.learns();
+  else if (full) t.unsaid();
   if (full) t.augmentation();
   if (sound) t.cost();
 }

@@ -45,7 +45,9 @@ Probe train_probe(const Tensor& features, const Dataset& set, const Config& c, s
     backward(loss);
     optimizer.step(schedule.factor(step));
     out.loss = loss.item();
-    if (!std::isfinite(out.loss)) throw Error(Code::diverged, "the probe's loss is " + std::to_string(out.loss) + " at step " + std::to_string(step + 1) + "; lower optim.lr");
+    if (!std::isfinite(out.loss))
+      throw Error(Code::diverged,
+                  "the probe's loss is " + std::to_string(out.loss) + " at step " + std::to_string(step + 1) + "; lower optim.lr");
   }
   return out;
 }
@@ -56,15 +58,19 @@ std::vector<std::int64_t> Probe::predict(const Tensor& features) const {
   return argmax(layer.forward(features, run), 1).host<std::int64_t>();
 }
 
-std::vector<std::int64_t> knn_predict(const Tensor& train_features, const std::vector<std::int64_t>& labels, std::int64_t classes, const Tensor& test_features,
-                                      std::int64_t k) {
+std::vector<std::int64_t> knn_predict(const Tensor& train_features, const std::vector<std::int64_t>& labels, std::int64_t classes,
+                                      const Tensor& test_features, std::int64_t k) {
   if (train_features.rank() != 2 || test_features.rank() != 2 || train_features.size(1) != test_features.size(1))
-    throw Error(Code::usage, "knn: features are " + train_features.str() + " and " + test_features.str() + " but must be [n, d] and [m, d] of one model");
+    throw Error(Code::usage, "knn: features are " + train_features.str() + " and " + test_features.str() +
+                                 " but must be [n, d] and [m, d] of one model");
   const std::int64_t n = train_features.size(0), m = test_features.size(0);
-  if (static_cast<std::int64_t>(labels.size()) != n) throw Error(Code::usage, "knn: " + std::to_string(labels.size()) + " labels for " + std::to_string(n) + " rows");
-  if (k < 1 || k > n) throw Error(Code::usage, "knn: k is " + std::to_string(k) + " but must be 1 to " + std::to_string(n) + ", the number of training rows");
+  if (static_cast<std::int64_t>(labels.size()) != n)
+    throw Error(Code::usage, "knn: " + std::to_string(labels.size()) + " labels for " + std::to_string(n) + " rows");
+  if (k < 1 || k > n)
+    throw Error(Code::usage, "knn: k is " + std::to_string(k) + " but must be 1 to " + std::to_string(n) + ", the number of training rows");
   for (const std::int64_t l : labels)
-    if (l < 0 || l >= classes) throw Error(Code::usage, "knn: label " + std::to_string(l) + " is outside 0 to " + std::to_string(classes - 1));
+    if (l < 0 || l >= classes)
+      throw Error(Code::usage, "knn: label " + std::to_string(l) + " is outside 0 to " + std::to_string(classes - 1));
   constexpr double kTemperature = 0.07;
   constexpr std::int64_t kRows = 256;  // at a time: the table of similarities stays small
   NoGrad off;
@@ -79,7 +85,8 @@ std::vector<std::int64_t> knn_predict(const Tensor& train_features, const std::v
     for (std::int64_t r = 0; r < rows.size(0); ++r) {
       std::vector<double> votes(static_cast<std::size_t>(classes), 0);
       for (std::int64_t i = r * k; i < (r + 1) * k; ++i)
-        votes[static_cast<std::size_t>(labels[static_cast<std::size_t>(which[static_cast<std::size_t>(i)])])] += std::exp(similarity[static_cast<std::size_t>(i)] / kTemperature);
+        votes[static_cast<std::size_t>(labels[static_cast<std::size_t>(which[static_cast<std::size_t>(i)])])] +=
+            std::exp(similarity[static_cast<std::size_t>(i)] / kTemperature);
       out.push_back(std::max_element(votes.begin(), votes.end()) - votes.begin());
     }
   }

@@ -16,7 +16,8 @@ normalize = [0.485, 0.456, 0.406, 0.229, 0.224, 0.225]  # what published checkpo
 validation = 0.05
 
 [model]
-name = "cifar-resnet)" + depth + R"("
+name = "cifar-resnet)" +
+         depth + R"("
 
 [train]
 epochs = 30
@@ -273,7 +274,8 @@ name = "cosine"
 [eval]
 test = true  # the recipe asks for one look at the end
 )"},
-      {"cifar-resnet8", "CIFAR by MLPerf Tiny's residual network of Keras, on bytes as they are (0 to 255), as its published weights want them", R"(
+      {"cifar-resnet8",
+       "CIFAR by MLPerf Tiny's residual network of Keras, on bytes as they are (0 to 255), as its published weights want them", R"(
 [data]
 kind = "cifar"  # the binary files, or train and test as folders or archives
 normalize = [0, 0, 0, 0.00392156862745098, 0.00392156862745098, 0.00392156862745098]  # 1/255: the bytes themselves

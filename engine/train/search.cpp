@@ -35,12 +35,13 @@ struct Line {
 };
 
 double random_value(const Dimension& d, double u) {
-  if (d.kind == Dimension::Kind::choice) return std::min(std::floor(u * static_cast<double>(d.choices)), static_cast<double>(d.choices - 1));
+  if (d.kind == Dimension::Kind::choice)
+    return std::min(std::floor(u * static_cast<double>(d.choices)), static_cast<double>(d.choices - 1));
   const Line line(d);
   return line.out(line.lo + (line.hi - line.lo) * u);
 }
 
-// ---- densities of one dimension ---------------------------------------------------------------------------------------------------------
+// ---- densities of one dimension -----------------------------------------------------------------
 
 class Parzen {
  public:
@@ -76,7 +77,7 @@ class Parzen {
         const double from = line_.in(v - 0.5), to = line_.in(v + 0.5);
         sum += (normal_below((to - p.mean) / p.width) - normal_below((from - p.mean) / p.width)) / p.inside;
       } else {
-        const double z = (line_.in(v) - p.mean) / p.width;
+        const double z = (line_.in(v)-p.mean) / p.width;
         sum += std::exp(-z * z / 2) / (p.width * p.inside);
       }
     }
@@ -128,9 +129,11 @@ void check(const Space& space) {
       if (d.choices < 2) throw Error(Code::usage, d.name + ": a choice needs at least two values");
       continue;
     }
-    if (!std::isfinite(d.lo) || !std::isfinite(d.hi) || !(d.lo < d.hi)) throw Error(Code::usage, d.name + ": a range goes from a smaller to a larger number");
+    if (!std::isfinite(d.lo) || !std::isfinite(d.hi) || !(d.lo < d.hi))
+      throw Error(Code::usage, d.name + ": a range goes from a smaller to a larger number");
     if (d.log && !(d.lo > 0)) throw Error(Code::usage, d.name + ": a logarithmic range begins above 0");
-    if (d.kind == Dimension::Kind::whole && (d.lo != std::floor(d.lo) || d.hi != std::floor(d.hi) || std::max(std::abs(d.lo), std::abs(d.hi)) > 1e15))
+    if (d.kind == Dimension::Kind::whole &&
+        (d.lo != std::floor(d.lo) || d.hi != std::floor(d.hi) || std::max(std::abs(d.lo), std::abs(d.hi)) > 1e15))
       throw Error(Code::usage, d.name + ": the ends of a range of whole numbers are whole, and at most 1e15");
   }
 }
@@ -141,11 +144,14 @@ Point random_point(const Space& space, std::uint64_t seed, std::uint64_t number)
   return p;
 }
 
-Point tpe_point(const Space& space, const std::vector<Observation>& history, std::uint64_t seed, std::uint64_t number, const TpeOptions& options) {
+Point tpe_point(const Space& space, const std::vector<Observation>& history, std::uint64_t seed, std::uint64_t number,
+                const TpeOptions& options) {
   if (history.size() < options.startup) return random_point(space, seed, number);
   std::vector<std::size_t> order(history.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto score = [&](std::size_t i) { return std::isnan(history[i].score) ? -std::numeric_limits<double>::infinity() : history[i].score; };
+  const auto score = [&](std::size_t i) {
+    return std::isnan(history[i].score) ? -std::numeric_limits<double>::infinity() : history[i].score;
+  };
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return score(a) > score(b); });
   const std::size_t good = std::min(options.most_good, (history.size() + 9) / 10);
 
@@ -161,12 +167,15 @@ Point tpe_point(const Space& space, const std::vector<Observation>& history, std
     const auto at = [&](std::size_t c) { return number * options.candidates + c; };
     if (d.kind == Dimension::Kind::choice) {
       const Counts l(d, in_l), g(d, in_g);
-      p.push_back(best_of(options.candidates, [&](std::size_t c) { return l.draw(unit(seed, kTpeStream + i, at(c))); },
-                          [&](double v) { return l.log_density(v) - g.log_density(v); }));
+      p.push_back(best_of(
+          options.candidates, [&](std::size_t c) { return l.draw(unit(seed, kTpeStream + i, at(c))); },
+          [&](double v) { return l.log_density(v) - g.log_density(v); }));
     } else {
       const Parzen l(line, in_l), g(line, in_g);
-      p.push_back(best_of(options.candidates, [&](std::size_t c) { return l.draw(unit(seed, kTpeStream + i, at(c)), unit(seed, kTpeStream + i, at(c), 1)); },
-                          [&](double v) { return l.log_density(v) - g.log_density(v); }));
+      p.push_back(best_of(
+          options.candidates,
+          [&](std::size_t c) { return l.draw(unit(seed, kTpeStream + i, at(c)), unit(seed, kTpeStream + i, at(c), 1)); },
+          [&](double v) { return l.log_density(v) - g.log_density(v); }));
     }
   }
   return p;

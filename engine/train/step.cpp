@@ -49,9 +49,7 @@ TrainStep::TrainStep(const Module& model, Optimizer& optimizer, Ema* ema, const 
   try {
     optimizer_.scalars_on_device(true);
     offset_ = Tensor::zeros({2}, DType::i64);
-  } catch (const Error& e) {
-    why_ = e.what();
-  }
+  } catch (const Error& e) { why_ = e.what(); }
 }
 TrainStep::~TrainStep() {
   captured_.clear();
@@ -70,14 +68,16 @@ Tensor TrainStep::gradients(const Batch& batch, const RandomState& random) {
   for (std::int64_t p = 0; p < parts; ++p) {
     const std::int64_t begin = n * p / parts, end = n * (p + 1) / parts;
     const bool whole = parts == 1;
-    const Tensor images = whole ? batch.images : slice(batch.images, 0, begin, end), labels = whole ? batch.labels : slice(batch.labels, 0, begin, end);
+    const Tensor images = whole ? batch.images : slice(batch.images, 0, begin, end),
+                 labels = whole ? batch.labels : slice(batch.labels, 0, begin, end);
     const Tensor logits = model_.forward(cast(images, o_.images), run);
     Tensor loss = cross_entropy(logits, labels, o_.loss);
     if (batch.partners.defined()) {  // mixed images: each label counts by its share
       const Tensor others = whole ? batch.partners : slice(batch.partners, 0, begin, end), share = reshape(batch.share, {});
       loss = add(mul(loss, share), mul(cross_entropy(logits, others, o_.loss), sub(1.0, share)));
     }
-    if (!whole) loss = mul(loss, static_cast<double>(end - begin) / static_cast<double>(n));  // each image counts alike, in ragged parts too
+    if (!whole)
+      loss = mul(loss, static_cast<double>(end - begin) / static_cast<double>(n));  // each image counts alike, in ragged parts too
     backward(loss);
     NoGrad off;
     total = total.defined() ? add(total, loss.detach()) : loss.detach();

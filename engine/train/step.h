@@ -1,6 +1,6 @@
-// One optimiser step of a classifier: forward, loss, gradients, clipping, update. On a device the whole step can be captured as a graph, once for each size
-// of batch, and replayed: what changes from step to step (batch, learning rate, step count, random stream, clip factor) is read from device memory, so the
-// numbers are those of a step without a graph, bit for bit.
+// One optimiser step of a classifier: forward, loss, gradients, clipping, update. On a device the whole step can be captured as a graph,
+// once for each size of batch, and replayed: what changes from step to step (batch, learning rate, step count, random stream, clip factor)
+// is read from device memory, so the numbers are those of a step without a graph, bit for bit.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -23,15 +23,15 @@ struct Pull {
 
 struct StepOptions {
   CrossEntropyOptions loss;
-  double clip_norm = 0;       // 0: not clipped
-  DType images = DType::f32;  // in which the model takes them
-  std::uint64_t seed = 0;     // of dropout
-  bool recompute = false;     // Run::recompute
-  bool graph = false;         // capture and replay
+  double clip_norm = 0;         // 0: not clipped
+  DType images = DType::f32;    // in which the model takes them
+  std::uint64_t seed = 0;       // of dropout
+  bool recompute = false;       // Run::recompute
+  bool graph = false;           // capture and replay
   std::int64_t accumulate = 1;  // micro-batches that a batch is cut into (at most one per image); the gradient is the whole batch's
   std::vector<Pull> pulls;      // before clipping; the loss that is told is without them
-  // What a forward pass writes besides its result, such as running statistics. A step that is not finite leaves these as it found them; kept in memory for each
-  // step, so they are named only where a run goes on after such a step.
+  // What a forward pass writes besides its result, such as running statistics. A step that is not finite leaves these as it found them;
+  // kept in memory for each step, so they are named only where a run goes on after such a step.
   Tensors statistics;
 };
 
@@ -41,20 +41,20 @@ class TrainStep {
   TrainStep(const Module& model, Optimizer& optimizer, Ema* ema, const StepOptions& options);
   ~TrainStep();
 
-  // Step number `step`, from 0. `meanwhile` is called once the queue has the forward and backward passes: what the host does there, such as making the next
-  // batch, is done beside a device's work. Then loss and norm are waited for, before they reach a weight; a captured step does not wait. The first batch of a
-  // size runs without a graph, the second is captured.
+  // Step number `step`, from 0. `meanwhile` is called once the queue has the forward and backward passes: what the host does there, such as
+  // making the next batch, is done beside a device's work. Then loss and norm are waited for, before they reach a weight; a captured step
+  // does not wait. The first batch of a size runs without a graph, the second is captured.
   void run(const Batch& batch, std::int64_t step, double lr_factor, const std::function<void()>& meanwhile = {});
   // Of the last run(); both wait for it. A bad index that it met is thrown here.
   double loss() const;
-  // Were loss and gradient norm (where it is asked for) finite? If not, the weights and StepOptions::statistics were left as they were; a replayed step cannot
-  // tell and says yes.
+  // Were loss and gradient norm (where it is asked for) finite? If not, the weights and StepOptions::statistics were left as they were; a
+  // replayed step cannot tell and says yes.
   bool finite() const { return finite_; }
-  // Runs the step again without an update and says what was not finite first, and for which of the batch's images. Reads everything on the host. Leaves
-  // StepOptions::statistics as they were.
+  // Runs the step again without an update and says what was not finite first, and for which of the batch's images. Reads everything on the
+  // host. Leaves StepOptions::statistics as they were.
   struct Diagnosis {
-    std::string text;                 // a parameter, the images, or an operation
-    std::vector<std::int64_t> places; // in the batch
+    std::string text;                  // a parameter, the images, or an operation
+    std::vector<std::int64_t> places;  // in the batch
   };
   Diagnosis diagnose(const Batch& batch, std::int64_t step);
   double grad_norm() const;  // before clipping; 0 unless clipped

@@ -69,8 +69,10 @@ Schedule make_schedule(const Config& c, std::int64_t steps, std::int64_t per_epo
 
 namespace {
 
-// The optimizer's tensors, the starts of pulls and, with a mean of the weights, the weights themselves. Called while the parameters hold the mean.
-std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema, const std::vector<Pull>& pulls) {
+// The optimizer's tensors, the starts of pulls and, with a mean of the weights, the weights themselves. Called while the parameters hold
+// the mean.
+std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema,
+                                                       const std::vector<Pull>& pulls) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const Pull& p : pulls) all.emplace_back("start." + p.param.name(), p.start.to({}));
   for (const auto& [name, t] : optimizer.state()) all.emplace_back("optim." + name, t.detach().to({}));
@@ -92,7 +94,8 @@ std::string where_from(const TrainStep::Diagnosis& d, const Loader& loader, std:
   if (d.places.empty()) return s;
   constexpr std::size_t kMost = 5;
   s += d.places.size() == 1 ? "; training image" : "; training images";
-  for (std::size_t i = 0; i < std::min(kMost, d.places.size()); ++i) s += (i ? ", " : " ") + std::to_string(loader.image_at(epoch, batch, d.places[i]));
+  for (std::size_t i = 0; i < std::min(kMost, d.places.size()); ++i)
+    s += (i ? ", " : " ") + std::to_string(loader.image_at(epoch, batch, d.places[i]));
   return d.places.size() > kMost ? s + " and " + std::to_string(d.places.size() - kMost) + " more" : s;
 }
 
@@ -108,7 +111,8 @@ std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
     }
     const auto it = std::find_if(from->tensors.begin(), from->tensors.end(), [&](const auto& t) { return t.first == "start." + p.name; });
     if (it == from->tensors.end() || !(it->second.shape() == p.tensor.shape()))
-      throw Error(Code::input, "training state 'start." + p.name + "' is missing or has another shape; leave optim.l2_sp in the run's config.toml as it was");
+      throw Error(Code::input, "training state 'start." + p.name +
+                                   "' is missing or has another shape; leave optim.l2_sp in the run's config.toml as it was");
     pulls.push_back({p.tensor, it->second.to(p.tensor.device()), p.l2_sp});
   }
   return pulls;
@@ -124,29 +128,33 @@ void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std
     else throw Error(Code::input, "training state '" + name + "' is not known to this graft; go on with the one that wrote it");
   }
   optimizer.load_state(optim, from.optimizer_steps);
-  if (weights.empty() != !ema) throw Error(Code::input, std::string("the checkpoint was written with") + (ema ? "out" : "") + " train.ema; leave the run's config.toml as it was");
+  if (weights.empty() != !ema)
+    throw Error(Code::input,
+                std::string("the checkpoint was written with") + (ema ? "out" : "") + " train.ema; leave the run's config.toml as it was");
   if (!ema) return;
   NoGrad off;
   Tensors params = optimizer.parameters();
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto it = weights.find(names[i]);
     if (it == weights.end() || !(it->second.shape() == params[i].shape()))
-      throw Error(Code::input, "training state 'weight." + names[i] + "' is missing or has another shape; the checkpoint is of another model");
+      throw Error(Code::input,
+                  "training state 'weight." + names[i] + "' is missing or has another shape; the checkpoint is of another model");
     copy_into(params[i], it->second.to(params[i].device()));
   }
 }
 
 }  // namespace
 
-TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& held_out, const Watch& watch,
-                  const TrainState* from, const OptimizerStart* begin) {
+TrainResult train(const Module& model, const Params& params, const Config& c, const Dataset& train_set, const Dataset& held_out,
+                  const Watch& watch, const TrainState* from, const OptimizerStart* begin) {
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("train.seed"));
   const Loader loader(train_set, training_options(c));
   const std::int64_t per_epoch = loader.batches();
   if (per_epoch == 0) throw Error(Code::usage, train_set.name + ": no training image is left; look at data.classes and data.train_count");
   const std::int64_t asked = c.get<std::int64_t>("train.steps");
   const std::int64_t steps = asked > 0 ? asked : c.get<std::int64_t>("train.epochs") * per_epoch;
-  const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every"), eval_steps = c.get<std::int64_t>("eval.every_steps");
+  const std::int64_t every = c.get<std::int64_t>("train.checkpoint_every"), eval_every = c.get<std::int64_t>("eval.every"),
+                     eval_steps = c.get<std::int64_t>("eval.every_steps");
   const double ema_decay = c.get<double>("train.ema");
   const auto graph = c.get<std::string>("train.graph"), on_nan = c.get<std::string>("train.on_nan");
   StepOptions each_step = step_options(c);
@@ -174,7 +182,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   const Schedule schedule = make_schedule(c, steps, per_epoch);
   const Tensors trainable = optimizer.parameters();
   if (plan.last_opening() > (steps - 1) / per_epoch && watch.note)
-    watch.note("init.unfreeze: the last tensors would train after " + std::to_string(plan.last_opening()) + " epochs, and the run ends before; they stay as they are");
+    watch.note("init.unfreeze: the last tensors would train after " + std::to_string(plan.last_opening()) +
+               " epochs, and the run ends before; they stay as they are");
   std::optional<Ema> ema;
   std::vector<std::string> names;
   for (const ParamGroup& g : optimizer.groups())
@@ -194,7 +203,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     }
     one.emplace(model, optimizer, ema ? &*ema : nullptr, each_step);
   };
-  if (from && from->step > steps) throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
+  if (from && from->step > steps)
+    throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
   stand_at(from);
 
   int in_a_row = 0;  // skipped steps
@@ -262,9 +272,13 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       state.loss = loss;
       in_a_row = 0;
     } else {
-      const auto value = [](double v) { return std::isnan(v) ? std::string("nan") : std::to_string(v); };  // without the sign that it may have
-      const std::string what = std::isfinite(loss) ? "the norm of the gradient is " + value(one->grad_norm()) : "the loss is " + value(loss);
-      std::string said = what + " at step " + std::to_string(step + 1) + where_from(one->diagnose(batch, step), loader, epoch, step % per_epoch);
+      const auto value = [](double v) {
+        return std::isnan(v) ? std::string("nan") : std::to_string(v);
+      };  // without the sign that it may have
+      const std::string what =
+          std::isfinite(loss) ? "the norm of the gradient is " + value(one->grad_norm()) : "the loss is " + value(loss);
+      std::string said =
+          what + " at step " + std::to_string(step + 1) + where_from(one->diagnose(batch, step), loader, epoch, step % per_epoch);
       const std::string advice = "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1";
       if (on_nan == "rollback" && watch.rollback) {
         if (state.rollbacks == 3) throw Error(Code::diverged, said + "; it was rolled back three times" + advice);
@@ -277,7 +291,9 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
         state.seconds = spent;
         state.rollbacks = rollbacks + 1;
         state.rate = rate / 2;
-        if (watch.note) watch.note(said + "; back to step " + std::to_string(state.step) + " with " + std::to_string(state.rate) + " of the learning rate");
+        if (watch.note)
+          watch.note(said + "; back to step " + std::to_string(state.step) + " with " + std::to_string(state.rate) +
+                     " of the learning rate");
         continue;
       }
       if (one->finite() || on_nan != "skip" || ++in_a_row == 10)
@@ -294,7 +310,8 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     state.step = step + 1;
     state.evaluated = false;
     if (watch.on_step)
-      watch.on_step({state.step, steps, epoch, state.loss, factor * c.get<double>("optim.lr"), one->grad_norm(), seconds(), state.data_seconds, state.samples});
+      watch.on_step({state.step, steps, epoch, state.loss, factor * c.get<double>("optim.lr"), one->grad_norm(), seconds(),
+                     state.data_seconds, state.samples});
 
     const bool epoch_ends = state.step % per_epoch == 0, end = state.step == steps;
     const bool stop = watch.stop && watch.stop(), asked_for = watch.checkpoint && watch.checkpoint();

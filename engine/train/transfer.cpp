@@ -21,7 +21,8 @@ std::string layer_of(const std::string& name) {
 std::string block_of(const std::string& layer) {
   for (std::size_t begin = 0; begin < layer.size();) {
     const std::size_t end = std::min(layer.find('.', begin), layer.size());
-    if (end > begin && std::all_of(layer.begin() + static_cast<std::ptrdiff_t>(begin), layer.begin() + static_cast<std::ptrdiff_t>(end), [](char c) { return c >= '0' && c <= '9'; }))
+    if (end > begin && std::all_of(layer.begin() + static_cast<std::ptrdiff_t>(begin), layer.begin() + static_cast<std::ptrdiff_t>(end),
+                                   [](char c) { return c >= '0' && c <= '9'; }))
       return layer.substr(0, end);
     begin = end + 1;
   }
@@ -42,7 +43,8 @@ std::map<std::string, std::int64_t> stages_of(const Params& params) {
     else if (block == layer && rank[layer] < 2 && next > 0) of_layer[layer] = next - 1;  // a normalisation
     else of_layer[layer] = of_block[block] = next++;
   }
-  const bool has_head = std::any_of(params.all().begin(), params.all().end(), [&](const Parameter& p) { return p.trainable && params.in_head(p.name); });
+  const bool has_head =
+      std::any_of(params.all().begin(), params.all().end(), [&](const Parameter& p) { return p.trainable && params.in_head(p.name); });
   for (auto& [layer, stage] : of_layer) stage = next - 1 - stage + has_head;
   for (const Parameter& p : params.all())
     if (p.trainable && params.in_head(p.name)) of_layer[layer_of(p.name)] = 0;
@@ -61,14 +63,16 @@ struct Group {
 Group parse_group(const std::string& text) {
   const std::string rule = "; write PATTERN:lr=FACTOR,wd=DECAY with one of them or both, each at least 0, such as layer1.*:lr=0.1,wd=0";
   const auto colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) throw Error(Code::usage, "optim.groups: '" + text + "' names no pattern and no setting" + rule);
+  if (colon == std::string::npos || colon == 0)
+    throw Error(Code::usage, "optim.groups: '" + text + "' names no pattern and no setting" + rule);
   Group g{text.substr(0, colon)};
   std::string_view rest = std::string_view(text).substr(colon + 1);
   while (true) {
     const std::size_t comma = std::min(rest.find(','), rest.size());
     const std::string_view item = rest.substr(0, comma);
     double* to = item.starts_with("lr=") ? &g.lr : item.starts_with("wd=") ? &g.weight_decay : nullptr;
-    if (!to || *to >= 0 || !is_number(item.substr(3), *to)) throw Error(Code::usage, "optim.groups: '" + std::string(item) + "' in '" + text + "' is no setting" + rule);
+    if (!to || *to >= 0 || !is_number(item.substr(3), *to))
+      throw Error(Code::usage, "optim.groups: '" + std::string(item) + "' in '" + text + "' is no setting" + rule);
     if (comma == rest.size()) return g;
     rest.remove_prefix(comma + 1);
   }
@@ -105,7 +109,8 @@ void freeze(const Config& c, const Params& params, std::vector<ParamPlan>& plans
       asked[i] = hit = true;
       plans[i].frozen_until = kForEver;
     }
-    if (!hit) throw Error(Code::usage, "init.freeze: no parameter matches '" + pattern + "'; it may be `backbone` or a pattern such as conv*");
+    if (!hit)
+      throw Error(Code::usage, "init.freeze: no parameter matches '" + pattern + "'; it may be `backbone` or a pattern such as conv*");
   }
   const Texts thaws = c.get<Texts>("init.unfreeze");
   const std::int64_t every = c.get<std::int64_t>("init.unfreeze_every");
@@ -128,7 +133,8 @@ void freeze(const Config& c, const Params& params, std::vector<ParamPlan>& plans
         plans[i].frozen_until = t.epoch;
         hit = true;
       }
-    if (!hit) throw Error(Code::usage, "init.unfreeze: '" + t.pattern + "' matches no parameter that init.freeze freezes; look at both patterns");
+    if (!hit)
+      throw Error(Code::usage, "init.unfreeze: '" + t.pattern + "' matches no parameter that init.freeze freezes; look at both patterns");
   }
 }
 
@@ -199,7 +205,9 @@ TransferPlan plan_transfer(const Config& c, const Params& params) {
         if (g.weight_decay >= 0) p.weight_decay = g.weight_decay;
         hit = true;
       }
-    if (!hit) throw Error(Code::usage, "optim.groups: no parameter matches '" + g.pattern + "'; names are such as " + (plan.params.empty() ? "conv1.weight" : plan.params[0].name));
+    if (!hit)
+      throw Error(Code::usage, "optim.groups: no parameter matches '" + g.pattern + "'; names are such as " +
+                                   (plan.params.empty() ? "conv1.weight" : plan.params[0].name));
   }
   if (transfer) {
     freeze(c, params, plan.params);
@@ -207,13 +215,17 @@ TransferPlan plan_transfer(const Config& c, const Params& params) {
     if (policy != "train" && norms.empty()) throw Error(Code::usage, "init.batch_norm: this model has no batch normalisation; remove it");
     const bool lora = c.get<std::string>("peft.method") == "lora" && params.rules().lora_rank > 0;
     for (ParamPlan& p : plan.params)
-      if ((policy == "eval" && norms.count(layer_of(p.name))) || (lora && !params.in_head(p.name) && !params.is_adapter(p.name))) p.frozen_until = kForEver;
+      if ((policy == "eval" && norms.count(layer_of(p.name))) || (lora && !params.in_head(p.name) && !params.is_adapter(p.name)))
+        p.frozen_until = kForEver;
     if (lora) {
       for (const std::string& target : c.get<Texts>("peft.targets"))
-        if (std::none_of(params.adapted().begin(), params.adapted().end(), [&](const Params::Adapted& a) { return matches_pattern(target, layer_of(a.weight)); }))
-          throw Error(Code::usage, "peft.targets: '" + target + "' matches no linear layer or 2-d convolution before the last layer; a layer is named such as " +
+        if (std::none_of(params.adapted().begin(), params.adapted().end(),
+                         [&](const Params::Adapted& a) { return matches_pattern(target, layer_of(a.weight)); }))
+          throw Error(Code::usage, "peft.targets: '" + target +
+                                       "' matches no linear layer or 2-d convolution before the last layer; a layer is named such as " +
                                        layer_of(plan.params.empty() ? "conv1.weight" : plan.params[0].name));
-      if (params.adapted().empty()) throw Error(Code::usage, "peft.method: this model has no linear layer or 2-d convolution before the last layer; remove it");
+      if (params.adapted().empty())
+        throw Error(Code::usage, "peft.method: this model has no linear layer or 2-d convolution before the last layer; remove it");
     }
   }
   for (ParamPlan& p : plan.params) {
@@ -225,7 +237,8 @@ TransferPlan plan_transfer(const Config& c, const Params& params) {
       if (!p.trainable && norms.count(layer_of(p.name))) plan.frozen.emplace_back(p.name, p.tensor);
   if (std::none_of(plan.params.begin(), plan.params.end(), [](const ParamPlan& p) { return p.frozen_until == 0; }))
     throw Error(Code::usage, "every parameter is frozen; look at init.freeze");
-  if (l2_sp > 0 && std::none_of(plan.params.begin(), plan.params.end(), [](const ParamPlan& p) { return p.l2_sp > 0 && p.frozen_until != kForEver; }))
+  if (l2_sp > 0 &&
+      std::none_of(plan.params.begin(), plan.params.end(), [](const ParamPlan& p) { return p.l2_sp > 0 && p.frozen_until != kForEver; }))
     throw Error(Code::usage, "optim.l2_sp: no tensor that trains has a start to be pulled to; remove it, or freeze less");
   return plan;
 }

@@ -1,5 +1,6 @@
-// bias_act and its gradient with vectors (Highway) on f32, bf16 and f16. Pieces of 512 elements: their biases and dropout factors are laid out beside one
-// another in L1 first, so that the loop over elements is one for every place of the bias. Bytes: x and the residual (dy and x) read once, y (dx) written once.
+// bias_act and its gradient with vectors (Highway) on f32, bf16 and f16. Pieces of 512 elements: their biases and dropout factors are laid
+// out beside one another in L1 first, so that the loop over elements is one for every place of the bias. Bytes: x and the residual (dy and
+// x) read once, y (dx) written once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/bias_act/cpu_1_simd.cpp"
 #include <hwy/foreach_target.h>
@@ -71,9 +72,12 @@ HWY_INLINE void each_vector(F32 d, std::int64_t count, F&& f) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
   for (; i + lanes <= count; i += lanes)
-    f(i, [&](const auto* p) HWY_ATTR { return load_f32(d, p + i); }, [&](F32Vec v, auto* p) HWY_ATTR { store_f32(d, v, p + i); });
+    f(
+        i, [&](const auto* p) HWY_ATTR { return load_f32(d, p + i); }, [&](F32Vec v, auto* p) HWY_ATTR { store_f32(d, v, p + i); });
   if (i < count)
-    f(i, [&](const auto* p) HWY_ATTR { return load_part(d, p + i, count - i, 0); }, [&](F32Vec v, auto* p) HWY_ATTR { store_part(d, v, p + i, count - i); });
+    f(
+        i, [&](const auto* p) HWY_ATTR { return load_part(d, p + i, count - i, 0); },
+        [&](F32Vec v, auto* p) HWY_ATTR { store_part(d, v, p + i, count - i); });
 }
 
 template <class T>

@@ -1,4 +1,5 @@
-// bias_act and its gradient, one thread per element, and a Philox counter per element where there is dropout: four times the counters that are needed.
+// bias_act and its gradient, one thread per element, and a Philox counter per element where there is dropout: four times the counters that
+// are needed.
 #include "kernels/bias_act/plain.h"
 #include "kernels/bias_act/rows.h"
 #include "kernels/simt/simt.h"
@@ -23,14 +24,18 @@ void bias_act_thread_element(Queue& q, const BiasActArgs& a) {
   const std::int64_t n = a.x.numel();
   if (n == 0) return;
   visit_float(a.x.dtype, [&]<class T>() {
-    visit_act(a.act, [&]<ActKind act>() { launch(q, thread_element<act, T>, blocks_for(n, 256, 0x7fffffff), 256, 0, a, Dropping<Accum<T>>(a), n); });
+    visit_act(a.act, [&]<ActKind act>() {
+      launch(q, thread_element<act, T>, blocks_for(n, 256, 0x7fffffff), 256, 0, a, Dropping<Accum<T>>(a), n);
+    });
   });
 }
 void bias_act_grad_thread_element(Queue& q, const BiasActGradArgs& a) {
   const std::int64_t n = a.dy.numel();
   if (n == 0) return;
   visit_float(a.dy.dtype, [&]<class T>() {
-    visit_act(a.act, [&]<ActKind act>() { launch(q, grad_thread_element<act, T>, blocks_for(n, 256, 0x7fffffff), 256, 0, a, Dropping<Accum<T>>(a), n); });
+    visit_act(a.act, [&]<ActKind act>() {
+      launch(q, grad_thread_element<act, T>, blocks_for(n, 256, 0x7fffffff), 256, 0, a, Dropping<Accum<T>>(a), n);
+    });
   });
 }
 

@@ -1,7 +1,7 @@
-// bias_act and its gradient in packs of four elements (one Philox counter), of bf16 eight (two), loaded and stored up to 16 bytes at once; threads stride over
-// the grid. A pack's biases are a pack too where they lie along the last axis in whole packs, one value where an inner axis is whole packs long, else looked
-// up one by one. Bytes: x and the residual (dy and x) read once, y (dx) written once.
-// Limits: float dtypes, tensors on 16-byte boundaries, fewer than 2^31 elements (one 32-bit division per pack).
+// bias_act and its gradient in packs of four elements (one Philox counter), of bf16 eight (two), loaded and stored up to 16 bytes at once;
+// threads stride over the grid. A pack's biases are a pack too where they lie along the last axis in whole packs, one value where an inner
+// axis is whole packs long, else looked up one by one. Bytes: x and the residual (dy and x) read once, y (dx) written once. Limits: float
+// dtypes, tensors on 16-byte boundaries, fewer than 2^31 elements (one 32-bit division per pack).
 #include "kernels/bias_act/plain.h"
 #include "kernels/bias_act/rows.h"
 #include "kernels/simt/pieces.h"
@@ -96,8 +96,16 @@ __global__ void __launch_bounds__(256) packs(Shared<T> s) {
 
 template <class T, class Args>
 Shared<T> shared_of(const Args& a, const View& like, const View& other, const View& out) {
-  Shared<T> s{a.x.template as<const T>(), a.bias.template as<const T>(), other.as<const T>(), out.as<T>(), static_cast<unsigned>(like.numel()),
-              static_cast<unsigned>(like.shape[1]), static_cast<unsigned>(like.shape[2]), BiasAt::nowhere, Counters(a), Dropping<Accum<T>>(a)};
+  Shared<T> s{a.x.template as<const T>(),
+              a.bias.template as<const T>(),
+              other.as<const T>(),
+              out.as<T>(),
+              static_cast<unsigned>(like.numel()),
+              static_cast<unsigned>(like.shape[1]),
+              static_cast<unsigned>(like.shape[2]),
+              BiasAt::nowhere,
+              Counters(a),
+              Dropping<Accum<T>>(a)};
   if (!s.bias) return s;
   const bool on_boundary = reinterpret_cast<std::uintptr_t>(s.bias) % alignof(Pack<T>) == 0;
   if (s.inner == 1 && s.channels % kPack<T> == 0 && on_boundary) s.at = BiasAt::pack;

@@ -50,19 +50,28 @@ std::vector<Spec> bias_act_specs() {
   using enum ActKind;
   std::vector<Case<BiasActArgs>> forward;
   std::vector<Case<BiasActGradArgs>> backward;
-  for (const Shape& s : std::vector<Shape>{
-           {.act = none, .outer = 7, .channels = 37}, {.act = relu, .outer = 7, .channels = 37}, {.act = gelu, .outer = 7, .channels = 37},
-           {.act = silu, .outer = 7, .channels = 37, .offset = true}, {.act = gelu, .outer = 40, .channels = 64},
-           {.act = relu, .outer = 3, .channels = 5, .inner = 64}, {.act = silu, .outer = 3, .channels = 5, .inner = 49, .in_place = true},
-           {.act = gelu, .outer = 9, .channels = 120, .p = 0}, {.act = relu, .outer = 9, .channels = 8, .inner = 25, .residual = false},
-           {.act = silu, .outer = 1, .channels = 1003, .bias = false}, {.act = none, .outer = 1, .channels = 2, .bias = false, .residual = false},
-           {.act = relu, .outer = 4, .channels = 16, .p = 1}, {.act = gelu, .outer = 0, .channels = 3, .inner = 2}, {.act = none, .outer = 1, .channels = 1},
-           {.act = gelu, .outer = 5, .channels = 11, .p = 0, .fill = Fill::extreme}, {.act = silu, .outer = 5, .channels = 11, .fill = Fill::extreme},
-           {.act = gelu, .outer = 1024, .channels = 1024, .p = 0.1, .bench = true}}) {
+  for (const Shape& s : std::vector<Shape>{{.act = none, .outer = 7, .channels = 37},
+                                           {.act = relu, .outer = 7, .channels = 37},
+                                           {.act = gelu, .outer = 7, .channels = 37},
+                                           {.act = silu, .outer = 7, .channels = 37, .offset = true},
+                                           {.act = gelu, .outer = 40, .channels = 64},
+                                           {.act = relu, .outer = 3, .channels = 5, .inner = 64},
+                                           {.act = silu, .outer = 3, .channels = 5, .inner = 49, .in_place = true},
+                                           {.act = gelu, .outer = 9, .channels = 120, .p = 0},
+                                           {.act = relu, .outer = 9, .channels = 8, .inner = 25, .residual = false},
+                                           {.act = silu, .outer = 1, .channels = 1003, .bias = false},
+                                           {.act = none, .outer = 1, .channels = 2, .bias = false, .residual = false},
+                                           {.act = relu, .outer = 4, .channels = 16, .p = 1},
+                                           {.act = gelu, .outer = 0, .channels = 3, .inner = 2},
+                                           {.act = none, .outer = 1, .channels = 1},
+                                           {.act = gelu, .outer = 5, .channels = 11, .p = 0, .fill = Fill::extreme},
+                                           {.act = silu, .outer = 5, .channels = 11, .fill = Fill::extreme},
+                                           {.act = gelu, .outer = 1024, .channels = 1024, .p = 0.1, .bench = true}}) {
     const double n = static_cast<double>(s.outer * s.channels * s.inner);
     const std::vector<std::int64_t> all = {s.outer, s.channels, s.inner};
     const Operand x{.name = "x", .shape = all, .fill = s.fill}, bias{.name = "bias", .shape = {s.channels}};
-    const Operand offset{.name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true};
+    const Operand offset{
+        .name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true};
     const auto cost = [&](auto& c, double flops, double streams) {
       c.shape = s.name();
       c.flops = flops * n;

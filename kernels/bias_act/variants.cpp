@@ -27,26 +27,33 @@ constexpr Limit<BiasActGradArgs> grad_vectors{kVectors, [](const BiasActGradArgs
 }  // namespace
 
 const Family<BiasActArgs>& bias_act_family() {
-  static const Family<BiasActArgs> family("bias_act", {
-      host("ref", bias_act_ref, any<BiasActArgs>, 0, "element by element, in double, one thread"),
-      host("naive", bias_act_naive, any<BiasActArgs>, 1, "element by element"),
-      host("cpu.1_simd", bias_act_simd, simd, 10, "whole vectors, biases and dropout factors laid out in L1"),
-  }, {
-      {"0_thread_element", GRAFT_BODIES(bias_act_thread_element), any<BiasActArgs>, 1, "one thread and one counter per element"},
-      {"1_vectors", GRAFT_BODIES(bias_act_vectors), vectors, 10, "16-byte packs, one counter per four elements"},
-  });
+  static const Family<BiasActArgs> family(
+      "bias_act",
+      {
+          host("ref", bias_act_ref, any<BiasActArgs>, 0, "element by element, in double, one thread"),
+          host("naive", bias_act_naive, any<BiasActArgs>, 1, "element by element"),
+          host("cpu.1_simd", bias_act_simd, simd, 10, "whole vectors, biases and dropout factors laid out in L1"),
+      },
+      {
+          {"0_thread_element", GRAFT_BODIES(bias_act_thread_element), any<BiasActArgs>, 1, "one thread and one counter per element"},
+          {"1_vectors", GRAFT_BODIES(bias_act_vectors), vectors, 10, "16-byte packs, one counter per four elements"},
+      });
   return family;
 }
 
 const Family<BiasActGradArgs>& bias_act_grad_family() {
-  static const Family<BiasActGradArgs> family("bias_act_grad", {
-      host("ref", bias_act_grad_ref, any<BiasActGradArgs>, 0, "element by element, in double, one thread"),
-      host("naive", bias_act_grad_naive, any<BiasActGradArgs>, 1, "element by element"),
-      host("cpu.1_simd", bias_act_grad_simd, grad_simd, 10, "whole vectors, biases and dropout factors laid out in L1"),
-  }, {
-      {"0_thread_element", GRAFT_BODIES(bias_act_grad_thread_element), any<BiasActGradArgs>, 1, "one thread and one counter per element"},
-      {"1_vectors", GRAFT_BODIES(bias_act_grad_vectors), grad_vectors, 10, "16-byte packs, one counter per four elements"},
-  });
+  static const Family<BiasActGradArgs> family(
+      "bias_act_grad",
+      {
+          host("ref", bias_act_grad_ref, any<BiasActGradArgs>, 0, "element by element, in double, one thread"),
+          host("naive", bias_act_grad_naive, any<BiasActGradArgs>, 1, "element by element"),
+          host("cpu.1_simd", bias_act_grad_simd, grad_simd, 10, "whole vectors, biases and dropout factors laid out in L1"),
+      },
+      {
+          {"0_thread_element", GRAFT_BODIES(bias_act_grad_thread_element), any<BiasActGradArgs>, 1,
+           "one thread and one counter per element"},
+          {"1_vectors", GRAFT_BODIES(bias_act_grad_vectors), grad_vectors, 10, "16-byte packs, one counter per four elements"},
+      });
   return family;
 }
 

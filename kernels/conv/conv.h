@@ -1,7 +1,8 @@
-// conv: cross-correlation in two spatial dimensions; 1-d is h = 1. Any strides in memory, so NCHW and NHWC (channels last) are the same call.
-// x: [n, c, h, w], weight: [k, c/groups, r, s], y: [n, k, p, q], p = (h + pad_top + pad_bottom - dilation (r-1) - 1) / stride + 1.
+// conv: cross-correlation in two spatial dimensions; 1-d is h = 1. Any strides in memory, so NCHW and NHWC (channels last) are the same
+// call. x: [n, c, h, w], weight: [k, c/groups, r, s], y: [n, k, p, q], p = (h + pad_top + pad_bottom - dilation (r-1) - 1) / stride + 1.
 // Three passes: forward, input gradient (which is also the transposed convolution's forward), weight gradient.
-// Sums are kept in Accum<dtype>. Padding is zeros: rows that multiply them (as cuDNN's do) give NaN where a weight is infinite, rows that skip them do not.
+// Sums are kept in Accum<dtype>. Padding is zeros: rows that multiply them (as cuDNN's do) give NaN where a weight is infinite, rows that
+// skip them do not.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -17,7 +18,7 @@ struct ConvGeometry {
 
 struct ConvArgs {
   View x, weight;
-  View bias;       // [k] or absent
+  View bias;  // [k] or absent
   View y;
   ConvGeometry geometry;
   bool relu = false;  // y = max(y, 0), after the bias

@@ -1,5 +1,6 @@
-// The three passes one row at a time: the inner loop runs along w (or q) with one filter tap held fixed, so the compiler vectorises it. Stride 1
-// along w and a dense last axis. No reuse in registers, which is why it is the rung for depthwise filters, where there is none to be had.
+// The three passes one row at a time: the inner loop runs along w (or q) with one filter tap held fixed, so the compiler vectorises it.
+// Stride 1 along w and a dense last axis. No reuse in registers, which is why it is the rung for depthwise filters, where there is none to
+// be had.
 #include <algorithm>
 
 #include "kernels/conv/loops.h"
@@ -13,46 +14,49 @@ constexpr std::int64_t kRow = 256;  // sums held at once
 // y row [q0, q0 + count) of (n, k, p)
 void conv_rows_forward(Queue& q, const ConvArgs& a) {
   const ConvGeometry& g = a.geometry;
-  const std::int64_t k_count = a.y.shape[1], p_count = a.y.shape[2], q_count = a.y.shape[3], cg = a.weight.shape[1], kg = k_count / g.groups;
+  const std::int64_t k_count = a.y.shape[1], p_count = a.y.shape[2], q_count = a.y.shape[3], cg = a.weight.shape[1],
+                     kg = k_count / g.groups;
   const std::int64_t h = a.x.shape[2], w = a.x.shape[3], taps = cg * a.weight.shape[2] * a.weight.shape[3];
   visit_float(a.y.dtype, [&]<class T>() {
     using A = Accum<T>;
-    parallel_ranges(q.pool(), a.y.shape[0] * k_count, conv_loops::grain_of(p_count * q_count * taps / 4), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t nk = begin; nk < end; ++nk) {
-        const std::int64_t n = nk / k_count, k = nk % k_count;
-        const T* x = a.x.as<const T>() + n * a.x.stride[0] + k / kg * cg * a.x.stride[1];
-        const T* wt = a.weight.as<const T>() + k * a.weight.stride[0];
-        const A bias = a.bias.data ? static_cast<A>(a.bias.as<const T>()[k * a.bias.stride[0]]) : A(0);
-        for (std::int64_t p = 0; p < p_count; ++p)
-          for (std::int64_t q0 = 0; q0 < q_count; q0 += kRow) {
-            const std::int64_t count = std::min(kRow, q_count - q0);
-            A sum[kRow] = {};
-            const conv_loops::Taps rows = conv_loops::taps_inside(p * g.stride_h - g.pad_top, g.dilation_h, a.weight.shape[2], h);
-            for (std::int64_t c = 0; c < cg; ++c)
-              for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-                const T* row = x + c * a.x.stride[1] + (p * g.stride_h - g.pad_top + r * g.dilation_h) * a.x.stride[2];
-                for (std::int64_t s = 0; s < a.weight.shape[3]; ++s) {
-                  const A v = static_cast<A>(wt[c * a.weight.stride[1] + r * a.weight.stride[2] + s * a.weight.stride[3]]);
-                  const std::int64_t shift = q0 + s * g.dilation_w - g.pad_left;  // of position 0 of this piece
-                  const std::int64_t j0 = std::max<std::int64_t>(0, -shift), j1 = std::min(count, w - shift);
-                  for (std::int64_t j = j0; j < j1; ++j) sum[j] += v * static_cast<A>(row[shift + j]);
+    parallel_ranges(
+        q.pool(), a.y.shape[0] * k_count, conv_loops::grain_of(p_count * q_count * taps / 4), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t nk = begin; nk < end; ++nk) {
+            const std::int64_t n = nk / k_count, k = nk % k_count;
+            const T* x = a.x.as<const T>() + n * a.x.stride[0] + k / kg * cg * a.x.stride[1];
+            const T* wt = a.weight.as<const T>() + k * a.weight.stride[0];
+            const A bias = a.bias.data ? static_cast<A>(a.bias.as<const T>()[k * a.bias.stride[0]]) : A(0);
+            for (std::int64_t p = 0; p < p_count; ++p)
+              for (std::int64_t q0 = 0; q0 < q_count; q0 += kRow) {
+                const std::int64_t count = std::min(kRow, q_count - q0);
+                A sum[kRow] = {};
+                const conv_loops::Taps rows = conv_loops::taps_inside(p * g.stride_h - g.pad_top, g.dilation_h, a.weight.shape[2], h);
+                for (std::int64_t c = 0; c < cg; ++c)
+                  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+                    const T* row = x + c * a.x.stride[1] + (p * g.stride_h - g.pad_top + r * g.dilation_h) * a.x.stride[2];
+                    for (std::int64_t s = 0; s < a.weight.shape[3]; ++s) {
+                      const A v = static_cast<A>(wt[c * a.weight.stride[1] + r * a.weight.stride[2] + s * a.weight.stride[3]]);
+                      const std::int64_t shift = q0 + s * g.dilation_w - g.pad_left;  // of position 0 of this piece
+                      const std::int64_t j0 = std::max<std::int64_t>(0, -shift), j1 = std::min(count, w - shift);
+                      for (std::int64_t j = j0; j < j1; ++j) sum[j] += v * static_cast<A>(row[shift + j]);
+                    }
+                  }
+                T* y = a.y.as<T>() + n * a.y.stride[0] + k * a.y.stride[1] + p * a.y.stride[2] + q0;
+                for (std::int64_t j = 0; j < count; ++j) {
+                  const A v = sum[j] + bias;
+                  y[j] = static_cast<T>(a.relu && v < 0 ? A(0) : v);
                 }
               }
-            T* y = a.y.as<T>() + n * a.y.stride[0] + k * a.y.stride[1] + p * a.y.stride[2] + q0;
-            for (std::int64_t j = 0; j < count; ++j) {
-              const A v = sum[j] + bias;
-              y[j] = static_cast<T>(a.relu && v < 0 ? A(0) : v);
-            }
           }
-      }
-    });
+        });
   });
 }
 
 // dx row of (n, c, h); stride 1 in both directions
 void conv_rows_input_grad(Queue& q, const ConvInputGradArgs& a) {
   const ConvGeometry& g = a.geometry;
-  const std::int64_t c_count = a.dx.shape[1], h = a.dx.shape[2], w = a.dx.shape[3], cg = a.weight.shape[1], kg = a.weight.shape[0] / g.groups;
+  const std::int64_t c_count = a.dx.shape[1], h = a.dx.shape[2], w = a.dx.shape[3], cg = a.weight.shape[1],
+                     kg = a.weight.shape[0] / g.groups;
   const std::int64_t p_count = a.dy.shape[2], q_count = a.dy.shape[3], taps = kg * a.weight.shape[2] * a.weight.shape[3];
   visit_float(a.dx.dtype, [&]<class T>() {
     using A = Accum<T>;
@@ -91,36 +95,41 @@ void conv_rows_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
   const ConvGeometry& g = a.geometry;
   if (a.dbias.data) conv_bias_grad(q, a);
   const std::int64_t cg = a.dweight.shape[1], kg = a.dweight.shape[0] / g.groups, h = a.x.shape[2], w = a.x.shape[3];
-  const std::int64_t n_count = a.dy.shape[0], p_count = a.dy.shape[2], q_count = a.dy.shape[3], taps = a.dweight.shape[2] * a.dweight.shape[3];
+  const std::int64_t n_count = a.dy.shape[0], p_count = a.dy.shape[2], q_count = a.dy.shape[3],
+                     taps = a.dweight.shape[2] * a.dweight.shape[3];
   visit_float(a.dweight.dtype, [&]<class T>() {
     using A = Accum<T>;
-    parallel_ranges(q.pool(), a.dweight.shape[0] * cg, conv_loops::grain_of(n_count * p_count * q_count * taps / 4), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t kc = begin; kc < end; ++kc) {
-        const std::int64_t k = kc / cg, c = kc % cg;
-        const T* x = a.x.as<const T>() + (k / kg * cg + c) * a.x.stride[1];
-        const T* dy = a.dy.as<const T>() + k * a.dy.stride[1];
-        for (std::int64_t r = 0; r < a.dweight.shape[2]; ++r)
-          for (std::int64_t s = 0; s < a.dweight.shape[3]; ++s) {
-            constexpr int kLanes = 8;
-            A lane[kLanes] = {};
-            const std::int64_t shift = s * g.dilation_w - g.pad_left, j0 = std::max<std::int64_t>(0, -shift), j1 = std::min(q_count, w - shift);
-            for (std::int64_t n = 0; n < n_count; ++n)
-              for (std::int64_t p = 0; p < p_count; ++p) {
-                const std::int64_t y = p * g.stride_h - g.pad_top + r * g.dilation_h;
-                if (y < 0 || y >= h) continue;
-                const T* row = x + n * a.x.stride[0] + y * a.x.stride[2] + shift;
-                const T* grad = dy + n * a.dy.stride[0] + p * a.dy.stride[2];
-                std::int64_t j = j0;
-                for (; j + kLanes <= j1; j += kLanes)
-                  for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<A>(row[j + l]) * static_cast<A>(grad[j + l]);
-                for (; j < j1; ++j) lane[0] += static_cast<A>(row[j]) * static_cast<A>(grad[j]);
+    parallel_ranges(
+        q.pool(), a.dweight.shape[0] * cg, conv_loops::grain_of(n_count * p_count * q_count * taps / 4),
+        [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t kc = begin; kc < end; ++kc) {
+            const std::int64_t k = kc / cg, c = kc % cg;
+            const T* x = a.x.as<const T>() + (k / kg * cg + c) * a.x.stride[1];
+            const T* dy = a.dy.as<const T>() + k * a.dy.stride[1];
+            for (std::int64_t r = 0; r < a.dweight.shape[2]; ++r)
+              for (std::int64_t s = 0; s < a.dweight.shape[3]; ++s) {
+                constexpr int kLanes = 8;
+                A lane[kLanes] = {};
+                const std::int64_t shift = s * g.dilation_w - g.pad_left, j0 = std::max<std::int64_t>(0, -shift),
+                                   j1 = std::min(q_count, w - shift);
+                for (std::int64_t n = 0; n < n_count; ++n)
+                  for (std::int64_t p = 0; p < p_count; ++p) {
+                    const std::int64_t y = p * g.stride_h - g.pad_top + r * g.dilation_h;
+                    if (y < 0 || y >= h) continue;
+                    const T* row = x + n * a.x.stride[0] + y * a.x.stride[2] + shift;
+                    const T* grad = dy + n * a.dy.stride[0] + p * a.dy.stride[2];
+                    std::int64_t j = j0;
+                    for (; j + kLanes <= j1; j += kLanes)
+                      for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<A>(row[j + l]) * static_cast<A>(grad[j + l]);
+                    for (; j < j1; ++j) lane[0] += static_cast<A>(row[j]) * static_cast<A>(grad[j]);
+                  }
+                for (int step = kLanes / 2; step >= 1; step /= 2)
+                  for (int l = 0; l < step; ++l) lane[l] += lane[l + step];
+                a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] =
+                    static_cast<T>(lane[0]);
               }
-            for (int step = kLanes / 2; step >= 1; step /= 2)
-              for (int l = 0; l < step; ++l) lane[l] += lane[l + step];
-            a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] = static_cast<T>(lane[0]);
           }
-      }
-    });
+        });
   });
 }
 

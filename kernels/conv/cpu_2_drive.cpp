@@ -1,5 +1,5 @@
-// The drivers of the offset convolution: zero borders, offset tables, weight panels, tasks. A task is one image (or a run of its pixels where
-// images are few); the weight gradient gives each block of images its own sums and adds them in the order of the blocks.
+// The drivers of the offset convolution: zero borders, offset tables, weight panels, tasks. A task is one image (or a run of its pixels
+// where images are few); the weight gradient gives each block of images its own sums and adds them in the order of the blocks.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -19,8 +19,8 @@ struct Border {
   bool any() const { return top > 0 || left > 0 || bottom > 0 || right > 0; }
 };
 struct Image {
-  std::int64_t sc, sh, sw;   // strides of what the walk reads
-  std::int64_t elements;     // of the copy; 0 without border
+  std::int64_t sc, sh, sw;  // strides of what the walk reads
+  std::int64_t elements;    // of the copy; 0 without border
 };
 Image image_of(const View& x, const Border& b) {
   if (!b.any()) return {x.stride[1], x.stride[2], x.stride[3], 0};
@@ -37,7 +37,8 @@ const float* with_border(const View& x, std::int64_t n, const Border& b, const I
   if (m.sc == 1 && c_count > 1) {
     for (std::int64_t y = 0; y < h; ++y)
       for (std::int64_t i = 0; i < w; ++i)
-        std::memcpy(first + y * m.sh + i * m.sw, src + y * x.stride[2] + i * x.stride[3], static_cast<std::size_t>(c_count) * sizeof(float));
+        std::memcpy(first + y * m.sh + i * m.sw, src + y * x.stride[2] + i * x.stride[3],
+                    static_cast<std::size_t>(c_count) * sizeof(float));
     return copy;
   }
   for (std::int64_t c = 0; c < c_count; ++c)
@@ -52,7 +53,9 @@ const float* with_border(const View& x, std::int64_t n, const Border& b, const I
 }
 
 // Pixels per task: whole images where there are enough of them.
-std::int64_t pieces_of(std::int64_t images, std::int64_t pixels) { return images >= 8 ? 1 : std::max<std::int64_t>(1, std::min<std::int64_t>(16, pixels / 96)); }
+std::int64_t pieces_of(std::int64_t images, std::int64_t pixels) {
+  return images >= 8 ? 1 : std::max<std::int64_t>(1, std::min<std::int64_t>(16, pixels / 96));
+}
 
 // One pass over the images: the same taps for every pixel of a phase.
 struct Pass {
@@ -62,8 +65,8 @@ struct Pass {
   std::int64_t rows = 0, cols = 0, in_row = 0, in_col = 0, out_shift = 0, out_row = 0, out_col = 0;
 };
 
-void run_passes(Queue& q, const std::vector<Pass>& passes, const View& in, const Border& border, const View& out, const View& bias, bool relu, std::int64_t groups,
-                std::int64_t width) {
+void run_passes(Queue& q, const std::vector<Pass>& passes, const View& in, const Border& border, const View& out, const View& bias,
+                bool relu, std::int64_t groups, std::int64_t width) {
   const Image m = image_of(in, border);
   const std::int64_t images = out.shape[0], channels = out.shape[1] / groups, in_channels = in.shape[1] / groups;
   std::int64_t pixels = 0;
@@ -76,7 +79,8 @@ void run_passes(Queue& q, const std::vector<Pass>& passes, const View& in, const
     const float* base = with_border(in, n, border, m, copies + copy * static_cast<std::size_t>(worker));
     for (const auto& p : passes) {
       const std::int64_t count = p.rows * p.cols;
-      const std::int64_t each = round_up((count + pieces - 1) / pieces, 24), begin = std::min(count, piece * each), end = std::min(count, begin + each);
+      const std::int64_t each = round_up((count + pieces - 1) / pieces, 24), begin = std::min(count, piece * each),
+                         end = std::min(count, begin + each);
       if (begin == end) continue;
       for (std::int64_t g = 0; g < groups; ++g) {
         ConvWalk w{};
@@ -109,7 +113,8 @@ void conv_offsets_forward(Queue& q, const ConvArgs& a) {
   const ConvGeometry& g = a.geometry;
   const Border border{g.pad_top, g.pad_left, g.pad_bottom, g.pad_right};
   const Image m = image_of(a.x, border);
-  const std::int64_t cg = a.weight.shape[1], r_count = a.weight.shape[2], s_count = a.weight.shape[3], k_count = a.weight.shape[0] / g.groups;
+  const std::int64_t cg = a.weight.shape[1], r_count = a.weight.shape[2], s_count = a.weight.shape[3],
+                     k_count = a.weight.shape[0] / g.groups;
   const std::int64_t width = conv_offsets::width(), tiles = round_up(k_count, width);
   Pass p;
   p.taps = cg * r_count * s_count;
@@ -123,7 +128,8 @@ void conv_offsets_forward(Queue& q, const ConvArgs& a) {
         const float* wt = a.weight.as<const float>() + c * a.weight.stride[1] + r * a.weight.stride[2] + s * a.weight.stride[3];
         for (std::int64_t k = 0; k < a.weight.shape[0]; ++k) {
           const std::int64_t group = k / k_count, kk = k % k_count;
-          p.panel[static_cast<std::size_t>((group * tiles + kk / width * width) * p.taps + l * width + kk % width)] = wt[k * a.weight.stride[0]];
+          p.panel[static_cast<std::size_t>((group * tiles + kk / width * width) * p.taps + l * width + kk % width)] =
+              wt[k * a.weight.stride[0]];
         }
       }
   p.rows = a.y.shape[2];
@@ -135,7 +141,8 @@ void conv_offsets_forward(Queue& q, const ConvArgs& a) {
   run_passes(q, {p}, a.x, border, a.y, a.bias, a.relu, g.groups, width);
 }
 
-// dx[h] takes dy[p] where p stride + r dilation = h + pad. Positions of one phase h = phase + stride i see the same taps r, at p = p0(r) + i.
+// dx[h] takes dy[p] where p stride + r dilation = h + pad. Positions of one phase h = phase + stride i see the same taps r, at p = p0(r) +
+// i.
 void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a) {
   if (a.dx.numel() == 0) return;
   const ConvGeometry& g = a.geometry;
@@ -160,16 +167,19 @@ void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a) {
             const std::int64_t y = ph + g.pad_top - r * g.dilation_h, x = pw + g.pad_left - s * g.dilation_w;
             if (floor_div(y, g.stride_h) * g.stride_h != y || floor_div(x, g.stride_w) * g.stride_w != x) continue;
             taps.push_back({k, r, s});
-            p.offset.push_back(static_cast<std::int32_t>(k * m.sc + (floor_div(y, g.stride_h) + border.top) * m.sh + (floor_div(x, g.stride_w) + border.left) * m.sw));
+            p.offset.push_back(static_cast<std::int32_t>(k * m.sc + (floor_div(y, g.stride_h) + border.top) * m.sh +
+                                                         (floor_div(x, g.stride_w) + border.left) * m.sw));
           }
       p.taps = static_cast<std::int64_t>(taps.size());
       p.panel.assign(static_cast<std::size_t>(std::max<std::int64_t>(1, g.groups * tiles * p.taps)), 0.0f);
       for (std::int64_t l = 0; l < p.taps; ++l) {
         const auto [k, r, s] = taps[static_cast<std::size_t>(l)];
         for (std::int64_t group = 0; group < g.groups; ++group) {
-          const float* wt = a.weight.as<const float>() + (group * kg + k) * a.weight.stride[0] + r * a.weight.stride[2] + s * a.weight.stride[3];
+          const float* wt =
+              a.weight.as<const float>() + (group * kg + k) * a.weight.stride[0] + r * a.weight.stride[2] + s * a.weight.stride[3];
           for (std::int64_t c = 0; c < cg; ++c)
-            p.panel[static_cast<std::size_t>((group * tiles + c / width * width) * p.taps + l * width + c % width)] = wt[c * a.weight.stride[1]];
+            p.panel[static_cast<std::size_t>((group * tiles + c / width * width) * p.taps + l * width + c % width)] =
+                wt[c * a.weight.stride[1]];
         }
       }
       p.rows = (h - ph + g.stride_h - 1) / g.stride_h;
@@ -187,8 +197,10 @@ void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a) {
 void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
   const ConvGeometry& g = a.geometry;
   if (a.dbias.data) conv_bias_grad(q, a);
-  const std::int64_t cg = a.dweight.shape[1], r_count = a.dweight.shape[2], s_count = a.dweight.shape[3], kg = a.dweight.shape[0] / g.groups;
-  const std::int64_t taps = cg * r_count * s_count, images = a.dy.shape[0], p_count = a.dy.shape[2], q_count = a.dy.shape[3], pixels = p_count * q_count;
+  const std::int64_t cg = a.dweight.shape[1], r_count = a.dweight.shape[2], s_count = a.dweight.shape[3],
+                     kg = a.dweight.shape[0] / g.groups;
+  const std::int64_t taps = cg * r_count * s_count, images = a.dy.shape[0], p_count = a.dy.shape[2], q_count = a.dy.shape[3],
+                     pixels = p_count * q_count;
   if (a.dweight.numel() == 0) return;
   const Border border{g.pad_top, g.pad_left, g.pad_bottom, g.pad_right};
   const Image m = image_of(a.x, border);
@@ -200,7 +212,8 @@ void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
       for (std::int64_t s = 0; s < s_count; ++s)
         tap_offset.push_back(static_cast<std::int32_t>(c * m.sc + r * g.dilation_h * m.sh + s * g.dilation_w * m.sw));
   for (std::int64_t p = 0; p < p_count; ++p)
-    for (std::int64_t t = 0; t < q_count; ++t) pixel_offset.push_back(static_cast<std::int32_t>(p * g.stride_h * m.sh + t * g.stride_w * m.sw));
+    for (std::int64_t t = 0; t < q_count; ++t)
+      pixel_offset.push_back(static_cast<std::int32_t>(p * g.stride_h * m.sh + t * g.stride_w * m.sw));
 
   // Blocks of images with sums of their own (at most 16, and 64 MiB in all); where these are few, the taps are cut as well.
   const std::int64_t most = std::clamp<std::int64_t>((std::int64_t{64} << 20) / std::max<std::int64_t>(1, sums * 4), 1, 16);
@@ -238,17 +251,20 @@ void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
       }
     }
   });
-  parallel_ranges(q.pool(), g.groups * taps, std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, kg * blocks)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t group = i / taps, l = i % taps, c = l / (r_count * s_count), r = l / s_count % r_count, s = l % s_count;
-      for (std::int64_t k = 0; k < kg; ++k) {
-        const float* from = scratch + (group * tiles + k / width * width) * taps + l * width + k % width;
-        float sum = from[0];
-        for (std::int64_t b = 1; b < blocks; ++b) sum += from[b * sums];
-        a.dweight.as<float>()[(group * kg + k) * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] = sum;
-      }
-    }
-  });
+  parallel_ranges(q.pool(), g.groups * taps, std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, kg * blocks)),
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t i = begin; i < end; ++i) {
+                      const std::int64_t group = i / taps, l = i % taps, c = l / (r_count * s_count), r = l / s_count % r_count,
+                                         s = l % s_count;
+                      for (std::int64_t k = 0; k < kg; ++k) {
+                        const float* from = scratch + (group * tiles + k / width * width) * taps + l * width + k % width;
+                        float sum = from[0];
+                        for (std::int64_t b = 1; b < blocks; ++b) sum += from[b * sums];
+                        a.dweight.as<float>()[(group * kg + k) * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] +
+                                              s * a.dweight.stride[3]] = sum;
+                      }
+                    }
+                  });
 }
 
 }  // namespace graft

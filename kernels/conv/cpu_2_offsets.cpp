@@ -1,8 +1,8 @@
-// Direct convolution by offset tables, f32: a register tile is kRows pixels x 2 vectors of channels. A step of the sum is one filter tap (c, r, s):
-// its inputs lie at `pixel pointer + offset[tap]`, so nothing is unfolded (no im2col) and NCHW, NHWC, strides, dilation and groups are only
-// different tables. The input gradient is the same walk over dy with flipped taps, one pass per stride phase; the weight gradient exchanges
-// the roles: rows are taps, steps are pixels. Padding is a zero border in a per-thread copy of one image. Bound: 2 n k p q c r s FLOPs at
-// the FMA rate; per step 2 vector loads, kRows broadcasts and one table entry feed 2 kRows multiply-adds.
+// Direct convolution by offset tables, f32: a register tile is kRows pixels x 2 vectors of channels. A step of the sum is one filter tap
+// (c, r, s): its inputs lie at `pixel pointer + offset[tap]`, so nothing is unfolded (no im2col) and NCHW, NHWC, strides, dilation and
+// groups are only different tables. The input gradient is the same walk over dy with flipped taps, one pass per stride phase; the weight
+// gradient exchanges the roles: rows are taps, steps are pixels. Padding is a zero border in a per-thread copy of one image. Bound: 2 n k p
+// q c r s FLOPs at the FMA rate; per step 2 vector loads, kRows broadcasts and one table entry feed 2 kRows multiply-adds.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/cpu_2_offsets.cpp"
 #include <hwy/foreach_target.h>
@@ -20,14 +20,14 @@ namespace graft::HWY_NAMESPACE {
 
 using F32T = hn::ScalableTag<float>;
 using F32V = hn::Vec<F32T>;
-constexpr int kRows = 6;          // 6 pointers stay in general registers, 12 sums in vector registers
+constexpr int kRows = 6;             // 6 pointers stay in general registers, 12 sums in vector registers
 constexpr std::int64_t kBlock = 24;  // pixels whose inputs stay in L1 while the channel tiles pass
 
 HWY_INLINE std::int64_t tile_width() { return static_cast<std::int64_t>(2 * hn::Lanes(F32T())); }
 
 // sum over l < steps of rows[r][offset[l]] * b[l * b_step + column]
-HWY_INLINE void offset_tile(std::int64_t steps, const float* const* rows, const std::int32_t* HWY_RESTRICT offset, const float* HWY_RESTRICT b,
-                            std::int64_t b_step, F32V (&out)[kRows][2]) {
+HWY_INLINE void offset_tile(std::int64_t steps, const float* const* rows, const std::int32_t* HWY_RESTRICT offset,
+                            const float* HWY_RESTRICT b, std::int64_t b_step, F32V (&out)[kRows][2]) {
   const F32T d;
   const auto lanes = hn::Lanes(d);
   F32V c[kRows][2];
@@ -60,8 +60,8 @@ void walk_plane(const ConvWalk& w, std::int64_t begin, std::int64_t end) {
   const F32T d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t width = 2 * lanes;
-  const bool rows_out = w.out_channel == 1;                                             // channels side by side
-  const bool plane_out = w.out_col == 1 && (w.rows == 1 || w.out_row == w.cols);        // pixels side by side
+  const bool rows_out = w.out_channel == 1;                                       // channels side by side
+  const bool plane_out = w.out_col == 1 && (w.rows == 1 || w.out_row == w.cols);  // pixels side by side
   alignas(64) float stage[kBlock * 2 * (HWY_MAX_BYTES / 4)];
   for (std::int64_t t0 = begin; t0 < end; t0 += kBlock) {
     const std::int64_t count = std::min(kBlock, end - t0);
@@ -116,7 +116,8 @@ void walk_plane(const ConvWalk& w, std::int64_t begin, std::int64_t end) {
           std::int64_t t = 0;
           for (; t + 4 <= count; t += 4) {
             const float* s = stage + t * width + c;
-            const auto r0 = hn::LoadU(q, s), r1 = hn::LoadU(q, s + width), r2 = hn::LoadU(q, s + 2 * width), r3 = hn::LoadU(q, s + 3 * width);
+            const auto r0 = hn::LoadU(q, s), r1 = hn::LoadU(q, s + width), r2 = hn::LoadU(q, s + 2 * width),
+                       r3 = hn::LoadU(q, s + 3 * width);
             const auto a = hn::InterleaveLower(q, r0, r2), b = hn::InterleaveLower(q, r1, r3);
             const auto e = hn::InterleaveUpper(q, r0, r2), f = hn::InterleaveUpper(q, r1, r3);
             hn::StoreU(hn::InterleaveLower(q, a, b), q, out + c * w.out_channel + t);

@@ -1,16 +1,19 @@
-// The three convolution passes, one thread per output element, the loops of loops.h: every load comes from L1 or L2, 2 loads per multiply-add. The input
-// gradient gathers, the weight gradient walks all pixels: no atomics. Any dtype, stride, dilation, groups.
-#include "kernels/simt/simt.h"
+// The three convolution passes, one thread per output element, the loops of loops.h: every load comes from L1 or L2, 2 loads per
+// multiply-add. The input gradient gathers, the weight gradient walks all pixels: no atomics. Any dtype, stride, dilation, groups.
 #include "kernels/conv/loops.h"
 #include "kernels/conv/rows.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {
 
 // i -> (a, b, c, d) of shape [.., s1, s2, s3]
-struct At { std::int64_t a, b, c, d; };
+struct At {
+  std::int64_t a, b, c, d;
+};
 __device__ __forceinline__ At split(std::int64_t i, const View& v) {
-  return {i / (v.shape[1] * v.shape[2] * v.shape[3]), i / (v.shape[2] * v.shape[3]) % v.shape[1], i / v.shape[3] % v.shape[2], i % v.shape[3]};
+  return {i / (v.shape[1] * v.shape[2] * v.shape[3]), i / (v.shape[2] * v.shape[3]) % v.shape[1], i / v.shape[3] % v.shape[2],
+          i % v.shape[3]};
 }
 template <class T>
 __global__ void direct(ConvArgs a, std::int64_t n) {

@@ -1,7 +1,8 @@
-// Depthwise convolution (one input channel per group) and its two gradients, 3 x 3, 5 x 5 and 7 x 7. A thread keeps the filter of its channel in registers and
-// makes 8 pixels; a block is one plane or a piece of it (lanes along pixels), or with channels last 32 channels (lanes along them): loads are coalesced either
-// way. The weight gradient keeps a sum per tap in registers over a range of pixels; warps meet in shared memory, ranges in scratch (split.h): no atomics.
-// Bytes: x, y once, taps that overlap come from L1. f32, bf16, f16 with f32 sums; the input gradient wants as many channels out as in.
+// Depthwise convolution (one input channel per group) and its two gradients, 3 x 3, 5 x 5 and 7 x 7. A thread keeps the filter of its
+// channel in registers and makes 8 pixels; a block is one plane or a piece of it (lanes along pixels), or with channels last 32 channels
+// (lanes along them): loads are coalesced either way. The weight gradient keeps a sum per tap in registers over a range of pixels; warps
+// meet in shared memory, ranges in scratch (split.h): no atomics. Bytes: x, y once, taps that overlap come from L1. f32, bf16, f16 with f32
+// sums; the input gradient wants as many channels out as in.
 #include "kernels/conv/fold.h"
 #include "kernels/conv/rows.h"
 #include "kernels/conv/tile.h"
@@ -9,20 +10,22 @@
 namespace graft::GRAFT_SIMT {
 namespace {
 
-constexpr int kPixels = 8;   // of a thread
-constexpr int kWarps = 4;    // of a weight gradient's block
-constexpr int kLanes = 32;   // channels side by side when they are the inner axis
+constexpr int kPixels = 8;  // of a thread
+constexpr int kWarps = 4;   // of a weight gradient's block
+constexpr int kLanes = 32;  // channels side by side when they are the inner axis
 
 __device__ __forceinline__ bool inside(int i, std::int64_t size) { return i >= 0 && i < size; }
 
 // wt: [k, 1, R, R]
 template <class T, int R>
 __device__ __forceinline__ void load_filter(const View& wt, int k, float (&w)[R][R]) {
-  GRAFT_UNROLL for (int r = 0; r < R; ++r)
-    GRAFT_UNROLL for (int s = 0; s < R; ++s) w[r][s] = static_cast<float>(wt.as<const T>()[k * wt.stride[0] + r * wt.stride[2] + s * wt.stride[3]]);
+  GRAFT_UNROLL for (int r = 0; r < R; ++r) GRAFT_UNROLL for (int s = 0; s < R; ++s) w[r][s] =
+      static_cast<float>(wt.as<const T>()[k * wt.stride[0] + r * wt.stride[2] + s * wt.stride[3]]);
 }
 // What a thread of the forward pass or the input gradient makes: channel k of image n, pixels first + j * by.
-struct Share { int n, k, first, by; };
+struct Share {
+  int n, k, first, by;
+};
 __device__ __forceinline__ Share share_of(int channels, int lanes) {
   const int tiles = (channels + lanes - 1) / lanes, by = static_cast<int>(blockDim.x) / lanes;
   const int t = static_cast<int>(threadIdx.x), b = static_cast<int>(blockIdx.x);
@@ -32,7 +35,8 @@ __device__ __forceinline__ Share share_of(int channels, int lanes) {
 template <class T, int R>
 __global__ void __launch_bounds__(256, R == 7 ? 2 : 3) depthwise(const ConvArgs a, int lanes) {
   const ConvGeometry& g = a.geometry;
-  const int channels = static_cast<int>(a.y.shape[1]), cols = static_cast<int>(a.y.shape[3]), pixels = static_cast<int>(a.y.shape[2]) * cols;
+  const int channels = static_cast<int>(a.y.shape[1]), cols = static_cast<int>(a.y.shape[3]),
+            pixels = static_cast<int>(a.y.shape[2]) * cols;
   const Share m = share_of(channels, lanes);
   if (m.k >= channels) return;
   float w[R][R];
@@ -42,13 +46,15 @@ __global__ void __launch_bounds__(256, R == 7 ? 2 : 3) depthwise(const ConvArgs 
   T* y = a.y.as<T>() + m.n * a.y.stride[0] + m.k * a.y.stride[1];
   for (int j = 0, i = m.first; j < kPixels && i < pixels; ++j, i += m.by) {
     const int p = i / cols, q = i % cols;
-    const int h0 = p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top), w0 = q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left);
+    const int h0 = p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top),
+              w0 = q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left);
     float sum = 0;
     GRAFT_UNROLL for (int r = 0; r < R; ++r) {
       const int row = h0 + r * static_cast<int>(g.dilation_h);
       GRAFT_UNROLL for (int s = 0; s < R; ++s) {
         const int col = w0 + s * static_cast<int>(g.dilation_w);
-        if (inside(row, a.x.shape[2]) && inside(col, a.x.shape[3])) sum += static_cast<float>(x[row * a.x.stride[2] + col * a.x.stride[3]]) * w[r][s];
+        if (inside(row, a.x.shape[2]) && inside(col, a.x.shape[3]))
+          sum += static_cast<float>(x[row * a.x.stride[2] + col * a.x.stride[3]]) * w[r][s];
       }
     }
     sum += bias;
@@ -60,7 +66,8 @@ __global__ void __launch_bounds__(256, R == 7 ? 2 : 3) depthwise(const ConvArgs 
 template <class T, int R>
 __global__ void __launch_bounds__(256, R == 7 ? 2 : 3) depthwise_input_grad(const ConvInputGradArgs a, int lanes) {
   const ConvGeometry& g = a.geometry;
-  const int channels = static_cast<int>(a.dx.shape[1]), cols = static_cast<int>(a.dx.shape[3]), pixels = static_cast<int>(a.dx.shape[2]) * cols;
+  const int channels = static_cast<int>(a.dx.shape[1]), cols = static_cast<int>(a.dx.shape[3]),
+            pixels = static_cast<int>(a.dx.shape[2]) * cols;
   const int stride_h = static_cast<int>(g.stride_h), stride_w = static_cast<int>(g.stride_w);
   const Share m = share_of(channels, lanes);
   if (m.k >= channels) return;
@@ -77,7 +84,8 @@ __global__ void __launch_bounds__(256, R == 7 ? 2 : 3) depthwise_input_grad(cons
       const bool row_in = ps >= 0 && p * stride_h == ps && p < a.dy.shape[2];
       GRAFT_UNROLL for (int s = 0; s < R; ++s) {
         const int qs = x + static_cast<int>(g.pad_left) - s * static_cast<int>(g.dilation_w), q = stride_w == 1 ? qs : qs / stride_w;
-        if (row_in && qs >= 0 && q * stride_w == qs && q < a.dy.shape[3]) sum += static_cast<float>(dy[p * a.dy.stride[2] + q * a.dy.stride[3]]) * w[r][s];
+        if (row_in && qs >= 0 && q * stride_w == qs && q < a.dy.shape[3])
+          sum += static_cast<float>(dy[p * a.dy.stride[2] + q * a.dy.stride[3]]) * w[r][s];
       }
     }
     dx[y * a.dx.stride[2] + x * a.dx.stride[3]] = static_cast<T>(sum + bias);
@@ -91,7 +99,8 @@ __global__ void __launch_bounds__(32 * kWarps) depthwise_weight_grad(const ConvW
   GRAFT_SHARED(float, lines, [kWarps][kTaps + 1][L]);
   const ConvGeometry& g = a.geometry;
   const int channels = static_cast<int>(a.dy.shape[1]), rows = static_cast<int>(a.dy.shape[2]), cols = static_cast<int>(a.dy.shape[3]);
-  const int t = static_cast<int>(threadIdx.x), warp = t / 32, lane = t % 32, k0 = static_cast<int>(blockIdx.x) * L, k = k0 + (L == 1 ? 0 : lane);
+  const int t = static_cast<int>(threadIdx.x), warp = t / 32, lane = t % 32, k0 = static_cast<int>(blockIdx.x) * L,
+            k = k0 + (L == 1 ? 0 : lane);
   const int begin = static_cast<int>(blockIdx.y) * each, end = begin + each < all ? begin + each : all;
   float sum[kTaps + 1] = {};
   if (k < channels) {
@@ -100,7 +109,8 @@ __global__ void __launch_bounds__(32 * kWarps) depthwise_weight_grad(const ConvW
     for (int d = begin + t / L; d < end; d += 32 * kWarps / L) {
       const int q = d % cols, p = d / cols % rows, n = d / cols / rows;
       const float v = static_cast<float>(dy[n * a.dy.stride[0] + p * a.dy.stride[2] + q * a.dy.stride[3]]);
-      const int h0 = p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top), w0 = q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left);
+      const int h0 = p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top),
+                w0 = q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left);
       GRAFT_UNROLL for (int r = 0; r < R; ++r) {
         const int row = h0 + r * static_cast<int>(g.dilation_h);
         GRAFT_UNROLL for (int s = 0; s < R; ++s) {
@@ -134,7 +144,11 @@ void visit_side(std::int64_t side, F&& f) {
   else if (side == 5) f.template operator()<5>();
   else f.template operator()<7>();
 }
-struct Plan { dim3 grid; unsigned block; int lanes; };
+struct Plan {
+  dim3 grid;
+  unsigned block;
+  int lanes;
+};
 // out: [n, k, rows, cols]; small planes take small blocks
 Plan plan_of(const View& out) {
   const int lanes = conv_split::channels_inner(out) ? kLanes : 1;
@@ -166,7 +180,9 @@ void conv_depthwise_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
   float* partial = reinterpret_cast<float*>(q.scratch(conv_split::bytes(a, split)));
   conv_tile::visit_short_float(a.dweight.dtype, [&]<class T>() {
     visit_side(a.dweight.shape[3], [&]<int R>() {
-      const auto run = [&](auto kernel) { launch(q, kernel, grid, 32 * kWarps, 0, a, partial, narrow(conv_split::pixels(a)), narrow(split.each)); };
+      const auto run = [&](auto kernel) {
+        launch(q, kernel, grid, 32 * kWarps, 0, a, partial, narrow(conv_split::pixels(a)), narrow(split.each));
+      };
       if (lanes == 1) run(depthwise_weight_grad<T, R, 1>);
       else run(depthwise_weight_grad<T, R, kLanes>);
     });

@@ -18,12 +18,15 @@ __global__ void fold_ranges(ConvWeightGradArgs a, const float* partial, std::int
     return;
   }
   const std::int64_t cs = a.dweight.shape[1], rs = a.dweight.shape[2], ss = a.dweight.shape[3];
-  const std::int64_t c = chan_inner ? t % cs : t / ss / rs, r = chan_inner ? t / cs / ss : t / ss % rs, s = chan_inner ? t / cs % ss : t % ss;
-  a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] = static_cast<T>(sum);
+  const std::int64_t c = chan_inner ? t % cs : t / ss / rs, r = chan_inner ? t / cs / ss : t / ss % rs,
+                     s = chan_inner ? t / cs % ss : t % ss;
+  a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] =
+      static_cast<T>(sum);
 }
 template <class T>
 void fold(Queue& q, const ConvWeightGradArgs& a, const float* partial, std::int64_t ranges, bool chan_inner) {
-  launch(q, fold_ranges<T>, blocks_for(a.dweight.shape[0] * (conv_split::taps(a) + 1), 128, 0x7fffffff), 128, 0, a, partial, ranges, chan_inner);
+  launch(q, fold_ranges<T>, blocks_for(a.dweight.shape[0] * (conv_split::taps(a) + 1), 128, 0x7fffffff), 128, 0, a, partial, ranges,
+         chan_inner);
 }
 
 }  // namespace graft::GRAFT_SIMT::conv_fold

@@ -7,7 +7,9 @@
 
 namespace graft::conv_loops {
 
-struct Taps { std::int64_t begin, end; };  // taps r in [begin, end) for which origin + r * dilation lies in [0, size)
+struct Taps {
+  std::int64_t begin, end;
+};  // taps r in [begin, end) for which origin + r * dilation lies in [0, size)
 
 constexpr Taps taps_inside(std::int64_t origin, std::int64_t dilation, std::int64_t taps, std::int64_t size) {
   const std::int64_t first = origin >= 0 ? 0 : (-origin + dilation - 1) / dilation;
@@ -23,7 +25,8 @@ constexpr void forward_one(const ConvArgs& a, std::int64_t n, std::int64_t k, st
   const T* x = a.x.as<const T>() + n * a.x.stride[0] + k / kg * cg * a.x.stride[1];
   const T* wt = a.weight.as<const T>() + k * a.weight.stride[0];
   const std::int64_t h0 = p * g.stride_h - g.pad_top, w0 = q * g.stride_w - g.pad_left;
-  const Taps rows = taps_inside(h0, g.dilation_h, a.weight.shape[2], a.x.shape[2]), cols = taps_inside(w0, g.dilation_w, a.weight.shape[3], a.x.shape[3]);
+  const Taps rows = taps_inside(h0, g.dilation_h, a.weight.shape[2], a.x.shape[2]),
+             cols = taps_inside(w0, g.dilation_w, a.weight.shape[3], a.x.shape[3]);
   A sum = 0;
   for (std::int64_t c = 0; c < cg; ++c)
     for (std::int64_t r = rows.begin; r < rows.end; ++r) {
@@ -93,14 +96,16 @@ constexpr void weight_grad_one(const ConvWeightGradArgs& a, std::int64_t k, std:
       for (std::int64_t q = inside.begin; q < inside.end; ++q)
         sum += static_cast<A>(xr[(w0 + q * g.stride_w) * a.x.stride[3]]) * static_cast<A>(dyr[q * a.dy.stride[3]]);
     }
-  a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] = static_cast<T>(sum);
+  a.dweight.as<T>()[k * a.dweight.stride[0] + c * a.dweight.stride[1] + r * a.dweight.stride[2] + s * a.dweight.stride[3]] =
+      static_cast<T>(sum);
 }
 // filters [begin, end) of the k * c/groups filters of dweight
 template <class T, class A>
 void weight_grad(const ConvWeightGradArgs& a, std::int64_t begin, std::int64_t end) {
   for (std::int64_t kc = begin; kc < end; ++kc)
     for (std::int64_t r = 0; r < a.dweight.shape[2]; ++r)
-      for (std::int64_t s = 0; s < a.dweight.shape[3]; ++s) weight_grad_one<T, A>(a, kc / a.dweight.shape[1], kc % a.dweight.shape[1], r, s);
+      for (std::int64_t s = 0; s < a.dweight.shape[3]; ++s)
+        weight_grad_one<T, A>(a, kc / a.dweight.shape[1], kc % a.dweight.shape[1], r, s);
 }
 
 // channels [begin, end) of dbias

@@ -11,11 +11,11 @@ struct ConvWalk {
   std::int64_t rows, cols;      // pixels
   const std::int32_t* offset;   // [taps]: from a pixel's base to the tap's input
   std::int64_t taps;
-  const float* panel;           // [channel tile][taps][width]
+  const float* panel;  // [channel tile][taps][width]
   std::int64_t channels;
   float* out;
   std::int64_t out_row, out_col, out_channel;
-  const float* bias;            // [channels] or nullptr
+  const float* bias;  // [channels] or nullptr
   std::int64_t bias_step;
   bool relu;
 };
@@ -23,21 +23,21 @@ struct ConvWalk {
 inline constexpr std::int64_t kWeightBlock = 256;  // pixels whose dy (256 x 16 f32 = 16 KiB) stays in L1 while the taps pass
 // All pixels of one image, some taps and the channels of one group.
 struct ConvWeightWalk {
-  const float* in;                    // image base
-  const std::int32_t* pixel_offset;   // [pixels]
-  const std::int32_t* tap_offset;     // [taps]
+  const float* in;                              // image base
+  const std::int32_t* pixel_offset;             // [pixels]
+  const std::int32_t* tap_offset;               // [taps]
   std::int64_t tap_begin, tap_end, tap_stride;  // tap_stride: taps of the whole filter, the rows of a channel tile of sums
   std::int64_t pixels;
   const float* dy;
   std::int64_t dy_channel, dy_row, dy_col, dy_cols;
-  bool dy_plane;                      // pixels of dy are dy_col apart throughout
+  bool dy_plane;  // pixels of dy are dy_col apart throughout
   std::int64_t channels;
-  float* packed;                      // [kWeightBlock][width]
-  float* sums;                        // [channel tile][tap_stride][width]
+  float* packed;  // [kWeightBlock][width]
+  float* sums;    // [channel tile][tap_stride][width]
 };
 
 namespace conv_offsets {
-std::int64_t width();  // channels of a tile
+std::int64_t width();                                                 // channels of a tile
 void plane(const ConvWalk& w, std::int64_t begin, std::int64_t end);  // pixels [begin, end)
 void weights(const ConvWeightWalk& w);
 }  // namespace conv_offsets

@@ -9,7 +9,7 @@ struct Shape {
   std::int64_t n, c, h, w, k, r, s;
   ConvGeometry g = {};
   bool bias = true, relu = false;
-  bool channels_last = false;   // x, y and weight lie in memory as [n, h, w, c]
+  bool channels_last = false;  // x, y and weight lie in memory as [n, h, w, c]
   bool bench = false;
   std::vector<Layout> layouts = {Layout::dense};
   std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
@@ -21,8 +21,8 @@ struct Shape {
   double flops() const { return 2.0 * n * k * p() * q() * cg() * r * s; }
   double items() const { return 1.0 * n * c * h * w + 1.0 * k * cg() * r * s + 1.0 * n * k * p() * q(); }
   std::string name() const {
-    std::string t = std::to_string(n) + "x" + std::to_string(c) + "x" + std::to_string(h) + "x" + std::to_string(w) + "_k" + std::to_string(k) +
-                    "_" + std::to_string(r) + "x" + std::to_string(s);
+    std::string t = std::to_string(n) + "x" + std::to_string(c) + "x" + std::to_string(h) + "x" + std::to_string(w) + "_k" +
+                    std::to_string(k) + "_" + std::to_string(r) + "x" + std::to_string(s);
     if (g.stride_h != 1 || g.stride_w != 1) t += "_st" + std::to_string(g.stride_h) + std::to_string(g.stride_w);
     if (g.pad_top || g.pad_left || g.pad_bottom || g.pad_right)
       t += "_pad" + std::to_string(g.pad_top) + std::to_string(g.pad_left) + std::to_string(g.pad_bottom) + std::to_string(g.pad_right);
@@ -43,7 +43,10 @@ View logical(const Shape& s, View v) {
   if (!s.channels_last) return v;
   const auto shape = v.shape, stride = v.stride;
   const int from[4] = {0, 3, 1, 2};
-  for (int i = 0; i < 4; ++i) { v.shape[i] = shape[from[i]]; v.stride[i] = stride[from[i]]; }
+  for (int i = 0; i < 4; ++i) {
+    v.shape[i] = shape[from[i]];
+    v.stride[i] = stride[from[i]];
+  }
   return v;
 }
 
@@ -72,12 +75,13 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 4, .h = 8, .w = 9, .k = 12, .r = 3, .s = 3, .g = geo(1, 1, 1, 4), .relu = true},  // channel multiplier 3
       {.n = 2, .c = 3, .h = 40, .w = 47, .k = 3, .r = 5, .s = 5, .g = geo(2, 2, 1, 3), .relu = true, .dtypes = {DType::f32, DType::bf16}},
       {.n = 3, .c = 35, .h = 14, .w = 12, .k = 35, .r = 7, .s = 7, .g = geo(1, 3, 1, 35), .channels_last = true, .dtypes = {DType::f32}},
-      {.n = 1, .c = 9, .h = 13, .w = 9, .k = 70, .r = 3, .s = 2, .g = {2, 3, 1, 0, 0, 1, 1, 2, 1}},  // more than a tile of 64; phases without a tap
-      {.n = 2, .c = 7, .h = 1, .w = 41, .k = 9, .r = 1, .s = 5, .g = {1, 1, 0, 4, 0, 0, 1, 1, 1}},     // 1-d, causal
-      {.n = 1, .c = 2, .h = 3, .w = 3, .k = 4, .r = 3, .s = 3, .g = geo(1, 4)},                        // whole windows in the padding
+      {.n = 1, .c = 9, .h = 13, .w = 9, .k = 70, .r = 3, .s = 2, .g = {2, 3, 1, 0, 0, 1, 1, 2, 1}},  // more than a tile of 64; phases
+                                                                                                     // without a tap
+      {.n = 2, .c = 7, .h = 1, .w = 41, .k = 9, .r = 1, .s = 5, .g = {1, 1, 0, 4, 0, 0, 1, 1, 1}},   // 1-d, causal
+      {.n = 1, .c = 2, .h = 3, .w = 3, .k = 4, .r = 3, .s = 3, .g = geo(1, 4)},                      // whole windows in the padding
       {.n = 0, .c = 3, .h = 5, .w = 5, .k = 4, .r = 3, .s = 3},
       {.n = 2, .c = 0, .h = 5, .w = 5, .k = 4, .r = 3, .s = 3},
-      {.n = 2, .c = 3, .h = 2, .w = 5, .k = 4, .r = 3, .s = 3},                                        // p = 0
+      {.n = 2, .c = 3, .h = 2, .w = 5, .k = 4, .r = 3, .s = 3},  // p = 0
       {.n = 1, .c = 4, .h = 6, .w = 6, .k = 16, .r = 3, .s = 3, .dtypes = {DType::f32}, .fill = Fill::large_offset},
       {.n = 1, .c = 64, .h = 7, .w = 9, .k = 36, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32}, .fill = Fill::large_offset},
       {.n = 1, .c = 16, .h = 7, .w = 9, .k = 16, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32}, .fill = Fill::denormal},
@@ -91,7 +95,17 @@ std::vector<Shape> bench_shapes() {
   return {
       {.n = 64, .c = 1, .h = 28, .w = 28, .k = 32, .r = 3, .s = 3, .relu = true, .bench = true, .dtypes = {DType::f32}},
       {.n = 16, .c = 32, .h = 26, .w = 26, .k = 64, .r = 3, .s = 3, .relu = true, .bench = true, .dtypes = {DType::f32}},
-      {.n = 4, .c = 64, .h = 28, .w = 28, .k = 64, .r = 3, .s = 3, .g = geo(1, 1), .channels_last = true, .bench = true, .dtypes = {DType::f32}},
+      {.n = 4,
+       .c = 64,
+       .h = 28,
+       .w = 28,
+       .k = 64,
+       .r = 3,
+       .s = 3,
+       .g = geo(1, 1),
+       .channels_last = true,
+       .bench = true,
+       .dtypes = {DType::f32}},
   };
 }
 
@@ -137,7 +151,8 @@ Case<ConvInputGradArgs> input_grad_case(const Shape& s) {
 Case<ConvWeightGradArgs> weight_grad_case(const Shape& s) {
   auto c = base<ConvWeightGradArgs>(s);
   c.operands = {operand(s, "x", Role::in, laid(s, s.n, s.c, s.h, s.w)), operand(s, "dy", Role::in, laid(s, s.n, s.k, s.p(), s.q())),
-                operand(s, "dweight", Role::out, laid(s, s.k, s.cg(), s.r, s.s)), operand(s, "dbias", s.bias ? Role::out : Role::in, {s.k})};
+                operand(s, "dweight", Role::out, laid(s, s.k, s.cg(), s.r, s.s)),
+                operand(s, "dbias", s.bias ? Role::out : Role::in, {s.k})};
   c.bind = [s](const std::vector<View>& v) {
     return ConvWeightGradArgs{logical(s, v[0]), logical(s, v[1]), logical(s, v[2]), s.bias ? v[3] : View{}, s.g};
   };

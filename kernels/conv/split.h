@@ -1,5 +1,5 @@
-// The weight gradient on the device: its pixels are cut into ranges, each leaves partial sums [k][taps + 1] (the last column is dbias) in scratch, and a second
-// kernel (fold.h) adds the ranges in their order. The cut depends on sizes alone.
+// The weight gradient on the device: its pixels are cut into ranges, each leaves partial sums [k][taps + 1] (the last column is dbias) in
+// scratch, and a second kernel (fold.h) adds the ranges in their order. The cut depends on sizes alone.
 #pragma once
 #include <algorithm>
 
@@ -32,6 +32,8 @@ inline Split gemm(const ConvWeightGradArgs& a) {
   return cut(pixels(a), a.geometry.groups * ((kg + 63) / 64) * ((taps(a) + 63) / 64), 256);
 }
 inline std::int64_t depthwise_lanes(const ConvWeightGradArgs& a) { return channels_inner(a.dy) ? 32 : 1; }
-inline Split depthwise(const ConvWeightGradArgs& a) { return cut(pixels(a), (a.dweight.shape[0] + depthwise_lanes(a) - 1) / depthwise_lanes(a), 512); }
+inline Split depthwise(const ConvWeightGradArgs& a) {
+  return cut(pixels(a), (a.dweight.shape[0] + depthwise_lanes(a) - 1) / depthwise_lanes(a), 512);
+}
 
 }  // namespace graft::conv_split

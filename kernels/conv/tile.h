@@ -1,7 +1,8 @@
-// The tile product under the implicit GEMM rungs: 64 items of the image operand x against 64 items of the plain operand w, summed over steps. An element of x
-// lies at item.offset + step.x and counts only where item.h + step.h and item.w + step.w lie inside the image, so padding is never stored. In the forward
-// pass items of x are pixels and steps are (c, r, s); in the weight gradient items are (c, r, s) and steps are pixels: the same loads with the roles exchanged.
-// Padding multiplies as zero: an infinite weight over padding gives NaN, where loops.h skips the tap.
+// The tile product under the implicit GEMM rungs: 64 items of the image operand x against 64 items of the plain operand w, summed over
+// steps. An element of x lies at item.offset + step.x and counts only where item.h + step.h and item.w + step.w lie inside the image, so
+// padding is never stored. In the forward pass items of x are pixels and steps are (c, r, s); in the weight gradient items are (c, r, s)
+// and steps are pixels: the same loads with the roles exchanged. Padding multiplies as zero: an infinite weight over padding gives NaN,
+// where loops.h skips the tap.
 #pragma once
 #include "kernels/simt/simt.h"
 
@@ -27,8 +28,14 @@ void visit_short_float(DType t, F&& f) {
   }
 }
 
-struct Place { std::int64_t offset; int h, w; };
-struct Step { std::int64_t x, w; int row, col; };
+struct Place {
+  std::int64_t offset;
+  int h, w;
+};
+struct Step {
+  std::int64_t x, w;
+  int row, col;
+};
 struct Tiles {
   float x[2][kDeep][kRow], w[2][kDeep][kRow];
   Step steps[2][kDeep];
@@ -54,8 +61,9 @@ struct Operands {
   bool lanes_x;         // results: neighbouring threads take neighbouring items of x, else of w
 };
 
-// acc[i][j] += sum over steps [begin, end) of x item 4 xi + i times w item 4 wi + j. item_x(i) -> Place, item_w(j) -> offset or -1, step(d) -> Step with
-// row = kOutside past the end. When kSums, thread t < 64 also leaves the sum of w item t in `sum`. Two buffers: while one is multiplied the next is on its way.
+// acc[i][j] += sum over steps [begin, end) of x item 4 xi + i times w item 4 wi + j. item_x(i) -> Place, item_w(j) -> offset or -1, step(d)
+// -> Step with row = kOutside past the end. When kSums, thread t < 64 also leaves the sum of w item t in `sum`. Two buffers: while one is
+// multiplied the next is on its way.
 template <bool kSums, class T, class ItemX, class ItemW, class StepAt>
 __device__ __forceinline__ void product(const Operands<T>& o, Tiles& s, int begin, int end, int xi, int wi, ItemX item_x, ItemW item_w,
                                         StepAt step, float (&acc)[4][4], float& sum) {
@@ -97,8 +105,7 @@ __device__ __forceinline__ void product(const Operands<T>& o, Tiles& s, int begi
     GRAFT_UNROLL for (int k = 0; k < kDeep; ++k) {
       const float4 a = *reinterpret_cast<const float4*>(&s.x[slot][k][4 * xi]), b = *reinterpret_cast<const float4*>(&s.w[slot][k][4 * wi]);
       const float ax[4] = {a.x, a.y, a.z, a.w}, bw[4] = {b.x, b.y, b.z, b.w};
-      GRAFT_UNROLL for (int i = 0; i < 4; ++i)
-        GRAFT_UNROLL for (int j = 0; j < 4; ++j) acc[i][j] += ax[i] * bw[j];
+      GRAFT_UNROLL for (int i = 0; i < 4; ++i) GRAFT_UNROLL for (int j = 0; j < 4; ++j) acc[i][j] += ax[i] * bw[j];
     }
     if (kSums && t < kSide)
       for (int k = 0; k < kDeep; ++k) sum += s.w[slot][k][t];

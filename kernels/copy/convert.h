@@ -19,7 +19,8 @@ constexpr To convert(From x) {
     if constexpr (kIsFloatElement<From>) return static_cast<Accum<From>>(x) != 0;
     else return x != 0;
   } else if constexpr (kIsFloatElement<To>) {
-    if constexpr (std::is_same_v<To, double>) return static_cast<double>(static_cast<std::conditional_t<kIsFloatElement<From>, Accum<From>, From>>(x));
+    if constexpr (std::is_same_v<To, double>)
+      return static_cast<double>(static_cast<std::conditional_t<kIsFloatElement<From>, Accum<From>, From>>(x));
     else return To(static_cast<float>(x));
   } else if constexpr (kIsFloatElement<From>) {
     // Truncates and saturates; the comparisons are in the source's own precision, where To's bounds may round up to a power of two.

@@ -1,7 +1,7 @@
 // copy, one thread per element by its row-major position, any pair of dtypes and strides.
-#include "kernels/simt/simt.h"
 #include "kernels/copy/convert.h"
 #include "kernels/copy/rows.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {

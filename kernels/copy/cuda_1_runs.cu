@@ -1,7 +1,7 @@
-// copy over merged runs: axes that follow one another on both sides become one on the host, and the output is walked as it lies in memory. One thread per
-// element; the position is divided once per axis that is left, in 32 bits. Writes are coalesced wherever the output has a dense axis, reads where the input's
-// is the same one. Bytes: one read and one write per element.
-// Limits: one dtype, or two floats; fewer than 2^31 elements.
+// copy over merged runs: axes that follow one another on both sides become one on the host, and the output is walked as it lies in memory.
+// One thread per element; the position is divided once per axis that is left, in 32 bits. Writes are coalesced wherever the output has a
+// dense axis, reads where the input's is the same one. Bytes: one read and one write per element. Limits: one dtype, or two floats; fewer
+// than 2^31 elements.
 #include "kernels/copy/convert.h"
 #include "kernels/copy/raw.h"
 #include "kernels/copy/rows.h"

@@ -1,7 +1,7 @@
-// copy in packs: a thread moves 16 bytes of the narrower side at once (f32 to bf16: 8 elements, two loads and one store of 128 bits) and strides over the grid.
-// The runs may be one (any length: the last elements go one by one) or many of whole packs (rows of a wider matrix, channels split off).
-// Bytes: one read and one write per element, 128 bits at a time.
-// Limits: one dtype, or two floats; both sides dense along the run; 16-byte addresses; fewer than 2^31 packs.
+// copy in packs: a thread moves 16 bytes of the narrower side at once (f32 to bf16: 8 elements, two loads and one store of 128 bits) and
+// strides over the grid. The runs may be one (any length: the last elements go one by one) or many of whole packs (rows of a wider matrix,
+// channels split off). Bytes: one read and one write per element, 128 bits at a time. Limits: one dtype, or two floats; both sides dense
+// along the run; 16-byte addresses; fewer than 2^31 packs.
 #include "kernels/copy/convert.h"
 #include "kernels/copy/raw.h"
 #include "kernels/copy/rows.h"
@@ -42,8 +42,8 @@ void copy_vectors(Queue& q, const CopyArgs& a) {
   const Runs<2> r = runs_of<2>({&a.out, &a.in});
   const std::int64_t size = pack_of(size_of(a.in.dtype), size_of(a.out.dtype)), per_run = r.inner / size, count = r.outer * per_run;
   visit_raw_or_floats(a.in.dtype, a.out.dtype, [&]<class From, class To>() {
-    launch(q, packs<From, To>, blocks_for(count, 256, 132 * 16), 256, 0, a.in.as<const From>(), a.out.as<To>(), r, static_cast<unsigned>(per_run),
-           static_cast<unsigned>(count), static_cast<unsigned>(r.inner % size));
+    launch(q, packs<From, To>, blocks_for(count, 256, 132 * 16), 256, 0, a.in.as<const From>(), a.out.as<To>(), r,
+           static_cast<unsigned>(per_run), static_cast<unsigned>(count), static_cast<unsigned>(r.inner % size));
   });
 }
 

@@ -1,5 +1,5 @@
-// What the device rungs of copy share: a copy without conversion moves unsigned integers of the element's size, and one with conversion goes between
-// floats, so that there are 4 + 12 kernels of each kind and not 64.
+// What the device rungs of copy share: a copy without conversion moves unsigned integers of the element's size, and one with conversion
+// goes between floats, so that there are 4 + 12 kernels of each kind and not 64.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -27,6 +27,8 @@ void visit_raw_or_floats(DType from, DType to, F&& f) {
 }
 
 // Elements that a thread of cuda_2_vectors.cu moves: 16 bytes of the narrower side.
-constexpr int pack_of(std::size_t from_bytes, std::size_t to_bytes) { return static_cast<int>(16 / (from_bytes < to_bytes ? from_bytes : to_bytes)); }
+constexpr int pack_of(std::size_t from_bytes, std::size_t to_bytes) {
+  return static_cast<int>(16 / (from_bytes < to_bytes ? from_bytes : to_bytes));
+}
 
 }  // namespace graft

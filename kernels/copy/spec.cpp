@@ -12,10 +12,12 @@ std::string name(const std::vector<std::int64_t>& shape) {
   return s.empty() ? "scalar" : s;
 }
 
-Case<CopyArgs> base(std::string label, const std::vector<std::int64_t>& shape, std::optional<DType> from, std::optional<DType> to, Fill fill) {
+Case<CopyArgs> base(std::string label, const std::vector<std::int64_t>& shape, std::optional<DType> from, std::optional<DType> to,
+                    Fill fill) {
   Case<CopyArgs> c;
   c.shape = name(shape) + std::move(label);
-  c.operands = {{.name = "in", .shape = shape, .fill = fill, .dtype = from, .limit = 200}, {.name = "out", .role = Role::out, .shape = shape, .dtype = to}};
+  c.operands = {{.name = "in", .shape = shape, .fill = fill, .dtype = from, .limit = 200},
+                {.name = "out", .role = Role::out, .shape = shape, .dtype = to}};
   c.bind = [](const std::vector<View>& v) { return CopyArgs{v[0], v[1]}; };
   double n = 1;
   for (auto k : shape) n *= static_cast<double>(k);
@@ -29,7 +31,8 @@ Case<CopyArgs> base(std::string label, const std::vector<std::int64_t>& shape, s
 
 std::vector<Spec> copy_specs() {
   std::vector<Case<CopyArgs>> cases;
-  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{}, {1}, {0}, {3, 0, 2}, {17}, {1000}, {33, 40}, {2, 3, 5, 7}, {64, 129}, {40000}}) {
+  for (const auto& shape :
+       std::vector<std::vector<std::int64_t>>{{}, {1}, {0}, {3, 0, 2}, {17}, {1000}, {33, 40}, {2, 3, 5, 7}, {64, 129}, {40000}}) {
     auto c = base("", shape, {}, {}, Fill::normal);
     c.dtypes = {kAllDTypes, kAllDTypes + 8};
     cases.push_back(c);

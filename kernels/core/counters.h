@@ -1,5 +1,5 @@
-// The Philox counters of a call: (seed, stream, position), by value or moved on by numbers in device memory, so that a captured launch is replayed with
-// the next step's. Element i takes word i % 4 of counter i / 4.
+// The Philox counters of a call: (seed, stream, position), by value or moved on by numbers in device memory, so that a captured launch is
+// replayed with the next step's. Element i takes word i % 4 of counter i / 4.
 #pragma once
 #include <cmath>
 
@@ -26,7 +26,9 @@ struct Counters {
     }
     return c;
   }
-  constexpr PhiloxWords operator[](std::int64_t counter) const { return philox(seed, stream, position + static_cast<std::uint64_t>(counter)); }
+  constexpr PhiloxWords operator[](std::int64_t counter) const {
+    return philox(seed, stream, position + static_cast<std::uint64_t>(counter));
+  }
 };
 
 // Dropout keeps an element where its 32-bit word is at least p * 2^32.

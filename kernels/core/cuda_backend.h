@@ -13,8 +13,8 @@ std::string cuda_bus_id(int index);    // "0000:65:00.0"; empty where nobody kno
 std::string describe_cuda(int index);  // name, compute capability, memory; the GPU can be used
 int cuda_capability();                 // of this thread's current GPU, 90 for 9.0; 0 without one
 
-// Empty when the vendor's library can be used: there is a GPU and the library was found at run time. Linked into no program, so that one binary serves
-// machines with and without it.
+// Empty when the vendor's library can be used: there is a GPU and the library was found at run time. Linked into no program, so that one
+// binary serves machines with and without it.
 namespace cuda {
 std::string cublaslt_missing();
 std::string cudnn_missing();
@@ -22,6 +22,8 @@ std::string cudnn_missing();
 // Bytes that the vendors' algorithms may use beside the operands, what cuBLAS recommends for Hopper; as a row's scratch.
 inline constexpr std::size_t kVendorWorkspace = std::size_t{32} << 20;
 template <class Args>
-std::size_t vendor_workspace(const Args&, int) { return kVendorWorkspace; }
+std::size_t vendor_workspace(const Args&, int) {
+  return kVendorWorkspace;
+}
 
 }  // namespace graft

@@ -73,7 +73,9 @@ void Event::wait() {
 
 PinnedBuffer::PinnedBuffer(Device d, std::size_t size)
     : device_(d), size_(size), data_(static_cast<std::byte*>(device_memory(d).allocate_pinned(size))), copied_(d) {
-  if (!data_) throw Error(Code::memory, name_of(d) + ": a pinned buffer of " + std::to_string(size) + " bytes does not fit in memory; use a smaller batch");
+  if (!data_)
+    throw Error(Code::memory,
+                name_of(d) + ": a pinned buffer of " + std::to_string(size) + " bytes does not fit in memory; use a smaller batch");
 }
 PinnedBuffer::~PinnedBuffer() {
   try {
@@ -83,12 +85,14 @@ PinnedBuffer::~PinnedBuffer() {
   device_memory(device_).release_pinned(data_);
 }
 std::byte* PinnedBuffer::bytes() {
-  if (under_way_) throw Error(Code::bug, "a pinned buffer is used while its copy to " + name_of(device_) + " is under way; wait() for it first");
+  if (under_way_)
+    throw Error(Code::bug, "a pinned buffer is used while its copy to " + name_of(device_) + " is under way; wait() for it first");
   return data_;
 }
 void PinnedBuffer::upload(void* device, std::size_t from, std::size_t count, Stream& stream) {
   if (from + count > size_)
-    throw Error(Code::bug, "bytes " + std::to_string(from) + " to " + std::to_string(from + count) + " of a pinned buffer of " + std::to_string(size_));
+    throw Error(Code::bug, "bytes " + std::to_string(from) + " to " + std::to_string(from + count) + " of a pinned buffer of " +
+                               std::to_string(size_));
   device_memory(device_).upload_async(device, data_ + from, count, stream.handle());
   copied_.record(stream.handle());
   under_way_ = true;
@@ -124,7 +128,8 @@ Device parse_device(const std::string& text) {
     d.kind = DeviceKind::emu;
   } else if (text == "cuda") {
     d.kind = DeviceKind::cuda;
-  } else if (text.starts_with("cuda:") && text.size() > 5 && text.size() < 8 && text.find_first_not_of("0123456789", 5) == std::string::npos) {
+  } else if (text.starts_with("cuda:") && text.size() > 5 && text.size() < 8 &&
+             text.find_first_not_of("0123456789", 5) == std::string::npos) {
     d = {DeviceKind::cuda, std::stoi(text.substr(5))};
   } else {
     throw Error(Code::usage, "--device " + text + ": there is cpu, emu, cuda, cuda:N and auto");

@@ -1,5 +1,5 @@
-// Memory of a device, seen from the host: what lies behind an allocator, and the copies in and out. `emu` has the host's memory; everything above treats
-// it as if it had its own, so that a host access that would fault on a GPU is an error there too.
+// Memory of a device, seen from the host: what lies behind an allocator, and the copies in and out. `emu` has the host's memory; everything
+// above treats it as if it had its own, so that a host access that would fault on a GPU is an error there too.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -20,13 +20,14 @@ class DeviceMemory {
   virtual ~DeviceMemory() = default;
   virtual void* allocate(std::size_t bytes) = 0;  // aligned to at least 64; nullptr when it does not fit
   virtual void release(void* p) = 0;
-  // In order with the work of `stream`; upload and download return when the bytes have arrived. During a capture fill and copy are recorded, the others
-  // are Error(usage): the host cannot read what has not run, and what it writes would be gone at the replay.
+  // In order with the work of `stream`; upload and download return when the bytes have arrived. During a capture fill and copy are
+  // recorded, the others are Error(usage): the host cannot read what has not run, and what it writes would be gone at the replay.
   virtual void upload(void* device, const void* host, std::size_t bytes, void* stream) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes, void* stream) = 0;
   virtual void fill(void* device, int byte, std::size_t bytes, void* stream) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes, void* stream) = 0;  // within the device
-  // Memory of the host that copies go from and to without a detour and that kernels reach at the same address; nullptr when there is no more.
+  // Memory of the host that copies go from and to without a detour and that kernels reach at the same address; nullptr when there is no
+  // more.
   virtual void* allocate_pinned(std::size_t bytes) = 0;
   virtual void release_pinned(void* p) = 0;
   // Returns at once; the pinned bytes must stay as they are until the stream has come so far.
@@ -48,11 +49,13 @@ class DeviceMemory {
   virtual void replay(void* graph, void* stream) = 0;
   virtual void end_graph(void* graph) noexcept = 0;
 
-  // Time on the device: a mark is set in the order of a stream's work. On the host, whose calls return when they are done, it is the steady clock's reading.
+  // Time on the device: a mark is set in the order of a stream's work. On the host, whose calls return when they are done, it is the steady
+  // clock's reading.
   virtual void* make_mark();
   virtual void end_mark(void* mark);
   virtual void set_mark(void* mark, void* stream);
-  // The stream waits some 50 us, so that the host is done queueing what is timed before the device begins it: else a mark sees the host's launch latency.
+  // The stream waits some 50 us, so that the host is done queueing what is timed before the device begins it: else a mark sees the host's
+  // launch latency.
   virtual void head_start(void*) {}
   virtual double seconds_between(void* first, void* second);  // waits for both
   virtual DeviceFacts facts() { return {}; }
@@ -91,8 +94,8 @@ class Event {
   bool recorded_ = false;
 };
 
-// Host memory that is copied to a device while the host goes on. Between upload() and wait() its bytes belong to the copy: bytes() is Error(bug) then, on
-// every device, whether or not the copy happens to be done.
+// Host memory that is copied to a device while the host goes on. Between upload() and wait() its bytes belong to the copy: bytes() is
+// Error(bug) then, on every device, whether or not the copy happens to be done.
 class PinnedBuffer {
  public:
   PinnedBuffer(Device d, std::size_t size);
@@ -118,11 +121,13 @@ DeviceMemory& device_memory(Device d);
 std::string why_not(Device d);
 // "cuda:0: NVIDIA H100 80GB, compute capability 9.0, 79 GiB", or what was looked for and not found. For `graft doctor`.
 std::string describe(Device d);
-// Where a GPU sits on the bus, "0000:65:00.0": its name for tools that number GPUs otherwise (CUDA_VISIBLE_DEVICES). Empty for other devices.
+// Where a GPU sits on the bus, "0000:65:00.0": its name for tools that number GPUs otherwise (CUDA_VISIBLE_DEVICES). Empty for other
+// devices.
 std::string bus_id(Device d);
 // Compute capability of the GPU that this thread uses, 90 for 9.0; 0 without one.
 int gpu_capability();
-// "cpu", "emu", "cuda", "cuda:1", "auto" (a GPU if there is one, else the CPU). Throws Error(usage) for another spelling, Error(device) as device_memory.
+// "cpu", "emu", "cuda", "cuda:1", "auto" (a GPU if there is one, else the CPU). Throws Error(usage) for another spelling, Error(device) as
+// device_memory.
 Device parse_device(const std::string& text);
 
 }  // namespace graft

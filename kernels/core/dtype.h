@@ -33,7 +33,7 @@ struct f16 {
     const std::uint32_t sign = (u >> 16) & 0x8000u, mag = u & 0x7fffffffu;
     if (mag > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u | ((mag >> 13) & 0x3ffu));
     if (mag >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to infinity
-    if (mag < 0x38800000u) {  // subnormal half: let the float adder do the rounding
+    if (mag < 0x38800000u) {                                                    // subnormal half: let the float adder do the rounding
       const float shifted = std::bit_cast<float>(mag) + 0.5f;
       return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
     }
@@ -52,15 +52,18 @@ struct f16 {
 };
 
 enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, u8, b8 };
-inline constexpr DType kAllDTypes[] = {DType::f64, DType::f32, DType::bf16, DType::f16,
-                                       DType::i64, DType::i32, DType::u8,   DType::b8};
+inline constexpr DType kAllDTypes[] = {DType::f64, DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32, DType::u8, DType::b8};
 
 constexpr std::size_t size_of(DType t) {
   switch (t) {
-    case DType::f64: case DType::i64: return 8;
-    case DType::f32: case DType::i32: return 4;
-    case DType::bf16: case DType::f16: return 2;
-    case DType::u8: case DType::b8: return 1;
+    case DType::f64:
+    case DType::i64: return 8;
+    case DType::f32:
+    case DType::i32: return 4;
+    case DType::bf16:
+    case DType::f16: return 2;
+    case DType::u8:
+    case DType::b8: return 1;
   }
   return 0;
 }
@@ -98,22 +101,49 @@ constexpr double epsilon_of(DType t) {
 constexpr double smallest_normal(DType t) {
   switch (t) {
     case DType::f64: return 0x1p-1022;
-    case DType::f32: case DType::bf16: return 0x1p-126;
+    case DType::f32:
+    case DType::bf16: return 0x1p-126;
     case DType::f16: return 0x1p-14;
     default: return 0;
   }
 }
 
-template <class T> struct dtype_of_t;
-template <> struct dtype_of_t<double> { static constexpr DType value = DType::f64; };
-template <> struct dtype_of_t<float> { static constexpr DType value = DType::f32; };
-template <> struct dtype_of_t<bf16> { static constexpr DType value = DType::bf16; };
-template <> struct dtype_of_t<f16> { static constexpr DType value = DType::f16; };
-template <> struct dtype_of_t<std::int64_t> { static constexpr DType value = DType::i64; };
-template <> struct dtype_of_t<std::int32_t> { static constexpr DType value = DType::i32; };
-template <> struct dtype_of_t<std::uint8_t> { static constexpr DType value = DType::u8; };
-template <> struct dtype_of_t<bool> { static constexpr DType value = DType::b8; };
-template <class T> inline constexpr DType dtype_of = dtype_of_t<T>::value;
+template <class T>
+struct dtype_of_t;
+template <>
+struct dtype_of_t<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct dtype_of_t<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct dtype_of_t<bf16> {
+  static constexpr DType value = DType::bf16;
+};
+template <>
+struct dtype_of_t<f16> {
+  static constexpr DType value = DType::f16;
+};
+template <>
+struct dtype_of_t<std::int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct dtype_of_t<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct dtype_of_t<std::uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct dtype_of_t<bool> {
+  static constexpr DType value = DType::b8;
+};
+template <class T>
+inline constexpr DType dtype_of = dtype_of_t<T>::value;
 
 // The type that a sum of T is kept in: f32 for 16-bit floats, itself for f32 and f64, i64 for integers.
 template <class T>

@@ -7,14 +7,14 @@
 namespace graft {
 
 enum class Code {
-  no = 1,         // ran, and the answer is "no"
-  usage = 2,      // wrong usage, argument or configuration
-  input = 3,      // input unreadable, damaged or not matching
-  memory = 4,     // does not fit in memory
-  diverged = 5,   // NaN or infinity beyond the policy
-  device = 6,     // device, driver or communication failure
-  bug = 70,       // a bug in graft
-  stopped = 75,   // stopped early with a good checkpoint
+  no = 1,        // ran, and the answer is "no"
+  usage = 2,     // wrong usage, argument or configuration
+  input = 3,     // input unreadable, damaged or not matching
+  memory = 4,    // does not fit in memory
+  diverged = 5,  // NaN or infinity beyond the policy
+  device = 6,    // device, driver or communication failure
+  bug = 70,      // a bug in graft
+  stopped = 75,  // stopped early with a good checkpoint
 };
 
 class Error : public std::runtime_error {

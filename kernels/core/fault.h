@@ -1,6 +1,7 @@
-// A bad index that only a kernel can see. The kernel reads nothing for it, goes on, and leaves a report in its queue's fault word, memory that host and
-// device share; the host looks there whenever it has waited for the device anyway (Queue::look) and throws the sentence that the host's own check would
-// have said. Of several the first one is kept: the earliest launch, in it the smallest position, whatever the order in which threads arrive.
+// A bad index that only a kernel can see. The kernel reads nothing for it, goes on, and leaves a report in its queue's fault word, memory
+// that host and device share; the host looks there whenever it has waited for the device anyway (Queue::look) and throws the sentence that
+// the host's own check would have said. Of several the first one is kept: the earliest launch, in it the smallest position, whatever the
+// order in which threads arrive.
 #pragma once
 #include <cstdint>
 #include <string>

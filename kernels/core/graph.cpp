@@ -12,7 +12,8 @@ std::atomic<std::uint64_t> graphs{0};
 }
 
 Graph::Graph(Queue& q) : q_(q), id_(++graphs) {
-  if (q.device().kind == DeviceKind::cpu) throw Error(Code::usage, "a graph captures the work of a device; the CPU's is done when a call returns");
+  if (q.device().kind == DeviceKind::cpu)
+    throw Error(Code::usage, "a graph captures the work of a device; the CPU's is done when a call returns");
 }
 Graph::~Graph() { drop(); }
 

@@ -1,5 +1,6 @@
-// Work of a queue, captured once and replayed: launches, copies within the device and fills, with the arguments and addresses they had. On a GPU it is a CUDA
-// graph. While it is captured nothing runs, so the host cannot read a result: that is Error(usage), naming the operation.
+// Work of a queue, captured once and replayed: launches, copies within the device and fills, with the arguments and addresses they had. On
+// a GPU it is a CUDA graph. While it is captured nothing runs, so the host cannot read a result: that is Error(usage), naming the
+// operation.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -25,7 +25,8 @@ void HostStream::finish(std::uint64_t upto) {
 
 void refuse_in_capture(const char* what) {
   const std::string op = running();
-  throw Error(Code::usage, (op.empty() ? "" : op + ": ") + what + " while a graph is captured; take that out of the captured work or run without a graph");
+  throw Error(Code::usage, (op.empty() ? "" : op + ": ") + what +
+                               " while a graph is captured; take that out of the captured work or run without a graph");
 }
 
 namespace {
@@ -114,7 +115,8 @@ class HostMemory : public DeviceMemory {
 }  // namespace
 
 DeviceMemory& host_memory(bool emu) {
-  static auto *cpu = new HostMemory(false), *emulated = new HostMemory(true);  // never destroyed: tensors held by static objects may outlive main
+  static auto *cpu = new HostMemory(false),
+              *emulated = new HostMemory(true);  // never destroyed: tensors held by static objects may outlive main
   return emu ? *emulated : *cpu;
 }
 

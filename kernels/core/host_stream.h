@@ -1,5 +1,6 @@
-// The streams of `emu`. Kernels and plain copies run when they are called; what a GPU would do beside the host waits: an asynchronous copy is made when
-// somebody waits for it, so that a forgotten wait shows, and what is captured runs at the replays. The CPU has no streams: nullptr.
+// The streams of `emu`. Kernels and plain copies run when they are called; what a GPU would do beside the host waits: an asynchronous copy
+// is made when somebody waits for it, so that a forgotten wait shows, and what is captured runs at the replays. The CPU has no streams:
+// nullptr.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +15,7 @@ using Work = std::function<void()>;
 
 class HostStream {
  public:
-  void defer(Work w);               // runs when waited for
+  void defer(Work w);  // runs when waited for
   std::uint64_t issued() const { return issued_; }
   void finish(std::uint64_t upto);  // runs deferred work in order, up to this many since the beginning
   void finish() { finish(issued_); }

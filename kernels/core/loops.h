@@ -12,7 +12,7 @@ namespace graft {
 // N views of one shape after merging: `outer` positions of runs of `inner` elements; in a run operand k steps by inner_stride[k].
 template <int N>
 struct Runs {
-  int rank = 0;                                   // outer axes
+  int rank = 0;  // outer axes
   std::array<std::int64_t, kMaxRank> shape{};
   std::array<std::array<std::int64_t, N>, kMaxRank> stride{};
   std::int64_t outer = 1, inner = 1;
@@ -65,8 +65,8 @@ Runs<N> runs_of(const std::array<const View*, N>& v) {
   return r;
 }
 
-// f(offsets, length) over pieces of runs, in parallel. A piece is at most `grain` elements or, when runs are shorter, some whole runs of about
-// that many; the cut depends on sizes only. Elementwise work has no order between pieces.
+// f(offsets, length) over pieces of runs, in parallel. A piece is at most `grain` elements or, when runs are shorter, some whole runs of
+// about that many; the cut depends on sizes only. Elementwise work has no order between pieces.
 template <int N, class F>
 void each_run(ThreadPool& pool, const Runs<N>& r, std::int64_t grain, F&& f) {
   if (r.outer <= 0 || r.inner <= 0) return;

@@ -1,5 +1,5 @@
-// Philox4x32-10: counter-based random bits (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). Four words are
-// a pure function of a 128-bit counter and a 64-bit key, so any thread, device or resume point draws the same.
+// Philox4x32-10: counter-based random bits (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). Four words
+// are a pure function of a 128-bit counter and a 64-bit key, so any thread, device or resume point draws the same.
 #pragma once
 #include <array>
 #include <cstdint>

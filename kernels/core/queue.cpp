@@ -61,7 +61,8 @@ void Queue::look() {
   const FaultWord found = *fault_;
   *fault_ = FaultWord{};
   const Site& s = sites_[found.site];
-  throw Error(Code::usage, fault_sentence(s.kind, s.op, static_cast<std::int64_t>(found.first & ((1ull << kFaultPositionBits) - 1)), found.index, found.limit));
+  throw Error(Code::usage, fault_sentence(s.kind, s.op, static_cast<std::int64_t>(found.first & ((1ull << kFaultPositionBits) - 1)),
+                                          found.index, found.limit));
 }
 void Queue::synchronize() {
   device_memory(device_).synchronize(stream_);

@@ -37,17 +37,18 @@ class Queue {
   int threads() const { return pool_.threads(); }
   LaneOrder lane_order() const { return order_; }
   void set_lane_order(LaneOrder order) { order_ = order; }
-  void* stream() const { return stream_; }  // of DeviceMemory::make_stream: a cudaStream_t on a GPU
+  void* stream() const { return stream_; }         // of DeviceMemory::make_stream: a cudaStream_t on a GPU
   Graph* capturing() const { return capturing_; }  // what launches are recorded into instead of being run, or nullptr
 
-  // At least `bytes` of 64-byte aligned scratch on the device, valid until the next call: what a variant asked for in its table row. A graph keeps what was
-  // scratch while it was captured.
+  // At least `bytes` of 64-byte aligned scratch on the device, valid until the next call: what a variant asked for in its table row. A
+  // graph keeps what was scratch while it was captured.
   std::byte* scratch(std::size_t bytes);
   std::size_t scratch_bytes() const { return capacity_; }
 
   // Where the launch that comes next reports bad indices, in the name of the operation that runs now.
   FaultSink fault(FaultKind kind);
-  // Call when the work so far has been waited for: throws Error(usage) with the first bad index that was reported since the last look; the next look is clean.
+  // Call when the work so far has been waited for: throws Error(usage) with the first bad index that was reported since the last look; the
+  // next look is clean.
   void look();
   void synchronize();  // waits for all work, then looks; Error(device) when a kernel has failed
 

@@ -6,9 +6,13 @@ thread_local const OpScope* op = nullptr;
 thread_local const KernelScope* kernel = nullptr;
 }  // namespace
 
-OpScope::OpScope(std::string_view name, Describe describe, const void* what) : name_(name), describe_(describe), what_(what), outer_(op) { op = this; }
+OpScope::OpScope(std::string_view name, Describe describe, const void* what) : name_(name), describe_(describe), what_(what), outer_(op) {
+  op = this;
+}
 OpScope::~OpScope() { op = outer_; }
-KernelScope::KernelScope(std::string_view family, std::string_view variant) : family_(family), variant_(variant), outer_(kernel) { kernel = this; }
+KernelScope::KernelScope(std::string_view family, std::string_view variant) : family_(family), variant_(variant), outer_(kernel) {
+  kernel = this;
+}
 KernelScope::~KernelScope() { kernel = outer_; }
 
 std::string running() {

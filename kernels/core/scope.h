@@ -1,5 +1,5 @@
-// What this thread runs now, for errors: the operation with its shapes and the kernel variant. Entering costs a few pointers; text is made when something
-// fails.
+// What this thread runs now, for errors: the operation with its shapes and the kernel variant. Entering costs a few pointers; text is made
+// when something fails.
 #pragma once
 #include <string>
 #include <string_view>

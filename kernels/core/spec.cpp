@@ -32,7 +32,10 @@ double draw(Fill fill, Bits& b, DType t, std::int64_t limit, bool inf_row) {
     case Fill::unit: return b.unit();
     case Fill::large_offset: return 1000 * (1 + std::floor(8 * b.unit()) * std::max(epsilon_of(t), 0x1p-40));
     case Fill::equal: return 1.7;
-    case Fill::inf_rows: { const double v = b.normal(); return inf_row ? -INFINITY : v; }
+    case Fill::inf_rows: {
+      const double v = b.normal();
+      return inf_row ? -INFINITY : v;
+    }
     case Fill::denormal: return (b.unit() - 0.5) * smallest_normal(t);
     case Fill::extreme: return b.unit() < 0.5 ? -80.0 : 80.0;
     case Fill::index: return limit > 0 ? static_cast<double>(b.next() % static_cast<std::uint64_t>(limit)) : 0;
@@ -121,8 +124,8 @@ std::uint64_t hash(std::string_view s) {
   return h;
 }
 
-constexpr std::size_t kGuard = 128;       // bytes before and after every buffer
-constexpr std::byte kPattern{0xff};       // as a float of any width: NaN
+constexpr std::size_t kGuard = 128;  // bytes before and after every buffer
+constexpr std::byte kPattern{0xff};  // as a float of any width: NaN
 
 bool written(const Operand& o) { return o.role != Role::in; }
 
@@ -131,7 +134,10 @@ std::string other_orders(const ErasedCase& c, int row, Queue& q, DType t, Layout
   for (const LaneOrder order : {LaneOrder::down, LaneOrder::seeded}) {
     Operands again(c, t, layout, seed);
     q.set_lane_order(order);
-    struct Restore { Queue& q; ~Restore() { q.set_lane_order(LaneOrder::up); } } restore{q};
+    struct Restore {
+      Queue& q;
+      ~Restore() { q.set_lane_order(LaneOrder::up); }
+    } restore{q};
     again.run(q, row);
     for (std::size_t k = 0; k < c.operands.size(); ++k) {
       if (!written(c.operands[k])) continue;
@@ -142,8 +148,8 @@ std::string other_orders(const ErasedCase& c, int row, Queue& q, DType t, Layout
         if (where < 0 && std::memcmp(a.as<const std::byte>() + at, b.as<const std::byte>() + at, size) != 0) where = i;
       });
       if (where >= 0)
-        return "'" + c.operands[k].name + "' " + coordinates(a, where) + " depends on the order in which threads run (" + (order == LaneOrder::down ? "down" : "seeded") +
-               "): a race or a missing barrier";
+        return "'" + c.operands[k].name + "' " + coordinates(a, where) + " depends on the order in which threads run (" +
+               (order == LaneOrder::down ? "down" : "seeded") + "): a race or a missing barrier";
     }
   }
   return {};
@@ -181,7 +187,10 @@ Operands::Operands(const ErasedCase& c, DType dtype, Layout layout, std::uint64_
     if (l == Layout::sliced && rank >= 1) {
       std::int64_t step = rank >= 2 ? op.shape[rank - 1] + 5 : 1;
       first = 2;
-      for (int d = rank - 2; d >= 0; --d) { v.stride[d] = step; step *= op.shape[d]; }
+      for (int d = rank - 2; d >= 0; --d) {
+        v.stride[d] = step;
+        step *= op.shape[d];
+      }
     }
     if (l == Layout::transposed && rank >= 2) {
       v.stride[rank - 2] = 1;
@@ -225,7 +234,8 @@ std::size_t Operands::copy_element(std::size_t operand, std::int64_t from, std::
   return z;
 }
 void Operands::restart() {
-  for (auto c = changes_.rbegin(); c != changes_.rend(); ++c) std::memcpy(&buffers_[c->operand].before[c->at], c->old.data(), size_of(views_[c->operand].dtype));
+  for (auto c = changes_.rbegin(); c != changes_.rend(); ++c)
+    std::memcpy(&buffers_[c->operand].before[c->at], c->old.data(), size_of(views_[c->operand].dtype));
   changes_.clear();
   for (Buffer& b : buffers_) std::copy(b.before.begin(), b.before.end(), b.bytes.begin());  // in place: views point there
 }
@@ -233,7 +243,13 @@ void Operands::restart() {
 void Operands::run(Queue& q, int row) {
   if (q.device().kind == DeviceKind::cpu) return case_->run(q, row, views_);
   DeviceMemory& memory = device_memory(q.device());
-  struct Copy { DeviceMemory& memory; std::vector<void*> blocks; ~Copy() { for (void* p : blocks) memory.release(p); } } there{memory, {}};
+  struct Copy {
+    DeviceMemory& memory;
+    std::vector<void*> blocks;
+    ~Copy() {
+      for (void* p : blocks) memory.release(p);
+    }
+  } there{memory, {}};
   std::vector<View> views = views_;
   std::vector<std::byte*> first(buffers_.size(), nullptr);
   for (std::size_t k = 0; k < views.size(); ++k) {
@@ -245,7 +261,8 @@ void Operands::run(Queue& q, int row) {
     void* p = memory.allocate(b.bytes.size() + 64);
     if (!p) throw Error(Code::memory, "'" + case_->operands[k].name + "' of " + case_->shape + " does not fit on " + name_of(q.device()));
     there.blocks.push_back(p);
-    first[k] = static_cast<std::byte*>(p) + reinterpret_cast<std::uintptr_t>(b.bytes.data()) % 64;  // elements keep their place within 64 bytes
+    first[k] =
+        static_cast<std::byte*>(p) + reinterpret_cast<std::uintptr_t>(b.bytes.data()) % 64;  // elements keep their place within 64 bytes
     memory.upload(first[k], b.bytes.data(), b.bytes.size(), q.stream());
     views[k].data = first[k] + b.begin;
   }
@@ -326,8 +343,8 @@ Judgement judge(const View& out, const std::vector<double>& expect, bool exact, 
   }
   if (j.ok) return j;
   char text[256];
-  std::snprintf(text, sizeof text, "%s is %.9g, wants %.9g (error %.3g, %.3g times the tolerance)", coordinates(out, worst_at).c_str(), worst_got,
-                expect[static_cast<std::size_t>(worst_at)], worst_error, worst);
+  std::snprintf(text, sizeof text, "%s is %.9g, wants %.9g (error %.3g, %.3g times the tolerance)", coordinates(out, worst_at).c_str(),
+                worst_got, expect[static_cast<std::size_t>(worst_at)], worst_error, worst);
   j.worst = text;
   return j;
 }
@@ -375,7 +392,8 @@ CheckReport check(const Spec& spec, Queue& q, const CheckOptions& options) {
         if (!wanted && r != naive) continue;
         for (Layout layout : c.layouts) {
           Operands ops(c, t, layout, seed);
-          const std::string where = family + "=" + variant + " " + c.shape + " " + std::string(name_of(t)) + " " + std::string(name_of(layout));
+          const std::string where =
+              family + "=" + variant + " " + c.shape + " " + std::string(name_of(t)) + " " + std::string(name_of(layout));
           const Verdict v = c.allowed(r, ops.views());
           if (!v) {
             ++report.refused[variant];

@@ -24,16 +24,16 @@
 namespace graft {
 
 enum class Fill {
-  normal,         // N(0, 1)
-  positive,       // uniform in [0.1, 2)
-  unit,           // uniform in [0, 1)
-  large_offset,   // 1000 + a spread of a few ulp at 1000: kills E[x^2] - E[x]^2
-  equal,          // one value everywhere
-  inf_rows,       // N(0, 1), every third row (last axis) all -inf
-  denormal,       // subnormal magnitudes
-  extreme,        // +-80: exp() of it must neither overflow nor vanish where the mathematics does not
-  index,          // integers in [0, limit)
-  boolean,        // 0 or 1
+  normal,        // N(0, 1)
+  positive,      // uniform in [0.1, 2)
+  unit,          // uniform in [0, 1)
+  large_offset,  // 1000 + a spread of a few ulp at 1000: kills E[x^2] - E[x]^2
+  equal,         // one value everywhere
+  inf_rows,      // N(0, 1), every third row (last axis) all -inf
+  denormal,      // subnormal magnitudes
+  extreme,       // +-80: exp() of it must neither overflow nor vanish where the mathematics does not
+  index,         // integers in [0, limit)
+  boolean,       // 0 or 1
   zero,
 };
 enum class Role { in, out, inout };
@@ -52,26 +52,26 @@ struct Operand {
 // How operands lie in memory. The harness applies each layout to every operand that is not dense_only.
 enum class Layout {
   dense,
-  misaligned,   // row-major, starting one element past a 64-byte boundary
-  sliced,       // rows of a wider matrix: last axis dense, row stride padded
-  transposed,   // last two axes swapped in memory
-  stepped,      // every second element of the last axis
+  misaligned,  // row-major, starting one element past a 64-byte boundary
+  sliced,      // rows of a wider matrix: last axis dense, row stride padded
+  transposed,  // last two axes swapped in memory
+  stepped,     // every second element of the last axis
 };
 std::string_view name_of(Layout l);
 
 template <class Args>
 struct Case {
-  std::string shape;                   // "8x1024", as shown in tests and bench rows
+  std::string shape;  // "8x1024", as shown in tests and bench rows
   std::vector<Operand> operands;
   std::function<Args(const std::vector<View>&)> bind;  // views in operand order -> arguments
-  double flops = 0, bytes_per_item = 0;  // bytes = bytes_per_item * size_of(dtype) + other_bytes
+  double flops = 0, bytes_per_item = 0;                // bytes = bytes_per_item * size_of(dtype) + other_bytes
   double other_bytes = 0;
-  double roundings = 1;                // longest chain of dependent roundings in the naive row
+  double roundings = 1;  // longest chain of dependent roundings in the naive row
   std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
   std::vector<Layout> layouts = {Layout::dense};
-  bool exact = false;                  // outputs equal `ref` (in the same dtype) bit for bit
-  bool bench = false;                  // a benchmark shape: timed, and checked too where plain loops end in reasonable time
-  bool large = false;                  // a benchmark shape of a GPU, for which a CPU would take seconds a call; never checked by plain loops
+  bool exact = false;  // outputs equal `ref` (in the same dtype) bit for bit
+  bool bench = false;  // a benchmark shape: timed, and checked too where plain loops end in reasonable time
+  bool large = false;  // a benchmark shape of a GPU, for which a CPU would take seconds a call; never checked by plain loops
 };
 
 // A case with its argument type erased; what the harness works on.
@@ -102,7 +102,8 @@ Spec make_spec(const Family<Args>& family, std::vector<Case<Args>> cases) {
   s.family = &family;
   s.rows = family.variants();
   for (auto& c : cases) {
-    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench, c.large, {}, {}};
+    ErasedCase e{c.shape, c.operands, c.flops, c.bytes_per_item, c.other_bytes, c.roundings, c.dtypes, c.layouts, c.exact, c.bench,
+                 c.large, {},         {}};
     e.allowed = [&family, bind = c.bind](int row, const std::vector<View>& v) { return family.rows()[row].allowed(bind(v)); };
     e.run = [&family, bind = c.bind](Queue& q, int row, const std::vector<View>& v) { family.run_row(q, family.rows()[row], bind(v)); };
     s.cases.push_back(std::move(e));
@@ -122,9 +123,9 @@ std::vector<double> values_of(const View& v);  // row-major
 double a_priori_allowance(const ErasedCase& c, DType out, const std::vector<double>& expect);
 
 struct CheckOptions {
-  std::string variant;     // empty: every row that serves the queue's device, and `ref` as the oracle
+  std::string variant;  // empty: every row that serves the queue's device, and `ref` as the oracle
   std::uint64_t seed = 1;
-  bool verbose = false;    // every case to stderr
+  bool verbose = false;  // every case to stderr
 };
 struct CheckReport {
   std::map<std::string, std::int64_t> ran, refused;  // per variant; a variant in `refused` only, never ran
@@ -141,8 +142,8 @@ class Operands {
   // Empty when every byte outside the written operands is unchanged; else which operand was damaged.
   std::string damage() const;
   void poison_outputs();
-  // The element at row-major position `from` of an operand written over the one at `to`, as if it had been drawn there; restart() undoes that and all that
-  // kernels wrote. Returns where that is in the operand's buffer.
+  // The element at row-major position `from` of an operand written over the one at `to`, as if it had been drawn there; restart() undoes
+  // that and all that kernels wrote. Returns where that is in the operand's buffer.
   std::size_t copy_element(std::size_t operand, std::int64_t from, std::int64_t to);
   void restart();
   const ErasedCase& work() const { return *case_; }
@@ -153,8 +154,14 @@ class Operands {
   void run(Queue& q, int row);
 
  private:
-  struct Buffer { std::vector<std::byte> bytes, before; std::size_t begin = 0; };
-  struct Change { std::size_t operand, at; std::array<std::byte, 8> old; };
+  struct Buffer {
+    std::vector<std::byte> bytes, before;
+    std::size_t begin = 0;
+  };
+  struct Change {
+    std::size_t operand, at;
+    std::array<std::byte, 8> old;
+  };
   const ErasedCase* case_;
   std::vector<Change> changes_;
   std::vector<Buffer> buffers_;

@@ -62,7 +62,10 @@ struct ThreadPool::Impl {
           body(self, t, worker);
         } catch (...) {
           std::lock_guard lock(error_mutex);
-          if (!error || t < error_task) { error = std::current_exception(); error_task = t; }
+          if (!error || t < error_task) {
+            error = std::current_exception();
+            error_task = t;
+          }
         }
       }
     }
@@ -74,7 +77,10 @@ struct ThreadPool::Impl {
     for (;;) {
       int spins = 0;
       while (generation.load(std::memory_order_acquire) == seen && !quit.load(std::memory_order_relaxed)) {
-        if (++spins < kSpins) { relax(); continue; }
+        if (++spins < kSpins) {
+          relax();
+          continue;
+        }
         std::unique_lock lock(mutex);
         sleepers.fetch_add(1);
         wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen || quit.load(); });
@@ -129,7 +135,8 @@ void ThreadPool::run_erased(std::int64_t tasks, Body body, void* self) {
   p.work(0);
   // The others are at most one task away from done.
   for (int spins = 0; p.busy.load(std::memory_order_acquire) != 0;)
-    if (++spins < kSpins) relax(); else std::this_thread::yield();
+    if (++spins < kSpins) relax();
+    else std::this_thread::yield();
   if (p.error) std::rethrow_exception(p.error);
 }
 

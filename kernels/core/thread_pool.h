@@ -21,8 +21,9 @@ class ThreadPool {
   // failing task is rethrown. A call from inside a task runs inline, as that worker. One caller at a time.
   template <class F>
   void run(std::int64_t tasks, F&& f) {
-    run_erased(tasks, [](void* self, std::int64_t t, int w) { (*static_cast<std::remove_reference_t<F>*>(self))(t, w); },
-               const_cast<void*>(static_cast<const void*>(&f)));
+    run_erased(
+        tasks, [](void* self, std::int64_t t, int w) { (*static_cast<std::remove_reference_t<F>*>(self))(t, w); },
+        const_cast<void*>(static_cast<const void*>(&f)));
   }
 
  private:
@@ -38,7 +39,10 @@ void parallel_ranges(ThreadPool& pool, std::int64_t n, std::int64_t grain, F&& f
   if (n <= 0) return;
   if (grain < 1) grain = 1;
   const std::int64_t tasks = (n + grain - 1) / grain;
-  if (tasks == 1) { f(std::int64_t{0}, n); return; }
+  if (tasks == 1) {
+    f(std::int64_t{0}, n);
+    return;
+  }
   pool.run(tasks, [&](std::int64_t t, int) {
     const std::int64_t b = t * grain;
     f(b, b + grain < n ? b + grain : n);

@@ -7,7 +7,9 @@
 namespace graft {
 namespace {
 
-struct Choice { std::string family, variant; };
+struct Choice {
+  std::string family, variant;
+};
 
 std::vector<Choice> parse(std::string_view spec) {
   std::vector<Choice> out;

@@ -20,7 +20,8 @@ struct Verdict {
 inline Verdict yes() { return {}; }
 inline Verdict no(std::string reason) { return {false, std::move(reason)}; }
 
-// What a cuda row asks of the GPU: a compute capability (80: 8.0) or, where its instructions belong to one architecture (sm_90a), that one `only`.
+// What a cuda row asks of the GPU: a compute capability (80: 8.0) or, where its instructions belong to one architecture (sm_90a), that one
+// `only`.
 struct Capability {
   int least = 0;
   bool only = false;
@@ -39,11 +40,11 @@ inline constexpr Limit<Args> any{"any", nullptr};
 
 template <class Args>
 struct Row {
-  std::string name;       // "ref", "naive", "cpu.1_rows", "cuda.2_warp_row"
+  std::string name;  // "ref", "naive", "cpu.1_rows", "cuda.2_warp_row"
   Backend backend;
   void (*run)(Queue&, const Args&);
   Limit<Args> limit;
-  int rank;               // selection takes the highest rank whose verdict is ok
+  int rank;  // selection takes the highest rank whose verdict is ok
   std::string_view doc;
   std::size_t (*scratch)(const Args&, int threads) = nullptr;  // bytes the variant finds at q.scratch(0)
   bool order_dependent = false;  // results may differ by rounding from run to run (float atomics); never chosen unless named
@@ -58,12 +59,12 @@ struct Row {
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
 template <class Args>
 Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
-                         std::size_t (*scratch)(const Args&, int) = nullptr) {
+               std::size_t (*scratch)(const Args&, int) = nullptr) {
   return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
 }
 
-// A kernel in CUDA's words is one row of the table and two variants: cuda.NAME, compiled by nvcc, and emu.NAME, the same source run by the emulator.
-// A build without one of the two has a nullptr there and lacks that variant.
+// A kernel in CUDA's words is one row of the table and two variants: cuda.NAME, compiled by nvcc, and emu.NAME, the same source run by the
+// emulator. A build without one of the two has a nullptr there and lacks that variant.
 template <class Args>
 struct SimtRow {
   std::string_view name;  // "2_warp_row"
@@ -93,13 +94,17 @@ struct SimtRow {
 #define GRAFT_HOPPER_BODIES(function) GRAFT_EMU_BODY(function), nullptr
 #endif
 // Declares graft::emu::function and graft::cuda::function, which kernels/<family>/cuda_*.cu defines.
-#define GRAFT_SIMT_ROW(function, Args)                    \
-  namespace emu { void function(Queue& q, const Args& a); } \
-  namespace cuda { void function(Queue& q, const Args& a); } \
+#define GRAFT_SIMT_ROW(function, Args)    \
+  namespace emu {                         \
+  void function(Queue& q, const Args& a); \
+  }                                       \
+  namespace cuda {                        \
+  void function(Queue& q, const Args& a); \
+  }                                       \
   static_assert(true)
 
-// A vendor's kernel as a row: cuda.NAME, the named baseline of benches, chosen by itself only where nothing of ours can run. `missing` says why its library
-// cannot be used here; then the family has no such row. In a build without CUDA both pointers are null.
+// A vendor's kernel as a row: cuda.NAME, the named baseline of benches, chosen by itself only where nothing of ours can run. `missing` says
+// why its library cannot be used here; then the family has no such row. In a build without CUDA both pointers are null.
 template <class Args>
 struct VendorRow {
   std::string_view name;  // "cublaslt"
@@ -112,8 +117,10 @@ struct VendorRow {
 };
 // graft::cuda::function, defined by kernels/<family>/vendor_*.cpp, and what loads its library (kernels/core/cuda_backend.h).
 #define GRAFT_VENDOR(function, library) GRAFT_CUDA_BODY(function), GRAFT_CUDA_BODY(library##_missing)
-#define GRAFT_VENDOR_ROW(function, Args)                   \
-  namespace cuda { void function(Queue& q, const Args& a); } \
+#define GRAFT_VENDOR_ROW(function, Args)  \
+  namespace cuda {                        \
+  void function(Queue& q, const Args& a); \
+  }                                       \
   static_assert(true)
 
 struct VariantInfo {
@@ -123,7 +130,9 @@ struct VariantInfo {
   std::string_view limits, doc;
   bool order_dependent = false;
   Capability capability = {};
-  bool executable() const { return backend != Backend::cuda || !capability.least || has_capability(capability); }  // by the GPU that is here
+  bool executable() const {
+    return backend != Backend::cuda || !capability.least || has_capability(capability);
+  }  // by the GPU that is here
 };
 
 // What the catalog sees of a family, whatever its argument type.
@@ -133,8 +142,9 @@ class FamilyBase {
   virtual ~FamilyBase() = default;
   std::string_view name() const { return name_; }
   virtual std::vector<VariantInfo> variants() const = 0;
-  // A row that was not compiled in: a Row<Args> of this family's Args, for the life of the process. The sizes are the caller's; a row that was compiled against
-  // other headers is refused with Error(usage), as is a name that is taken. Only before specs are made and before work starts: references to rows end here.
+  // A row that was not compiled in: a Row<Args> of this family's Args, for the life of the process. The sizes are the caller's; a row that
+  // was compiled against other headers is refused with Error(usage), as is a name that is taken. Only before specs are made and before work
+  // starts: references to rows end here.
   virtual void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const = 0;
 
  private:
@@ -171,18 +181,23 @@ class Family : public FamilyBase {
   Family(std::string_view name, std::vector<Row<Args>> rows, std::vector<SimtRow<Args>> simt = {}, std::vector<VendorRow<Args>> vendor = {})
       : FamilyBase(name), rows_(std::move(rows)) {
     for (const auto& r : simt) {
-      if (r.cuda) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
-      if (r.emu) rows_.push_back({"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
+      if (r.cuda)
+        rows_.push_back(
+            {"cuda." + std::string(r.name), Backend::cuda, r.cuda, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
+      if (r.emu)
+        rows_.push_back(
+            {"emu." + std::string(r.name), Backend::emu, r.emu, r.limit, r.rank, r.doc, r.scratch, r.order_dependent, r.capability});
     }
     for (const auto& r : vendor)
-      if (r.run && r.missing().empty()) rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.run, r.limit, r.rank, r.doc, r.scratch});
+      if (r.run && r.missing().empty())
+        rows_.push_back({"cuda." + std::string(r.name), Backend::cuda, r.run, r.limit, r.rank, r.doc, r.scratch});
   }
 
   const std::vector<Row<Args>>& rows() const { return rows_; }
   void add(const void* row, std::size_t row_bytes, std::size_t args_bytes) const override {
     if (row_bytes != sizeof(Row<Args>) || args_bytes != sizeof(Args))
-      throw Error(Code::usage, std::string(name()) + ": the row was compiled against other headers (its arguments have " + std::to_string(args_bytes) +
-                                   " bytes, here " + std::to_string(sizeof(Args)) + ")");
+      throw Error(Code::usage, std::string(name()) + ": the row was compiled against other headers (its arguments have " +
+                                   std::to_string(args_bytes) + " bytes, here " + std::to_string(sizeof(Args)) + ")");
     const auto& r = *static_cast<const Row<Args>*>(row);
     if (find(r.name)) throw Error(Code::usage, std::string(name()) + " has a variant '" + r.name + "' already; choose another name");
     rows_.push_back(r);
@@ -202,17 +217,21 @@ class Family : public FamilyBase {
   const Row<Args>& select(const Queue& q, const Args& a) const {
     if (const auto forced = forced_variant(name()); !forced.empty()) {
       const Row<Args>* r = find(forced);
-      if (!r) throw Error(Code::usage, std::string(name()) + ": no variant '" + std::string(forced) + "'; see graft kernels list " + std::string(name()));
+      if (!r)
+        throw Error(Code::usage,
+                    std::string(name()) + ": no variant '" + std::string(forced) + "'; see graft kernels list " + std::string(name()));
       if (r->backend != Backend::ref && !serves(r->backend, q.device().kind))
         throw Error(Code::usage, std::string(name()) + ": variant '" + std::string(forced) + "' does not run on " + name_of(q.device()));
       if (const Verdict v = r->allowed(a); !v)
-        throw Error(Code::usage, std::string(name()) + ": variant '" + std::string(forced) + "' was forced but cannot run here: " + v.reason);
+        throw Error(Code::usage,
+                    std::string(name()) + ": variant '" + std::string(forced) + "' was forced but cannot run here: " + v.reason);
       return *r;
     }
     const Row<Args>* best = nullptr;
     for (const auto& r : rows_)
       if (serves(r.backend, q.device().kind) && !r.order_dependent && (!best || r.rank > best->rank) && r.allowed(a)) best = &r;
-    if (!best) throw Error(Code::bug, std::string(name()) + ": no variant can run these arguments on " + name_of(q.device()) + why_not(q, a));
+    if (!best)
+      throw Error(Code::bug, std::string(name()) + ": no variant can run these arguments on " + name_of(q.device()) + why_not(q, a));
     return *best;
   }
 

@@ -19,7 +19,10 @@ struct View {
   std::array<std::int64_t, kMaxRank> shape{};   // elements along each axis
   std::array<std::int64_t, kMaxRank> stride{};  // elements, may be 0 (broadcast) or negative
 
-  template <class T> constexpr T* as() const { return static_cast<T*>(data); }
+  template <class T>
+  constexpr T* as() const {
+    return static_cast<T*>(data);
+  }
   constexpr std::int64_t numel() const {
     std::int64_t n = 1;
     for (int i = 0; i < rank; ++i) n *= shape[i];
@@ -36,8 +39,8 @@ inline View dense_view(void* data, DType dtype, std::initializer_list<std::int64
   return dense_view(data, dtype, std::span(shape.begin(), shape.size()));
 }
 
-bool is_dense(const View& v);                          // row-major without holes (axes of size 1 do not count)
+bool is_dense(const View& v);  // row-major without holes (axes of size 1 do not count)
 bool same_shape(const View& a, const View& b);
-std::string describe(const View& v);                   // "f32[8,1024]", with strides when not dense
+std::string describe(const View& v);  // "f32[8,1024]", with strides when not dense
 
 }  // namespace graft

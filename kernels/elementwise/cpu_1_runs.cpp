@@ -22,7 +22,8 @@ void run(Queue& q, const ElementwiseArgs& a) {
     const std::int64_t so = r.inner_stride[0], sx = r.inner_stride[1], sy = r.inner_stride[2], sz = r.inner_stride[3];
     const auto loop = [&](std::int64_t ko, std::int64_t kx, std::int64_t ky, std::int64_t kz) {
       for (std::int64_t i = 0; i < count; ++i)
-        out[i * ko] = static_cast<Out>(element_op<op, T, Accum<T>>(x ? static_cast<T>(x[i * kx]) : T{}, y ? y[i * ky] : T{}, z ? z[i * kz] : T{}, s0, s1));
+        out[i * ko] = static_cast<Out>(
+            element_op<op, T, Accum<T>>(x ? static_cast<T>(x[i * kx]) : T{}, y ? y[i * ky] : T{}, z ? z[i * kz] : T{}, s0, s1));
     };
     if (so == 1 && (n < 1 || sx == 1) && (n < 2 || sy == 1) && (n < 3 || sz == 1)) loop(1, 1, 1, 1);
     else if (n == 2 && so == 1 && sx == 1 && sy == 0) loop(1, 1, 0, 0);
@@ -33,9 +34,7 @@ void run(Queue& q, const ElementwiseArgs& a) {
 }  // namespace
 
 void elementwise_runs(Queue& q, const ElementwiseArgs& a) {
-  visit_op(a.op, [&]<E op>() {
-    visit(value_dtype(a), [&]<class T>() { run<op, T>(q, a); });
-  });
+  visit_op(a.op, [&]<E op>() { visit(value_dtype(a), [&]<class T>() { run<op, T>(q, a); }); });
 }
 
 }  // namespace graft

@@ -1,6 +1,6 @@
 // elementwise with vectors (Highway) on f32, bf16 and f16: 16-bit operands are widened on load and rounded once at the store. Runs as in
-// cpu_1_runs.cpp; inner strides are 1, or 0 for a stretched operand. exp, log, tanh and erf come from simd/math-inl.h. The end of a run goes
-// through a padded vector with the same arithmetic, so a value does not depend on where a run was cut.
+// cpu_1_runs.cpp; inner strides are 1, or 0 for a stretched operand. exp, log, tanh and erf come from simd/math-inl.h. The end of a run
+// goes through a padded vector with the same arithmetic, so a value does not depend on where a run was cut.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise/cpu_2_simd.cpp"
 #include <hwy/foreach_target.h>
@@ -31,10 +31,12 @@ namespace graft::HWY_NAMESPACE {
 
 constexpr bool vectorised(E op) {
   switch (op) {
+    // clang-format off
     case E::neg: case E::abs: case E::square: case E::sqrt: case E::rsqrt: case E::reciprocal: case E::exp: case E::log: case E::tanh:
     case E::sigmoid: case E::erf: case E::relu: case E::gelu: case E::gelu_tanh: case E::silu: case E::leaky_relu: case E::scale: case E::clamp:
     case E::fill: case E::add: case E::sub: case E::mul: case E::div: case E::max: case E::min: case E::axpby: case E::relu_grad:
     case E::gelu_grad: case E::gelu_tanh_grad: case E::silu_grad: case E::tanh_grad: case E::sigmoid_grad: case E::leaky_relu_grad: case E::fma:
+      // clang-format on
       return true;
     default: return false;
   }

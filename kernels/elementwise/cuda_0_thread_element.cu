@@ -1,5 +1,6 @@
-// elementwise, one thread per element at its row-major position: the loop of walk.h, any operation, dtype and stride. The position is divided by every
-// axis (64-bit divisions); neighbouring threads touch neighbouring addresses wherever the last axis is dense. Bytes: each operand once.
+// elementwise, one thread per element at its row-major position: the loop of walk.h, any operation, dtype and stride. The position is
+// divided by every axis (64-bit divisions); neighbouring threads touch neighbouring addresses wherever the last axis is dense. Bytes: each
+// operand once.
 #include "kernels/elementwise/functions.h"
 #include "kernels/elementwise/rows.h"
 #include "kernels/simt/simt.h"
@@ -7,8 +8,8 @@
 namespace graft::GRAFT_SIMT {
 namespace {
 
-// The operation is chosen in the kernel, after the operands are read: one kernel per dtype, and one copy of the position arithmetic in it. With a copy per
-// operation nvcc takes minutes.
+// The operation is chosen in the kernel, after the operands are read: one kernel per dtype, and one copy of the position arithmetic in it.
+// With a copy per operation nvcc takes minutes.
 template <class T>
 __global__ void thread_element(ElementwiseArgs a, std::int64_t count) {
   std::int64_t rest = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;

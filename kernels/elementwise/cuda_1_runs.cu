@@ -1,7 +1,7 @@
-// elementwise over merged runs: axes that follow one another in all operands become one on the host, and the output is walked as it lies in memory. One
-// thread per element; its position is divided once per axis that is left, in 32 bits, which for dense operands is not at all and for a broadcast row once.
-// Neighbouring threads take neighbouring elements of the output, whatever its strides; a stretched operand comes from L1. Bytes: each operand once.
-// Limits: f32, bf16, f16; fewer than 2^31 elements.
+// elementwise over merged runs: axes that follow one another in all operands become one on the host, and the output is walked as it lies in
+// memory. One thread per element; its position is divided once per axis that is left, in 32 bits, which for dense operands is not at all
+// and for a broadcast row once. Neighbouring threads take neighbouring elements of the output, whatever its strides; a stretched operand
+// comes from L1. Bytes: each operand once. Limits: f32, bf16, f16; fewer than 2^31 elements.
 #include "kernels/elementwise/rows.h"
 #include "kernels/elementwise/vectors.h"
 #include "kernels/simt/simt.h"

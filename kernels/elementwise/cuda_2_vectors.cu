@@ -1,7 +1,7 @@
-// elementwise in packs of 16 bytes: a thread loads 4 f32 (8 bf16, f16) of each operand at once, and strides over the grid. The runs may be one (dense operands,
-// any length: the last elements go one by one) or many of whole packs (a broadcast row, a wider matrix); along a run an operand is dense or one value.
-// One division per pack where there is more than one run. Bytes: each operand once, all loads and stores 128 bits wide.
-// Limits: f32, bf16, f16; the operations of vectors.h; 16-byte addresses; fewer than 2^31 packs.
+// elementwise in packs of 16 bytes: a thread loads 4 f32 (8 bf16, f16) of each operand at once, and strides over the grid. The runs may be
+// one (dense operands, any length: the last elements go one by one) or many of whole packs (a broadcast row, a wider matrix); along a run
+// an operand is dense or one value. One division per pack where there is more than one run. Bytes: each operand once, all loads and stores
+// 128 bits wide. Limits: f32, bf16, f16; the operations of vectors.h; 16-byte addresses; fewer than 2^31 packs.
 #include "kernels/elementwise/rows.h"
 #include "kernels/elementwise/vectors.h"
 #include "kernels/simt/simt.h"
@@ -15,7 +15,8 @@ struct alignas(16) Pack {
   T v[size];
 };
 
-// In f32 already: with the conversions of f16 inside of every operation the switch is too large to be inlined, and x and y go through memory.
+// In f32 already: with the conversions of f16 inside of every operation the switch is too large to be inlined, and x and y go through
+// memory.
 template <int N>
 __device__ __forceinline__ void apply(E op, const float (&x)[3][N], float (&y)[N], float s0, float s1) {
   visit_op(op, [&]<E o>() {

@@ -18,17 +18,21 @@ constexpr bool is_predicate(E op) {
 }
 constexpr bool takes_integers(E op) {
   switch (op) {
+    // clang-format off
     case E::neg: case E::abs: case E::sign: case E::square: case E::relu: case E::scale: case E::clamp: case E::fill: case E::logical_not:
     case E::add: case E::sub: case E::mul: case E::floor_div: case E::mod: case E::pow: case E::max: case E::min: case E::axpby:
     case E::eq: case E::ne: case E::lt: case E::le: case E::gt: case E::ge:
     case E::logical_and: case E::logical_or: case E::logical_xor: case E::where: case E::fma:
+      // clang-format on
       return true;
     default: return false;
   }
 }
 
 template <class A>
-constexpr A softplus_of(A x) { return (x > 0 ? x : A(0)) + std::log1p(std::exp(-std::abs(x))); }
+constexpr A softplus_of(A x) {
+  return (x > 0 ? x : A(0)) + std::log1p(std::exp(-std::abs(x)));
+}
 // Python's remainder: the sign of the divisor.
 template <class A>
 constexpr A mod_of(A a, A b) {
@@ -148,7 +152,8 @@ constexpr std::int64_t integer_op(std::int64_t a, std::int64_t b, std::int64_t c
   else if constexpr (op == E::relu) return a < 0 ? 0 : a;
   else if constexpr (op == E::scale)
     return wrap(static_cast<std::uint64_t>(static_cast<std::int64_t>(s0)) * ua + static_cast<std::uint64_t>(static_cast<std::int64_t>(s1)));
-  else if constexpr (op == E::clamp) return static_cast<double>(a) < s0 ? static_cast<std::int64_t>(s0) : static_cast<double>(a) > s1 ? static_cast<std::int64_t>(s1) : a;
+  else if constexpr (op == E::clamp)
+    return static_cast<double>(a) < s0 ? static_cast<std::int64_t>(s0) : static_cast<double>(a) > s1 ? static_cast<std::int64_t>(s1) : a;
   else if constexpr (op == E::fill) return static_cast<std::int64_t>(s0);
   else if constexpr (op == E::logical_not) return a == 0;
   else if constexpr (op == E::add) return wrap(ua + ub);
@@ -176,7 +181,8 @@ constexpr std::int64_t integer_op(std::int64_t a, std::int64_t b, std::int64_t c
   else if constexpr (op == E::logical_or) return a != 0 || b != 0;
   else if constexpr (op == E::logical_xor) return (a != 0) != (b != 0);
   else if constexpr (op == E::axpby)
-    return wrap(static_cast<std::uint64_t>(static_cast<std::int64_t>(s0)) * ua + static_cast<std::uint64_t>(static_cast<std::int64_t>(s1)) * ub);
+    return wrap(static_cast<std::uint64_t>(static_cast<std::int64_t>(s0)) * ua +
+                static_cast<std::uint64_t>(static_cast<std::int64_t>(s1)) * ub);
   else if constexpr (op == E::where) return a != 0 ? b : c;
   else if constexpr (op == E::fma) return wrap(ua * ub + static_cast<std::uint64_t>(c));
   else return 0;  // refused by the limits
@@ -197,7 +203,8 @@ template <class F>
 constexpr void visit_op(E op, F&& f) {
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (void)((static_cast<int>(op) == I ? (f.template operator()<static_cast<E>(I)>(), true) : false) || ...);
-  }(std::make_integer_sequence<int, static_cast<int>(E::kCount)>());
+  }
+  (std::make_integer_sequence<int, static_cast<int>(E::kCount)>());
 }
 
 // The dtype that the operands meet in: that of the values, not of `where`'s condition.

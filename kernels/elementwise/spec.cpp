@@ -11,8 +11,10 @@ struct Domain {
 };
 Domain domain(E op) {
   switch (op) {
+    // clang-format off
     case E::sqrt: case E::rsqrt: case E::reciprocal: case E::log: case E::log1p: case E::pow_scalar: return {Fill::positive};
     case E::div: case E::floor_div: case E::mod: return {Fill::normal, Fill::positive};
+    // clang-format on
     case E::pow: return {Fill::positive, Fill::normal};
     case E::where: return {Fill::boolean, Fill::normal, Fill::normal};
     default: return {};
@@ -22,9 +24,11 @@ Domain domain(E op) {
 // the slope. The long chains are the gradients of gelu and mish.
 double roundings(E op) {
   switch (op) {
+    // clang-format off
     case E::gelu_grad: case E::gelu_tanh_grad: case E::mish_grad: case E::mish: case E::silu_grad: return 24;
     case E::gelu: case E::gelu_tanh: case E::softplus_grad: case E::hardswish_grad: return 12;
     case E::pow: case E::pow_scalar: return 8;
+    // clang-format on
     default: return 6;
   }
 }
@@ -91,8 +95,8 @@ std::vector<Spec> elementwise_specs() {
     }
   }
   // what overflows, vanishes or is not a number
-  for (E op : {E::exp, E::log, E::tanh, E::sigmoid, E::erf, E::relu, E::gelu, E::gelu_tanh, E::silu, E::softplus, E::elu, E::neg, E::abs, E::max,
-               E::min, E::clamp, E::isinf, E::isnan, E::sign, E::floor, E::round, E::scale, E::relu_grad})
+  for (E op : {E::exp, E::log, E::tanh, E::sigmoid, E::erf,   E::relu,  E::gelu, E::gelu_tanh, E::silu,  E::softplus, E::elu,      E::neg,
+               E::abs, E::max, E::min,  E::clamp,   E::isinf, E::isnan, E::sign, E::floor,     E::round, E::scale,    E::relu_grad})
     for (Fill fill : {Fill::extreme, Fill::denormal, Fill::inf_rows}) {
       if (fill == Fill::inf_rows && (op == E::gelu || op == E::gelu_tanh || op == E::silu || op == E::softplus)) continue;  // -inf * 0
       auto c = make(op, {9, 33}, {fill, fill, fill});

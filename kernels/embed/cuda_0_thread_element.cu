@@ -1,5 +1,6 @@
-// embed: one thread per looked-up element; its gradient: one thread per element of the table, which looks at every id in order, so repeated ids add in
-// the order of i without atomics (vocabulary x n comparisons). Any dtype and stride. An id outside of the table reads nothing and is reported.
+// embed: one thread per looked-up element; its gradient: one thread per element of the table, which looks at every id in order, so repeated
+// ids add in the order of i without atomics (vocabulary x n comparisons). Any dtype and stride. An id outside of the table reads nothing
+// and is reported.
 #include "kernels/embed/plain.h"
 #include "kernels/embed/rows.h"
 #include "kernels/simt/fault.h"
@@ -35,7 +36,9 @@ void embed_thread_element(Queue& q, const EmbedArgs& a) {
 }
 void embed_grad_thread_element(Queue& q, const EmbedGradArgs& a) {
   const std::int64_t n = a.dtable.numel();
-  if (n) visit_float(a.dtable.dtype, [&]<class T>() { launch(q, grad_element<T>, blocks_for(n, 128, 0x7fffffff), 128, 0, a, n, q.fault(FaultKind::id)); });
+  if (n)
+    visit_float(a.dtable.dtype,
+                [&]<class T>() { launch(q, grad_element<T>, blocks_for(n, 128, 0x7fffffff), 128, 0, a, n, q.fault(FaultKind::id)); });
 }
 
 }  // namespace graft::GRAFT_SIMT

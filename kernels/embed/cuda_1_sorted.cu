@@ -1,6 +1,7 @@
-// The gradient of embed without atomics: positions are sorted by id (sort.h), then a row of the table belongs to some threads of one block, which add its
-// positions in the order of i, neighbouring threads neighbouring columns. Rung 1 takes an element per thread, any strides; rung 2 16 bytes. Bytes: dout once,
-// dtable once, and for every 8 bits of the vocabulary some 24 bytes per id. One id's rows are added one after the other: that is what the order asks for.
+// The gradient of embed without atomics: positions are sorted by id (sort.h), then a row of the table belongs to some threads of one block,
+// which add its positions in the order of i, neighbouring threads neighbouring columns. Rung 1 takes an element per thread, any strides;
+// rung 2 16 bytes. Bytes: dout once, dtable once, and for every 8 bits of the vocabulary some 24 bytes per id. One id's rows are added one
+// after the other: that is what the order asks for.
 #include <bit>
 
 #include "kernels/embed/rows.h"

@@ -1,6 +1,6 @@
 // embed: out[i, :] = table[ids[i], :]. The gradient adds rows in the order of i, whatever the threads: deterministic without atomics.
-// A kernel reads nothing for an id outside of the table: NaN (0 for integers), and no gradient. On the host the engine checks before; a device row reports
-// it to the queue's fault word.
+// A kernel reads nothing for an id outside of the table: NaN (0 for integers), and no gradient. On the host the engine checks before; a
+// device row reports it to the queue's fault word.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -15,9 +15,9 @@ struct EmbedArgs {
 const Family<EmbedArgs>& embed_family();
 
 struct EmbedGradArgs {
-  View ids;      // [n] i64
-  View dout;     // [n, dim]
-  View dtable;   // [vocab, dim], overwritten (zeros where no id points)
+  View ids;                         // [n] i64
+  View dout;                        // [n, dim]
+  View dtable;                      // [vocab, dim], overwritten (zeros where no id points)
   std::int64_t padding_index = -1;  // that row gets zero
 };
 const Family<EmbedGradArgs>& embed_grad_family();

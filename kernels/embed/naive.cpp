@@ -15,7 +15,8 @@ void embed_naive(Queue& q, const EmbedArgs& a) {
 void embed_grad_naive(Queue& q, const EmbedGradArgs& a) {
   const std::int64_t cost = std::max<std::int64_t>(1, a.ids.shape[0] * a.dtable.shape[1]);
   visit_float(a.dtable.dtype, [&]<class T>() {
-    parallel_ranges(q.pool(), a.dtable.shape[0], std::max<std::int64_t>(1, 16384 / cost), [&](std::int64_t b, std::int64_t e) { embed_grad_walk<T, Accum<T>>(a, b, e); });
+    parallel_ranges(q.pool(), a.dtable.shape[0], std::max<std::int64_t>(1, 16384 / cost),
+                    [&](std::int64_t b, std::int64_t e) { embed_grad_walk<T, Accum<T>>(a, b, e); });
   });
 }
 

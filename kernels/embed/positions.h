@@ -1,4 +1,5 @@
-// Where the positions sorted by id lie in scratch; private to the family. Shared by the table of rows (how many bytes) and the kernels (sort.h).
+// Where the positions sorted by id lie in scratch; private to the family. Shared by the table of rows (how many bytes) and the kernels
+// (sort.h).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Positions sorted by id, equal ids in the order of i: a radix sort from the lowest digit, 8 bits a pass (Merrill and Grimshaw 2011 without its fused
-// scan). A pass counts digits per chunk of 1024 keys, scans the counts digit by digit, and places keys; nothing depends on the order in which threads run:
-// integer counts are exact, and a key's rank among equal digits comes from ballots. Only for .cu files.
+// Positions sorted by id, equal ids in the order of i: a radix sort from the lowest digit, 8 bits a pass (Merrill and Grimshaw 2011 without
+// its fused scan). A pass counts digits per chunk of 1024 keys, scans the counts digit by digit, and places keys; nothing depends on the
+// order in which threads run: integer counts are exact, and a key's rank among equal digits comes from ballots. Only for .cu files.
 #pragma once
 #include "kernels/embed/embed.h"
 #include "kernels/embed/positions.h"
@@ -67,8 +67,8 @@ __global__ void scan(Int* v, std::int64_t n) {
 
 // keys, order: [n]; offsets: [digits, chunks], where a chunk's keys of a digit begin. Warp w takes keys 128 w.. of the chunk, in order.
 template <int shift>
-__global__ void place(const std::int32_t* keys, const std::int32_t* order, std::int64_t n, const std::int32_t* offsets, std::int32_t* keys_to,
-                      std::int32_t* order_to) {
+__global__ void place(const std::int32_t* keys, const std::int32_t* order, std::int64_t n, const std::int32_t* offsets,
+                      std::int32_t* keys_to, std::int32_t* order_to) {
   GRAFT_SHARED(std::int32_t, held, [kWarps][kSortDigits]);
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const std::int64_t first = std::int64_t{blockIdx.x} * kSortChunk + warp * (32 * kRounds) + lane;

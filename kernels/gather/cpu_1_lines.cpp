@@ -1,5 +1,6 @@
-// gather and scatter in memory order: a task takes a chunk of `inner` and walks i outside, j inside, so that all operands are read along their
-// dense axis; where the index does not depend on j (index_select), whole runs are copied or added. Inner axis dense in data and output.
+// gather and scatter in memory order: a task takes a chunk of `inner` and walks i outside, j inside, so that all operands are read along
+// their dense axis; where the index does not depend on j (index_select), whole runs are copied or added. Inner axis dense in data and
+// output.
 #include <algorithm>
 #include <cstring>
 
@@ -38,22 +39,24 @@ void scatter_lines(Queue& q, const ScatterArgs& a) {
   if (a.src.numel() == 0) return;
   const std::int64_t chunks = (inner + kChunk - 1) / kChunk;
   visit(a.out.dtype, [&]<class T>() {
-    parallel_ranges(q.pool(), a.src.shape[0] * chunks, std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, k * std::min(inner, kChunk))), [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t t = b; t < e; ++t) {
-        const std::int64_t o = t / chunks, j0 = t % chunks * kChunk, j1 = std::min(inner, j0 + kChunk);
-        T* out = a.out.as<T>() + o * a.out.stride[0];
-        for (std::int64_t i = 0; i < k; ++i) {
-          const T* src = a.src.as<const T>() + o * a.src.stride[0] + i * a.src.stride[1];
-          const std::int64_t* index = a.index.as<const std::int64_t>() + o * a.index.stride[0] + i * a.index.stride[1];
-          for (std::int64_t j = j0; j < j1; ++j) {
-            const std::int64_t at = index[j * a.index.stride[2]];
-            if (!index_inside(at, a.out.shape[1])) continue;
-            T& to = out[at * a.out.stride[1] + j];
-            to = a.add ? scatter_sum(to, src[j]) : src[j];
-          }
-        }
-      }
-    });
+    parallel_ranges(q.pool(), a.src.shape[0] * chunks,
+                    std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, k * std::min(inner, kChunk))),
+                    [&](std::int64_t b, std::int64_t e) {
+                      for (std::int64_t t = b; t < e; ++t) {
+                        const std::int64_t o = t / chunks, j0 = t % chunks * kChunk, j1 = std::min(inner, j0 + kChunk);
+                        T* out = a.out.as<T>() + o * a.out.stride[0];
+                        for (std::int64_t i = 0; i < k; ++i) {
+                          const T* src = a.src.as<const T>() + o * a.src.stride[0] + i * a.src.stride[1];
+                          const std::int64_t* index = a.index.as<const std::int64_t>() + o * a.index.stride[0] + i * a.index.stride[1];
+                          for (std::int64_t j = j0; j < j1; ++j) {
+                            const std::int64_t at = index[j * a.index.stride[2]];
+                            if (!index_inside(at, a.out.shape[1])) continue;
+                            T& to = out[at * a.out.stride[1] + j];
+                            to = a.add ? scatter_sum(to, src[j]) : src[j];
+                          }
+                        }
+                      }
+                    });
   });
 }
 

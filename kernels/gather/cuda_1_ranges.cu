@@ -1,8 +1,8 @@
-// scatter where lines are few: the output is cut into ranges of n, and whoever owns a range of a line walks all k indices and takes those that fall into it. An
-// output element has one owner, so additions keep the order of i and need no atomics. Rung 1: an owner is a thread, any strides and indices. Rung 2, where
-// one index serves a whole row (index_select's gradient): an owner is a warp on 32 inner positions, which looks at 32 indices at once. Bytes: src and
-// index once, out once per src; indices again for every range, from L2. Ranges depend on sizes only. An index outside writes nothing and
-// is reported by the owner of the first range.
+// scatter where lines are few: the output is cut into ranges of n, and whoever owns a range of a line walks all k indices and takes those
+// that fall into it. An output element has one owner, so additions keep the order of i and need no atomics. Rung 1: an owner is a thread,
+// any strides and indices. Rung 2, where one index serves a whole row (index_select's gradient): an owner is a warp on 32 inner positions,
+// which looks at 32 indices at once. Bytes: src and index once, out once per src; indices again for every range, from L2. Ranges depend on
+// sizes only. An index outside writes nothing and is reported by the owner of the first range.
 #include "kernels/gather/faults.h"
 #include "kernels/gather/rows.h"
 #include "kernels/simt/simt.h"
@@ -42,7 +42,8 @@ __global__ void thread_ranges(ScatterArgs a, std::int64_t owners, std::int64_t l
 // Warp w owns range w / groups of group w % groups; a group is 32 inner positions of one outer one.
 template <class T, bool add>
 __global__ void warp_ranges(ScatterArgs a, std::int64_t owners, std::int64_t length, FaultSink faulty) {
-  const std::int64_t w = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / 32, k = a.src.shape[1], per_outer = (a.src.shape[2] + 31) / 32;
+  const std::int64_t w = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / 32, k = a.src.shape[1],
+                     per_outer = (a.src.shape[2] + 31) / 32;
   const unsigned lane = threadIdx.x % 32;
   if (w >= owners) return;  // whole warps leave
   const std::int64_t groups = a.src.shape[0] * per_outer, group = w % groups, o = group / per_outer, j = group % per_outer * 32 + lane;
@@ -52,7 +53,8 @@ __global__ void warp_ranges(ScatterArgs a, std::int64_t owners, std::int64_t len
   T* out = a.out.as<T>() + o * a.out.stride[0] + j * a.out.stride[2];
   for (std::int64_t i0 = 0; i0 < k; i0 += 32) {
     const std::int64_t at = i0 + lane < k ? index[(i0 + lane) * a.index.stride[1]] : -1;
-    if (begin == 0 && i0 + lane < k && !index_inside(at, a.out.shape[1])) report_fault(faulty, index_position(a.index, o, i0 + lane, 0), at, a.out.shape[1]);
+    if (begin == 0 && i0 + lane < k && !index_inside(at, a.out.shape[1]))
+      report_fault(faulty, index_position(a.index, o, i0 + lane, 0), at, a.out.shape[1]);
     unsigned mine = __ballot_sync(0xffffffffu, at >= begin && at < end);
     for (; mine; mine &= mine - 1) {
       const int bit = __ffs(static_cast<int>(mine)) - 1;
@@ -78,7 +80,8 @@ void scatter_warp_ranges(Queue& q, const ScatterArgs& a) {
   const std::int64_t groups = a.src.shape[0] * ((a.src.shape[2] + 31) / 32), n = a.out.shape[1], length = range_length(n, groups, 1 << 12);
   const std::int64_t owners = groups * ((n + length - 1) / length);
   visit(a.out.dtype, [&]<class T>() {
-    launch(q, a.add ? warp_ranges<T, true> : warp_ranges<T, false>, blocks_for(owners, 4, 0x7fffffff), 128, 0, a, owners, length, q.fault(a.outside));
+    launch(q, a.add ? warp_ranges<T, true> : warp_ranges<T, false>, blocks_for(owners, 4, 0x7fffffff), 128, 0, a, owners, length,
+           q.fault(a.outside));
   });
 }
 

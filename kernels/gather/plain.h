@@ -1,5 +1,5 @@
-// gather and scatter element by element. The loops under `ref` and `naive`. A scatter's sums go through the output element itself, so they are
-// rounded to its dtype at each addition, as the definition (out += src, in the order of i) says.
+// gather and scatter element by element. The loops under `ref` and `naive`. A scatter's sums go through the output element itself, so they
+// are rounded to its dtype at each addition, as the definition (out += src, in the order of i) says.
 #pragma once
 #include "kernels/gather/gather.h"
 

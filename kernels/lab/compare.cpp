@@ -8,7 +8,9 @@
 namespace graft::lab {
 namespace {
 
-struct Time { double median, low, high; };
+struct Time {
+  double median, low, high;
+};
 
 std::string key_of(const Json& row, const Json& document) {
   const std::string device = row.contains("device") ? row.at("device").get<std::string>() : document.value("device", std::string("cpu"));
@@ -22,7 +24,8 @@ Time time_of(const Json& row) {
   return {median, row.value("low_s", median * (1 - std::min(half, 0.999))), row.value("high_s", median * (1 + half))};
 }
 std::string text_at(const Json& document, const char* key) {
-  return document.contains("machine") && document.at("machine").is_object() ? document.at("machine").value(key, std::string{}) : std::string{};
+  return document.contains("machine") && document.at("machine").is_object() ? document.at("machine").value(key, std::string{})
+                                                                            : std::string{};
 }
 
 }  // namespace
@@ -55,10 +58,12 @@ Comparison compare(const Json& a, const Json& b, double threshold) {
   for (const auto& [key, name] :
        {std::pair{"cpu", "processors"}, std::pair{"device", "devices"}, std::pair{"host", "hosts"}, std::pair{"compiler", "compilers"}})
     if (const std::string x = text_at(a, key), y = text_at(b, key); x != y)
-      out.remarks.push_back(std::string("different ") + name + ": " + (x.empty() ? "not said" : x) + " and " + (y.empty() ? "not said" : y));
+      out.remarks.push_back(std::string("different ") + name + ": " + (x.empty() ? "not said" : x) + " and " +
+                            (y.empty() ? "not said" : y));
   for (const auto& [key, text] : {std::pair{"graft", "versions of graft"}})
     if (a.value(key, std::string{}) != b.value(key, std::string{}))
-      out.remarks.push_back(std::string("different ") + text + ": " + a.value(key, std::string("not said")) + " and " + b.value(key, std::string("not said")));
+      out.remarks.push_back(std::string("different ") + text + ": " + a.value(key, std::string("not said")) + " and " +
+                            b.value(key, std::string("not said")));
   const double noise = 2 * std::max(a.value("noise", 0.02), b.value("noise", 0.02));
 
   std::map<std::string, Time> times;

@@ -1,5 +1,5 @@
-// The page of a run: one file, no network, light and dark. A plot per family, shape and dtype: a bar to the median, a line over the quartiles; and the roofline
-// with every row in it.
+// The page of a run: one file, no network, light and dark. A plot per family, shape and dtype: a bar to the median, a line over the
+// quartiles; and the roofline with every row in it.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -20,7 +20,10 @@ std::string number(const char* format, double v) {
   return text;
 }
 std::string time_text(double s) {
-  return s < 1e-6 ? number("%.3g ns", s * 1e9) : s < 1e-3 ? number("%.3g us", s * 1e6) : s < 1 ? number("%.3g ms", s * 1e3) : number("%.3g s", s);
+  return s < 1e-6   ? number("%.3g ns", s * 1e9)
+         : s < 1e-3 ? number("%.3g us", s * 1e6)
+         : s < 1    ? number("%.3g ms", s * 1e3)
+                    : number("%.3g s", s);
 }
 std::string at(const char* name, double v) { return std::string(" ") + name + "=\"" + number("%.2f", v) + "\""; }
 
@@ -44,21 +47,23 @@ std::string bars(const std::vector<const Result*>& rows) {
     if (r->caught.empty()) longest = std::max(longest, r->q3), best = std::min(best, r->median);
   if (longest <= 0) return {};
   const double left = 170, wide = 400, step = 24;
-  std::string s = "<svg viewBox=\"0 0 900 " + std::to_string(static_cast<int>(step * static_cast<double>(rows.size()) + 8)) + "\" role=\"img\">";
+  std::string s =
+      "<svg viewBox=\"0 0 900 " + std::to_string(static_cast<int>(step * static_cast<double>(rows.size()) + 8)) + "\" role=\"img\">";
   double y = 4;
   for (const Result* r : rows) {
     s += "<text" + at("x", left - 8) + at("y", y + 14) + " text-anchor=\"end\">" + escaped(r->variant) + "</text>";
     if (r->caught.empty()) {
       const double x = left + wide * r->median / longest;
-      s += "<rect class=\"" + std::string(r->median == best ? "best" : "bar") + "\"" + at("x", left) + at("y", y + 3) + at("width", x - left) +
-           at("height", 14) + "/>";
-      s += "<line class=\"whisker\"" + at("x1", left + wide * r->q1 / longest) + at("x2", left + wide * r->q3 / longest) + at("y1", y + 10) + at("y2", y + 10) +
-           "/>";
+      s += "<rect class=\"" + std::string(r->median == best ? "best" : "bar") + "\"" + at("x", left) + at("y", y + 3) +
+           at("width", x - left) + at("height", 14) + "/>";
+      s += "<line class=\"whisker\"" + at("x1", left + wide * r->q1 / longest) + at("x2", left + wide * r->q3 / longest) +
+           at("y1", y + 10) + at("y2", y + 10) + "/>";
       std::string text = time_text(r->median);
       if (r->of_roofline) text += ", " + number("%.0f", 100 * *r->of_roofline) + " % of " + r->bound_by;
       if (r->ratio) text += ", " + number("%.2f", r->ratio->value) + " times " + r->ratio->against;
       if (r->noisy) text += ", noisy";
-      s += "<text class=\"quiet\"" + at("x", left + wide * std::max(r->q3, r->median) / longest + 8) + at("y", y + 14) + ">" + escaped(text) + "</text>";
+      s += "<text class=\"quiet\"" + at("x", left + wide * std::max(r->q3, r->median) / longest + 8) + at("y", y + 14) + ">" +
+           escaped(text) + "</text>";
     } else {
       s += "<text" + at("x", left) + at("y", y + 14) + ">caught, no time</text>";
     }
@@ -85,37 +90,41 @@ std::string roofline(const Document& d) {
   std::string s = "<h2>Roofline</h2><svg viewBox=\"0 0 900 400\" role=\"img\">";
   for (double e = x0; e <= x1; ++e)
     s += "<line class=\"grid\"" + at("x1", px(std::pow(10, e))) + at("x2", px(std::pow(10, e))) + at("y1", 10) + at("y2", 10 + high) +
-         "/><text class=\"quiet\"" + at("x", px(std::pow(10, e))) + at("y", high + 28) + " text-anchor=\"middle\">" + number("%g", std::pow(10, e)) + "</text>";
+         "/><text class=\"quiet\"" + at("x", px(std::pow(10, e))) + at("y", high + 28) + " text-anchor=\"middle\">" +
+         number("%g", std::pow(10, e)) + "</text>";
   for (double e = y0; e <= y1; ++e)
     s += "<line class=\"grid\"" + at("x1", left) + at("x2", left + wide) + at("y1", py(std::pow(10, e))) + at("y2", py(std::pow(10, e))) +
-         "/><text class=\"quiet\"" + at("x", left - 6) + at("y", py(std::pow(10, e)) + 4) + " text-anchor=\"end\">" + number("%g", std::pow(10, e - 9)) +
-         "</text>";
+         "/><text class=\"quiet\"" + at("x", left - 6) + at("y", py(std::pow(10, e)) + 4) + " text-anchor=\"end\">" +
+         number("%g", std::pow(10, e - 9)) + "</text>";
   const auto roof = [&](double rate, double flops, const std::string& name) {
     const double from = std::max(std::pow(10, x0), std::pow(10, y0) / rate), knee = std::min(flops / rate, std::pow(10, x1));
-    s += "<path class=\"roof\" d=\"M" + number("%.1f", px(from)) + " " + number("%.1f", py(from * rate)) + "L" + number("%.1f", px(knee)) + " " +
-         number("%.1f", py(knee * rate)) + "L" + number("%.1f", px(std::pow(10, x1))) + " " + number("%.1f", py(flops)) + "\"><title>" + escaped(name) +
-         "</title></path>";
+    s += "<path class=\"roof\" d=\"M" + number("%.1f", px(from)) + " " + number("%.1f", py(from * rate)) + "L" + number("%.1f", px(knee)) +
+         " " + number("%.1f", py(knee * rate)) + "L" + number("%.1f", px(std::pow(10, x1))) + " " + number("%.1f", py(flops)) +
+         "\"><title>" + escaped(name) + "</title></path>";
   };
   roof(d.levels.back().rate, d.flops_f32, "memory, f32");
   if (d.flops_16 > d.flops_f32) roof(d.levels.back().rate, d.flops_16, "memory, 16 bits");
   for (const Result* r : rows)
     s += "<circle class=\"bar\"" + at("cx", px(r->flops_rate / r->bytes_rate)) + at("cy", py(r->flops_rate)) + " r=\"4\"><title>" +
          escaped(r->family + " " + r->variant + " " + r->shape + " " + r->dtype + ", " + time_text(r->median)) + "</title></circle>";
-  return s + "<text class=\"quiet\"" + at("x", left + wide / 2) + at("y", high + 48) + " text-anchor=\"middle\">FLOPs per byte; upwards GFLOP/s</text></svg>";
+  return s + "<text class=\"quiet\"" + at("x", left + wide / 2) + at("y", high + 48) +
+         " text-anchor=\"middle\">FLOPs per byte; upwards GFLOP/s</text></svg>";
 }
 
 }  // namespace
 
 std::string html_of(const Document& d) {
   std::string s =
-      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>graft kernels "
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>graft "
+      "kernels "
       "bench</title><style>" +
       std::string(kStyle) + "</style><h1>graft kernels bench</h1><p>" +
-      escaped(d.date + ", graft " + d.version + ", " + d.machine.cpu + ", " + std::to_string(d.threads) + " threads, device " + d.device + " (" +
-              d.machine.device + "), caches " + (d.options.cold ? "flushed" : "warm") + ", seed " + std::to_string(d.seed));
+      escaped(d.date + ", graft " + d.version + ", " + d.machine.cpu + ", " + std::to_string(d.threads) + " threads, device " + d.device +
+              " (" + d.machine.device + "), caches " + (d.options.cold ? "flushed" : "warm") + ", seed " + std::to_string(d.seed));
   for (const auto& p : d.peers) s += escaped("; " + p);
   s += "</p>";
-  if (d.device == "emu") s += "<p><b>Times of the emulator mean nothing: it shows that the kernels compute right, not how fast they are.</b></p>";
+  if (d.device == "emu")
+    s += "<p><b>Times of the emulator mean nothing: it shows that the kernels compute right, not how fast they are.</b></p>";
   if (!d.levels.empty()) {
     s += "<p class=\"quiet\">Measured in this run: " + number("%.1f", d.flops_f32 * 1e-9) + " GFLOP/s f32";
     for (const Level& l : d.levels) s += ", " + number("%.1f", l.rate * 1e-9) + " GB/s " + escaped(l.name);
@@ -130,7 +139,8 @@ std::string html_of(const Document& d) {
   }
   for (const auto& key : order) s += "<h2>" + escaped(key) + "</h2>" + bars(plots[key]);
   s += roofline(d) +
-       "<h2>All rows</h2><table><tr><th>row</th><th>median</th><th>quartiles</th><th>min</th><th>calls</th><th>GFLOP/s</th><th>GB/s</th><th>of the "
+       "<h2>All "
+       "rows</h2><table><tr><th>row</th><th>median</th><th>quartiles</th><th>min</th><th>calls</th><th>GFLOP/s</th><th>GB/s</th><th>of the "
        "roofline</th><th>error</th>"
        "<th>MHz</th></tr>";
   for (const Result& r : d.rows) {
@@ -139,10 +149,11 @@ std::string html_of(const Document& d) {
       s += "<td colspan=\"9\" class=\"bad\">caught: " + escaped(r.caught) + "</td></tr>";
       continue;
     }
-    for (const std::string& cell : {time_text(r.median) + (r.noisy ? " noisy" : ""), time_text(r.q1) + " - " + time_text(r.q3), time_text(r.min),
-                                    std::to_string(r.samples), number("%.1f", r.flops_rate * 1e-9), number("%.1f", r.bytes_rate * 1e-9),
-                                    r.of_roofline ? number("%.0f", 100 * *r.of_roofline) + " % of " + r.bound_by : std::string("-"), number("%.2g", r.error),
-                                    r.clock_mhz ? number("%.0f", *r.clock_mhz) : std::string("-")})
+    for (const std::string& cell :
+         {time_text(r.median) + (r.noisy ? " noisy" : ""), time_text(r.q1) + " - " + time_text(r.q3), time_text(r.min),
+          std::to_string(r.samples), number("%.1f", r.flops_rate * 1e-9), number("%.1f", r.bytes_rate * 1e-9),
+          r.of_roofline ? number("%.0f", 100 * *r.of_roofline) + " % of " + r.bound_by : std::string("-"), number("%.2g", r.error),
+          r.clock_mhz ? number("%.0f", *r.clock_mhz) : std::string("-")})
       s += "<td>" + escaped(cell) + "</td>";
     s += "</tr>";
   }

@@ -36,7 +36,8 @@ std::string headers() {
     if (fs::exists(p / "kernels/lab/try.h", ec)) return p.string();
     looked += (looked.empty() ? "" : " and ") + p.string();
   }
-  throw Error(Code::usage, "graft's headers are not there: " + looked + " were looked at; build graft from its source tree or install it with cmake --install");
+  throw Error(Code::usage, "graft's headers are not there: " + looked +
+                               " were looked at; build graft from its source tree or install it with cmake --install");
 }
 bool can_run(const std::string& program) {
   if (program.find('/') != std::string::npos) return access(program.c_str(), X_OK) == 0;
@@ -87,8 +88,9 @@ Device device_for(const std::string& path, const std::string& asked) {
   const std::string otherwise = !is_cu(path) ? "cpu" : why_not({DeviceKind::cuda, 0}).empty() ? "cuda" : "emu";
   const Device d = parse_device(asked.empty() ? otherwise : asked);
   if (is_cu(path) == (d.kind == DeviceKind::cpu))
-    throw Error(Code::usage, path + " does not run on " + name_of(d) + ": " +
-                                 (is_cu(path) ? "a .cu runs on emu and cuda" : "a .cpp runs on the CPU; name it .cu and include kernels/simt/simt.h"));
+    throw Error(Code::usage,
+                path + " does not run on " + name_of(d) + ": " +
+                    (is_cu(path) ? "a .cu runs on emu and cuda" : "a .cpp runs on the CPU; name it .cu and include kernels/simt/simt.h"));
   return d;
 }
 
@@ -97,11 +99,13 @@ Compiled::Compiled(const TryFile& file) : file_(file) {
   const std::string include = headers();
   std::vector<std::string> words = {compiler(cuda)};
   std::string name = (fs::temp_directory_path() / "graft-try-XXXXXX").string();
-  if (!mkdtemp(name.data())) throw Error(Code::input, name + ": no temporary folder can be made; set TMPDIR to a folder that can be written");
+  if (!mkdtemp(name.data()))
+    throw Error(Code::input, name + ": no temporary folder can be made; set TMPDIR to a folder that can be written");
   folder_ = name;
   object_ = folder_ + "/row.so";
   const auto more = [&](std::initializer_list<const char*> list) { words.insert(words.end(), list.begin(), list.end()); };
-  // nvcc links its runtime into the object: the one in this program is hidden. Both work in the device's primary context, and a stream is the driver's.
+  // nvcc links its runtime into the object: the one in this program is hidden. Both work in the device's primary context, and a stream is
+  // the driver's.
   if (cuda) more({"-std=c++20", "-O3", "--expt-relaxed-constexpr", "--extended-lambda", "-shared", "-Xcompiler=-fPIC", "-arch=native"});
   else more({"-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-fno-math-errno", "-ffp-contract=off"});
   for (const char* flag : {GRAFT_SANITIZER})
@@ -114,7 +118,8 @@ Compiled::Compiled(const TryFile& file) : file_(file) {
   if (const int code = run(words); code != 0) {
     std::error_code ec;
     fs::remove_all(folder_, ec);
-    throw Error(Code::usage, file.path + " does not compile (exit code " + std::to_string(code) + " of " + words[0] + "); its messages stand above");
+    throw Error(Code::usage,
+                file.path + " does not compile (exit code " + std::to_string(code) + " of " + words[0] + "); its messages stand above");
   }
 }
 Compiled::~Compiled() {
@@ -126,12 +131,15 @@ Compiled::Row Compiled::add_row() {
   void* library = dlopen(object_.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(Code::usage, file_.path + " cannot be loaded: " + dlerror());
   const auto tried = reinterpret_cast<const TriedRow* (*)()>(dlsym(library, kTrySymbol));
-  if (!tried) throw Error(Code::usage, file_.path + " has no row; end it with GRAFT_TRY(family, host(...)) or, in a .cu, GRAFT_TRY(family, simt_row(...))");
+  if (!tried)
+    throw Error(Code::usage,
+                file_.path + " has no row; end it with GRAFT_TRY(family, host(...)) or, in a .cu, GRAFT_TRY(family, simt_row(...))");
   const TriedRow& t = *tried();
   if (t.interface != kTryInterface || t.view_bytes != sizeof(View) || t.queue_bytes != sizeof(Queue))
     throw Error(Code::usage, file_.path + " was compiled against headers of another graft than this program; build graft again");
   if (file_.device.kind != DeviceKind::cuda && std::strcmp(t.compiler, __VERSION__) != 0)
-    throw Error(Code::usage, file_.path + " was compiled by " + t.compiler + ", this program by " __VERSION__ "; build graft again with the former");
+    throw Error(Code::usage,
+                file_.path + " was compiled by " + t.compiler + ", this program by " __VERSION__ "; build graft again with the former");
   const FamilyBase* family = nullptr;
   for (const auto* f : families())
     if (f->name() == t.family) family = f;
@@ -142,8 +150,8 @@ Compiled::Row Compiled::add_row() {
   const VariantInfo& row = rows[before];
   const std::string backend = file_.device.kind == DeviceKind::cpu ? "cpu." : file_.device.kind == DeviceKind::emu ? "emu." : "cuda.";
   if (!row.name.starts_with(backend) || !serves(row.backend, file_.device.kind))
-    throw Error(Code::usage,
-                file_.path + ": the row is named '" + std::string(row.name) + "'; a row for " + name_of(file_.device) + " is named " + backend + "NAME");
+    throw Error(Code::usage, file_.path + ": the row is named '" + std::string(row.name) + "'; a row for " + name_of(file_.device) +
+                                 " is named " + backend + "NAME");
   return {std::string(family->name()), std::string(row.name)};
 }
 

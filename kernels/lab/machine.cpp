@@ -19,7 +19,8 @@ double seconds(clockid_t clock) {
   timespec t{};
   return clock_gettime(clock, &t) == 0 ? static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec) : -1;
 }
-// The clock of any thread of this process, by its number: what pthread_getcpuclockid gives for a handle (Linux, include/linux/posix-timers.h).
+// The clock of any thread of this process, by its number: what pthread_getcpuclockid gives for a handle (Linux,
+// include/linux/posix-timers.h).
 clockid_t clock_of(pid_t thread) { return static_cast<clockid_t>((~static_cast<unsigned>(thread) << 3) | 6u); }
 
 // "key : value" of /proc files
@@ -140,7 +141,8 @@ bool Threads::claim(const void* owner) {
   each_thread([&](pid_t t) { any |= known_.try_emplace(t, Thread{0, owner}).second; });
   return any;
 }
-// The process's clock is read last here and first in foreign(), so that a thread which runs between two readings never makes time of nobody's.
+// The process's clock is read last here and first in foreign(), so that a thread which runs between two readings never makes time of
+// nobody's.
 void Threads::begin() {
   for (auto i = known_.begin(); i != known_.end();) {
     const double t = seconds(clock_of(i->first));

@@ -86,7 +86,8 @@ std::string Contest::row_name(const Candidate& c) const {
 }
 
 Work Contest::cost() const {
-  Work w{case_.flops, case_.bytes_per_item * static_cast<double>(size_of(dtype_)) + case_.other_bytes, 0, dtype_, least_flops(spec_.family->name())};
+  Work w{case_.flops, case_.bytes_per_item * static_cast<double>(size_of(dtype_)) + case_.other_bytes, 0, dtype_,
+         least_flops(spec_.family->name())};
   for (const Operand& o : case_.operands) {
     std::size_t n = o.alias_of >= 0 ? 0 : size_of(o.dtype.value_or(dtype_));
     for (const std::int64_t s : o.shape) n *= static_cast<std::size_t>(s);
@@ -98,7 +99,8 @@ Work Contest::cost() const {
 Contest::Round& Contest::round(std::uint64_t number) {
   if (!round_ || round_->number != number) {
     round_.reset();
-    round_ = std::make_unique<Round>(lab_, case_, dtype_, number, mix(lab_.seed() ^ hash(case_.shape + std::string(spec_.family->name())), number));
+    round_ = std::make_unique<Round>(lab_, case_, dtype_, number,
+                                     mix(lab_.seed() ^ hash(case_.shape + std::string(spec_.family->name())), number));
   }
   return *round_;
 }
@@ -142,7 +144,8 @@ std::optional<double> Contest::turn(Candidate& c, std::uint64_t number) {
     lab_.roofline().measure();
     if (const double floor = lab_.roofline().floor(cost()); least < floor)
       c.caught = micro(least) + " is less than the " + micro(floor) + " that this machine needs at least for " +
-                 std::to_string(static_cast<long long>(case_.flops)) + " FLOPs and " + std::to_string(static_cast<long long>(cost().bytes)) + " bytes";
+                 std::to_string(static_cast<long long>(case_.flops)) + " FLOPs and " +
+                 std::to_string(static_cast<long long>(cost().bytes)) + " bytes";
   }
   ++c.turns;
   if (!c.caught.empty()) return {};
@@ -168,7 +171,8 @@ std::string Contest::after_turn(Candidate& c, Round& r, double slowest) {
       foreign = threads.foreign(&c);
     }
     if (much())
-      return "used " + micro(foreign) + " of processor time in threads that are not the queue's (it has " + std::to_string(lab_.queue().threads()) + ")";
+      return "used " + micro(foreign) + " of processor time in threads that are not the queue's (it has " +
+             std::to_string(lab_.queue().threads()) + ")";
   }
   r.stage.download();
   if (const std::string damage = r.operands.damage(); !damage.empty()) return damage;
@@ -225,7 +229,8 @@ int trusted_rows(const Spec& spec, const std::string& outside) {
   return n;
 }
 
-std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named, const std::string& against) {
+std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named,
+                      const std::string& against) {
   std::vector<int> rows;
   const ErasedCase plan = undrawn(c);
   const Operands ops(plan, t, Layout::dense, 1);
@@ -272,12 +277,15 @@ void run_contest(Contest& contest, Lab& lab) {
   benchmark::ClearRegisteredBenchmarks();
   std::uint64_t round = 0;
   for (Candidate& c : contest.candidates())
-    benchmark::RegisterBenchmark(contest.row_name(c).c_str(), [&contest, &c, &round](benchmark::State& state) {
-      for (auto _ : state) {
-        if (const auto t = contest.turn(c, round)) state.SetIterationTime(*t);
-        else state.SkipWithError(c.caught.c_str());
-      }
-    })->UseManualTime()->Iterations(1);
+    benchmark::RegisterBenchmark(contest.row_name(c).c_str(),
+                                 [&contest, &c, &round](benchmark::State& state) {
+                                   for (auto _ : state) {
+                                     if (const auto t = contest.turn(c, round)) state.SetIterationTime(*t);
+                                     else state.SkipWithError(c.caught.c_str());
+                                   }
+                                 })
+        ->UseManualTime()
+        ->Iterations(1);
   const auto settled = [&] {
     for (Candidate& c : contest.candidates()) {
       c.rounds = collected.times[contest.row_name(c)];

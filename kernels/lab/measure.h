@@ -1,8 +1,9 @@
-// Times that cannot be fooled. Candidates of one case (rows of a family's table, peers and a user's own among them) take turns in random order under Google
-// Benchmark. A round has inputs of its own, from a seed nobody can foresee. A turn is a random number of timed calls: before each one inputs are stirred,
-// outputs and scratch filled with NaN bytes; after each one 64 elements of the outputs are looked at; the last one, which no kernel can tell from the others,
-// is held against the oracle, guards and inputs are checked, and outputs are read twice, some milliseconds apart. Processor time of threads that are not the
-// queue's, and times below the roofline's floor, are refused. A candidate that is caught gets no time.
+// Times that cannot be fooled. Candidates of one case (rows of a family's table, peers and a user's own among them) take turns in random
+// order under Google Benchmark. A round has inputs of its own, from a seed nobody can foresee. A turn is a random number of timed calls:
+// before each one inputs are stirred, outputs and scratch filled with NaN bytes; after each one 64 elements of the outputs are looked at;
+// the last one, which no kernel can tell from the others, is held against the oracle, guards and inputs are checked, and outputs are read
+// twice, some milliseconds apart. Processor time of threads that are not the queue's, and times below the roofline's floor, are refused. A
+// candidate that is caught gets no time.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -20,10 +21,10 @@
 namespace graft::lab {
 
 struct Options {
-  bool cold = false;           // the caches hold nothing of the operands when a call begins
-  double seconds = 0.3;        // timed calls per row and run, about
-  double noise = 0.02;         // rounds go on until the median is known to this share of itself,
-  int most_rounds = 24;        // or until there were so many, or they took 20 times `seconds` per row: the row is noisy then
+  bool cold = false;                       // the caches hold nothing of the operands when a call begins
+  double seconds = 0.3;                    // timed calls per row and run, about
+  double noise = 0.02;                     // rounds go on until the median is known to this share of itself,
+  int most_rounds = 24;                    // or until there were so many, or they took 20 times `seconds` per row: the row is noisy then
   std::optional<std::uint64_t> seed = {};  // to repeat a run; drawn from the system's entropy otherwise
 };
 
@@ -53,17 +54,17 @@ class Lab {
 };
 
 struct Candidate {
-  int row = 0;                   // in the spec's rows
+  int row = 0;  // in the spec's rows
   std::string name;
-  bool peer = false;             // another library: brings threads of its own
-  std::string caught;            // why it gets no time; empty while it is honest
-  std::vector<double> samples;   // s, every timed call
-  std::vector<double> rounds;    // s, the median of each turn as the benchmark reported it
-  std::vector<double> clocks;    // MHz after each turn
+  bool peer = false;            // another library: brings threads of its own
+  std::string caught;           // why it gets no time; empty while it is honest
+  std::vector<double> samples;  // s, every timed call
+  std::vector<double> rounds;   // s, the median of each turn as the benchmark reported it
+  std::vector<double> clocks;   // MHz after each turn
   std::vector<double> watts;
-  double error = 0;              // largest error against the oracle
-  int checked = 0;               // answers held against the oracle
-  int calls = 1;                 // timed calls per turn, on average
+  double error = 0;  // largest error against the oracle
+  int checked = 0;   // answers held against the oracle
+  int calls = 1;     // timed calls per turn, on average
   std::uint64_t turns = 0;
 };
 
@@ -106,9 +107,10 @@ class Contest {
 Verdict may_run(const Spec& spec, const ErasedCase& c, DType t, int row);
 // Rows up to here are the family's own; peers and rows from a user's file come after them.
 int trusted_rows(const Spec& spec, const std::string& outside = {});
-// Rows that may take part: they serve the device and their limit says yes. `named` empty: all but the oracle, peers, and naive where it would take minutes.
-// The row `against` takes part too.
-std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named, const std::string& against);
+// Rows that may take part: they serve the device and their limit says yes. `named` empty: all but the oracle, peers, and naive where it
+// would take minutes. The row `against` takes part too.
+std::vector<int> able(const Spec& spec, const ErasedCase& c, DType t, DeviceKind device, const std::vector<std::string>& named,
+                      const std::string& against);
 
 // Registers every candidate with Google Benchmark and runs rounds until the medians stand still.
 void run_contest(Contest& contest, Lab& lab);

@@ -11,7 +11,8 @@ namespace {
 bool written(const Operand& o) { return o.role != Role::in; }
 }  // namespace
 
-Oracle::Oracle(const Spec& spec, const ErasedCase& c, DType t, int trusted, Queue& host) : spec_(spec), case_(c), dtype_(t), trusted_(trusted), host_(host) {
+Oracle::Oracle(const Spec& spec, const ErasedCase& c, DType t, int trusted, Queue& host)
+    : spec_(spec), case_(c), dtype_(t), trusted_(trusted), host_(host) {
   for (int r = 0; r < trusted; ++r) {
     if (spec.rows[static_cast<std::size_t>(r)].name == "ref") ref_ = r;
     if (spec.rows[static_cast<std::size_t>(r)].name == "naive") naive_ = r;
@@ -23,7 +24,9 @@ int Oracle::best(const std::vector<View>& views) const {
   int best = naive_;
   for (int r = 0; r < trusted_; ++r) {
     const VariantInfo& row = spec_.rows[static_cast<std::size_t>(r)];
-    if (row.backend == Backend::cpu && !row.order_dependent && row.rank > spec_.rows[static_cast<std::size_t>(best)].rank && case_.allowed(r, views)) best = r;
+    if (row.backend == Backend::cpu && !row.order_dependent && row.rank > spec_.rows[static_cast<std::size_t>(best)].rank &&
+        case_.allowed(r, views))
+      best = r;
   }
   return best;
 }
@@ -60,8 +63,8 @@ void Oracle::ask(std::uint64_t seed, std::uint64_t stir_seed) {
     }
     const Judgement j = graft::judge(v, expect_[k], !is_float(v.dtype), a_priori);
     if (!j.ok)
-      throw Error(Code::bug, std::string(spec_.family->name()) + "=" + std::string(spec_.rows[static_cast<std::size_t>(yardstick)].name) + " " + case_.shape +
-                                 ": the yardstick is wrong: '" + case_.operands[k].name + "' " + j.worst);
+      throw Error(Code::bug, std::string(spec_.family->name()) + "=" + std::string(spec_.rows[static_cast<std::size_t>(yardstick)].name) +
+                                 " " + case_.shape + ": the yardstick is wrong: '" + case_.operands[k].name + "' " + j.worst);
     double largest = 0;
     for (const double e : expect_[k])
       if (std::isfinite(e)) largest = std::max(largest, std::abs(e));

@@ -10,13 +10,14 @@
 namespace graft::lab {
 
 struct Verdicts {
-  std::string wrong;          // empty, or "'y' [3,4] is 1, wants 2 (...)"
-  double error = 0;           // largest |V - T| over the float outputs
+  std::string wrong;  // empty, or "'y' [3,4] is 1, wants 2 (...)"
+  double error = 0;   // largest |V - T| over the float outputs
 };
 
-// The truth of one round's last call. For the shapes that the tests only time, since ref's plain loops would take seconds to minutes, the best CPU row that serves
-// f64 stands in, and the allowance, at most twice the naive row's error elsewhere, is eight times the error of the best CPU row in the case's own dtype and 8
-// roundings in f32 of the largest element: orders of rounding differ by less, a lower precision by thousands. Rows that came from outside (peers, a user's file) are never asked.
+// The truth of one round's last call. For the shapes that the tests only time, since ref's plain loops would take seconds to minutes, the
+// best CPU row that serves f64 stands in, and the allowance, at most twice the naive row's error elsewhere, is eight times the error of the
+// best CPU row in the case's own dtype and 8 roundings in f32 of the largest element: orders of rounding differ by less, a lower precision
+// by thousands. Rows that came from outside (peers, a user's file) are never asked.
 class Oracle {
  public:
   // rows from outside: indices from `trusted` on

@@ -11,10 +11,10 @@ namespace {
 
 // The CBLAS interface and oneDNN's dnnl_sgemm (oneDNN developer guide, "BLAS functions"), both row-major.
 enum : int { kRowMajor = 101, kPlain = 111, kTransposed = 112 };
-using Sgemm = void (*)(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb, float beta, float* c,
-                       int ldc);
-using DnnlSgemm = int (*)(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
-                          std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+using Sgemm = void (*)(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb,
+                       float beta, float* c, int ldc);
+using DnnlSgemm = int (*)(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a, std::int64_t lda,
+                          const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
 Sgemm openblas_sgemm, blis_sgemm;
 DnnlSgemm dnnl_sgemm;
 
@@ -29,16 +29,18 @@ Side side(const View& v) {
 
 void cblas(Sgemm f, const MatmulArgs& x) {
   const Side a = side(x.a), b = side(x.b);
-  f(kRowMajor, a.transposed ? kTransposed : kPlain, b.transposed ? kTransposed : kPlain, static_cast<int>(x.c.shape[1]), static_cast<int>(x.c.shape[2]),
-    static_cast<int>(x.a.shape[2]), static_cast<float>(x.alpha), x.a.as<const float>(), static_cast<int>(a.leading), x.b.as<const float>(),
-    static_cast<int>(b.leading), x.accumulate ? 1 : 0, x.c.as<float>(), static_cast<int>(x.c.stride[1]));
+  f(kRowMajor, a.transposed ? kTransposed : kPlain, b.transposed ? kTransposed : kPlain, static_cast<int>(x.c.shape[1]),
+    static_cast<int>(x.c.shape[2]), static_cast<int>(x.a.shape[2]), static_cast<float>(x.alpha), x.a.as<const float>(),
+    static_cast<int>(a.leading), x.b.as<const float>(), static_cast<int>(b.leading), x.accumulate ? 1 : 0, x.c.as<float>(),
+    static_cast<int>(x.c.stride[1]));
 }
 void openblas(Queue&, const MatmulArgs& x) { cblas(openblas_sgemm, x); }
 void blis(Queue&, const MatmulArgs& x) { cblas(blis_sgemm, x); }
 void onednn(Queue&, const MatmulArgs& x) {
   const Side a = side(x.a), b = side(x.b);
-  const int status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', x.c.shape[1], x.c.shape[2], x.a.shape[2], static_cast<float>(x.alpha),
-                                x.a.as<const float>(), a.leading, x.b.as<const float>(), b.leading, x.accumulate ? 1 : 0, x.c.as<float>(), x.c.stride[1]);
+  const int status =
+      dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', x.c.shape[1], x.c.shape[2], x.a.shape[2], static_cast<float>(x.alpha),
+                 x.a.as<const float>(), a.leading, x.b.as<const float>(), b.leading, x.accumulate ? 1 : 0, x.c.as<float>(), x.c.stride[1]);
   if (status != 0) throw Error(Code::bug, "oneDNN's sgemm refuses this product (status " + std::to_string(status) + ")");
 }
 
@@ -48,7 +50,8 @@ Verdict one_product(const MatmulArgs& x) {
   if (x.bias.data || x.epilogue != Epilogue::none) return no("bias and epilogue are not the peers'");
   if (x.c.shape[1] < 1 || x.c.shape[2] < 1 || x.a.shape[2] < 1) return no("nothing to multiply");
   for (const View* v : {&x.a, &x.b})
-    if ((v->stride[2] != 1 && v->stride[1] != 1) || v->stride[2] < 1 || v->stride[1] < 1) return no("an operand is dense along neither axis");
+    if ((v->stride[2] != 1 && v->stride[1] != 1) || v->stride[2] < 1 || v->stride[1] < 1)
+      return no("an operand is dense along neither axis");
   return x.c.stride[2] == 1 ? yes() : no("C is not dense along n");
 }
 constexpr Limit<MatmulArgs> limit{"f32, one product, no bias or epilogue, operands dense along one axis", one_product};
@@ -81,8 +84,8 @@ const std::vector<std::string>& peer_names() {
 Peers add_peers(int threads) {
   setenv("OMP_NUM_THREADS", std::to_string(threads).c_str(), 1);  // read by the OpenMP runtime when it is loaded, below
   Peers peers;
-  const auto blas = [&](const char* name, const std::vector<const char*>& files, const char* set_threads, auto of_type, const char* version, Sgemm& to,
-                        auto run) {
+  const auto blas = [&](const char* name, const std::vector<const char*>& files, const char* set_threads, auto of_type, const char* version,
+                        Sgemm& to, auto run) {
     void* library = open_first(files);
     to = library ? reinterpret_cast<Sgemm>(dlsym(library, "cblas_sgemm")) : nullptr;
     const auto set = library ? reinterpret_cast<decltype(of_type)>(dlsym(library, set_threads)) : nullptr;
@@ -101,11 +104,14 @@ Peers add_peers(int threads) {
   void* library = open_first({"libdnnl.so.3", "libdnnl.so.2", "libdnnl.so"});
   dnnl_sgemm = library ? reinterpret_cast<DnnlSgemm>(dlsym(library, "dnnl_sgemm")) : nullptr;
   if (dnnl_sgemm) {
-    struct Version { int major, minor, patch; };
+    struct Version {
+      int major, minor, patch;
+    };
     const auto f = reinterpret_cast<const Version* (*)()>(dlsym(library, "dnnl_version"));
     const Version* v = f ? f() : nullptr;
     add("onednn", onednn);
-    peers.found.push_back("onednn" + (v ? " " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch) : std::string{}));
+    peers.found.push_back(
+        "onednn" + (v ? " " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch) : std::string{}));
   } else {
     peers.missing.emplace_back("onednn");
   }

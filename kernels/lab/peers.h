@@ -1,5 +1,6 @@
-// f32 matrix products of other libraries as rows of the matmul table, found at run time: opened with dlopen and private to this program, because OpenBLAS and
-// BLIS export the same names and neither may shadow the other. The rows are named peer.openblas, peer.blis and peer.onednn and are never chosen unless named.
+// f32 matrix products of other libraries as rows of the matmul table, found at run time: opened with dlopen and private to this program,
+// because OpenBLAS and BLIS export the same names and neither may shadow the other. The rows are named peer.openblas, peer.blis and
+// peer.onednn and are never chosen unless named.
 #pragma once
 #include <string>
 #include <vector>

@@ -89,13 +89,14 @@ std::string text_of(const Result& r) {
   if (!r.caught.empty()) return std::string(head) + "CAUGHT: " + r.caught;
   const bool tera = r.flops_rate >= 1e13;
   char body[256];
-  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f %cFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3, r.q3 * 1e3,
-                50 * r.spread, r.samples, r.flops_rate * (tera ? 1e-12 : 1e-9), tera ? 'T' : 'G', r.bytes_rate * 1e-9);
+  std::snprintf(body, sizeof body, "%10.4f ms [%.4f %.4f] +-%4.1f %% %5zu calls %8.1f %cFLOP/s %7.1f GB/s", r.median * 1e3, r.q1 * 1e3,
+                r.q3 * 1e3, 50 * r.spread, r.samples, r.flops_rate * (tera ? 1e-12 : 1e-9), tera ? 'T' : 'G', r.bytes_rate * 1e-9);
   std::string s = std::string(head) + body;
   if (r.of_roofline) s += number("  %5.1f %% of ", 100 * *r.of_roofline) + r.bound_by;
   s += number("  error %.2g", r.error);
   if (r.ratio)
-    s += number("  %.2f", r.ratio->value) + number(" [%.2f", r.ratio->interval.low) + number(" %.2f] times ", r.ratio->interval.high) + r.ratio->against;
+    s += number("  %.2f", r.ratio->value) + number(" [%.2f", r.ratio->interval.low) + number(" %.2f] times ", r.ratio->interval.high) +
+         r.ratio->against;
   if (r.noisy) s += "  noisy";
   return s;
 }
@@ -134,7 +135,8 @@ Json json_of(const Document& d) {
               {"clock_mhz", maybe(r.clock_mhz)},
               {"watts", maybe(r.watts)}};
     if (r.ratio)
-      j["against"] = {{"variant", r.ratio->against}, {"speed_ratio", r.ratio->value}, {"low", r.ratio->interval.low}, {"high", r.ratio->interval.high}};
+      j["against"] = {
+          {"variant", r.ratio->against}, {"speed_ratio", r.ratio->value}, {"low", r.ratio->interval.low}, {"high", r.ratio->interval.high}};
     rows.push_back(std::move(j));
   }
   return {{"graft", d.version},
@@ -162,7 +164,8 @@ Json json_of(const Document& d) {
 
 std::string csv_of(const Document& d) {
   std::string s =
-      "family,variant,shape,dtype,device,threads,cold,samples,rounds,min_s,median_s,q1_s,q3_s,low_s,high_s,spread,noisy,gflops,gbps,of_roofline,bound_by,error,"
+      "family,variant,shape,dtype,device,threads,cold,samples,rounds,min_s,median_s,q1_s,q3_s,low_s,high_s,spread,noisy,gflops,gbps,of_"
+      "roofline,bound_by,error,"
       "clock_mhz,watts,against,speed_ratio,ratio_low,ratio_high,caught\n";
   const auto quoted = [](const std::string& t) {
     if (t.find_first_of(",\"\n") == std::string::npos) return t;

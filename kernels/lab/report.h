@@ -12,7 +12,8 @@ namespace graft::lab {
 
 using Json = nlohmann::ordered_json;
 
-// The speed of one row over another's: other's time / this one's, above 1 is faster; the median over the rounds in which both ran, and its interval.
+// The speed of one row over another's: other's time / this one's, above 1 is faster; the median over the rounds in which both ran, and its
+// interval.
 struct Ratio {
   std::string against;
   double value = 0;
@@ -23,16 +24,16 @@ struct Result {
   std::string family, variant, shape, dtype, device;
   int threads = 1;
   bool cold = false;
-  std::string caught;               // why there is no time
+  std::string caught;  // why there is no time
   std::size_t samples = 0, rounds = 0;
-  double min = 0, median = 0, q1 = 0, q3 = 0;   // s
-  Interval interval;                // of the median, s
-  double spread = 0;                // (q3 - q1) / median
-  bool noisy = false;               // the rounds ended before the median stood still
+  double min = 0, median = 0, q1 = 0, q3 = 0;  // s
+  Interval interval;                           // of the median, s
+  double spread = 0;                           // (q3 - q1) / median
+  bool noisy = false;                          // the rounds ended before the median stood still
   double flops_rate = 0, bytes_rate = 0;
   std::optional<double> of_roofline;
   std::string bound_by;
-  double error = 0;                 // largest, against the oracle
+  double error = 0;  // largest, against the oracle
   int checked = 0;
   std::optional<double> clock_mhz, watts;
   std::optional<Ratio> ratio;
@@ -53,7 +54,7 @@ struct Document {
   std::vector<Result> rows;
 };
 Document make_document(Lab& lab, const std::string& version);
-std::string text_of(const Result& r);   // one line for a terminal
+std::string text_of(const Result& r);  // one line for a terminal
 Json json_of(const Document& d);
 std::string csv_of(const Document& d);
 std::string html_of(const Document& d);  // html.cpp

@@ -16,7 +16,8 @@ struct Block {  // device memory
   DeviceMemory& memory;
   void* p;
   Block(DeviceMemory& m, std::size_t bytes) : memory(m), p(m.allocate(bytes)) {
-    if (!p) throw Error(Code::memory, "the roofline needs " + std::to_string(bytes) + " bytes on the device; free some or choose another GPU");
+    if (!p)
+      throw Error(Code::memory, "the roofline needs " + std::to_string(bytes) + " bytes on the device; free some or choose another GPU");
   }
   ~Block() { memory.release(p); }
   Block(const Block&) = delete;
@@ -67,7 +68,8 @@ void Roofline::measure_host() {
     below = r.rate;
   }
   if (levels_.empty()) {
-    for (std::size_t i = 0; i < caches.size(); ++i) levels_.push_back({"L" + std::to_string(i + 1), i < 2 ? caches[i] * threads : caches[i], 0});
+    for (std::size_t i = 0; i < caches.size(); ++i)
+      levels_.push_back({"L" + std::to_string(i + 1), i < 2 ? caches[i] * threads : caches[i], 0});
     levels_.push_back({"memory", ~std::size_t{0}, 0});
   }
   levels_.back().rate = std::max(levels_.back().rate, peak.gbps * 1e9);
@@ -117,7 +119,8 @@ double Roofline::flops(DType t) const { return t == DType::f64 ? f64_ : t == DTy
 
 Bound Roofline::bound(const Work& w, bool cold) const {
   if (!known()) return {};
-  const auto level = std::find_if(levels_.begin(), levels_.end(), [&](const Level& l) { return (!cold || &l == &levels_.back()) && w.working_set <= l.holds; });
+  const auto level = std::find_if(levels_.begin(), levels_.end(),
+                                  [&](const Level& l) { return (!cold || &l == &levels_.back()) && w.working_set <= l.holds; });
   const double compute = w.flops / flops(w.dtype), move = w.bytes / (cold ? level->rate : rate(w.working_set));
   return compute > move ? Bound{compute, "flops"} : Bound{move, level->name};
 }

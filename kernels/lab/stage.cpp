@@ -37,7 +37,8 @@ std::vector<Piece> stir(Operands& ops, std::uint64_t seed) {
   return pieces;
 }
 
-Stage::Stage(Operands& host, Queue& q) : host_(host), q_(q), memory_(device_memory(q.device())), blocks_(host.views().size()), views_(host.views()) {
+Stage::Stage(Operands& host, Queue& q)
+    : host_(host), q_(q), memory_(device_memory(q.device())), blocks_(host.views().size()), views_(host.views()) {
   const ErasedCase& c = host.work();
   for (std::size_t k = 0; k < views_.size(); ++k) {
     if (const int same = c.operands[k].alias_of; same >= 0) {
@@ -50,7 +51,8 @@ Stage::Stage(Operands& host, Queue& q) : host_(host), q_(q), memory_(device_memo
     if (!b.memory) {
       for (Block& x : blocks_)
         if (x.memory) memory_.release(x.memory);
-      throw Error(Code::memory, "'" + c.operands[k].name + "' of " + c.shape + " does not fit on " + name_of(q.device()) + "; choose a smaller --shape");
+      throw Error(Code::memory,
+                  "'" + c.operands[k].name + "' of " + c.shape + " does not fit on " + name_of(q.device()) + "; choose a smaller --shape");
     }
     b.first = b.memory + reinterpret_cast<std::uintptr_t>(bytes.data()) % 64;  // elements keep their place within 64 bytes
     b.written = may_write(c, k);

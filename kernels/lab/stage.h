@@ -1,4 +1,5 @@
-// One case's operands on a queue's device, as a timed call finds them: inputs stirred, outputs and scratch full of NaN bytes, caches flushed where asked.
+// One case's operands on a queue's device, as a timed call finds them: inputs stirred, outputs and scratch full of NaN bytes, caches
+// flushed where asked.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,8 +10,11 @@
 
 namespace graft::lab {
 
-struct Piece { std::size_t operand, at, size; };  // bytes of an operand's buffer
-// Some elements of the float inputs are written over others; which ones is a function of the seed, so that the oracle's operands get the same.
+struct Piece {
+  std::size_t operand, at, size;
+};  // bytes of an operand's buffer
+// Some elements of the float inputs are written over others; which ones is a function of the seed, so that the oracle's operands get the
+// same.
 std::vector<Piece> stir(Operands& ops, std::uint64_t seed);
 
 class Stage {
@@ -22,17 +26,21 @@ class Stage {
   Stage& operator=(const Stage&) = delete;
 
   const std::vector<View>& views() const { return views_; }
-  std::size_t bytes() const;            // of all operands
-  void upload();                        // everything, guards and all
+  std::size_t bytes() const;  // of all operands
+  void upload();              // everything, guards and all
   void upload(const std::vector<Piece>& pieces);
-  void spoil();                         // outputs: NaN bytes; operands that are read and written: as drawn; the queue's scratch: NaN bytes
-  double run(int row);                  // s; on the device by marks in its stream
-  std::string untouched(std::uint64_t seed);   // empty, or the output of which one of 64 elements drawn from `seed` still has its NaN bytes
-  std::vector<std::byte> outputs();     // every buffer that may be written, as it is now
-  void download();                      // everything, to where `host` looks for damage
+  void spoil();         // outputs: NaN bytes; operands that are read and written: as drawn; the queue's scratch: NaN bytes
+  double run(int row);  // s; on the device by marks in its stream
+  std::string untouched(std::uint64_t seed);  // empty, or the output of which one of 64 elements drawn from `seed` still has its NaN bytes
+  std::vector<std::byte> outputs();           // every buffer that may be written, as it is now
+  void download();                            // everything, to where `host` looks for damage
 
  private:
-  struct Block { std::byte* memory = nullptr; std::byte* first = nullptr; bool written = false, only_written = false; };
+  struct Block {
+    std::byte* memory = nullptr;
+    std::byte* first = nullptr;
+    bool written = false, only_written = false;
+  };
   Operands& host_;
   Queue& q_;
   DeviceMemory& memory_;

@@ -17,9 +17,11 @@ inline double quantile(std::vector<double> x, double p) {
 }
 inline double median(const std::vector<double>& x) { return quantile(x, 0.5); }
 
-struct Interval { double low = 0, high = 0; };
-// The median of what x is drawn from, with at least 95 % confidence and without assuming a distribution: the binomial bound on order statistics. With fewer
-// than six values there is no such interval; the extremes stand in.
+struct Interval {
+  double low = 0, high = 0;
+};
+// The median of what x is drawn from, with at least 95 % confidence and without assuming a distribution: the binomial bound on order
+// statistics. With fewer than six values there is no such interval; the extremes stand in.
 inline Interval median_interval(std::vector<double> x) {
   if (x.empty()) return {};
   std::sort(x.begin(), x.end());

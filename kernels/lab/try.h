@@ -48,12 +48,12 @@ Row<Args> simt_row(std::string_view name, void (*run)(Queue&, const Args&), Limi
 #else
 #define GRAFT_TRY_ROOM graft
 #endif
-#define GRAFT_TRY(family, ...)                                                                                 \
-  namespace GRAFT_TRY_ROOM {                                                                                   \
-  extern "C" __attribute__((visibility("default"))) const graft::lab::TriedRow* graft_tried_row() {           \
-    static const auto row = __VA_ARGS__;                                                                       \
-    static const graft::lab::TriedRow tried = graft::lab::tried_row(#family, family##_family, row);            \
-    return &tried;                                                                                             \
-  }                                                                                                            \
-  }                                                                                                            \
+#define GRAFT_TRY(family, ...)                                                                      \
+  namespace GRAFT_TRY_ROOM {                                                                        \
+  extern "C" __attribute__((visibility("default"))) const graft::lab::TriedRow* graft_tried_row() { \
+    static const auto row = __VA_ARGS__;                                                            \
+    static const graft::lab::TriedRow tried = graft::lab::tried_row(#family, family##_family, row); \
+    return &tried;                                                                                  \
+  }                                                                                                 \
+  }                                                                                                 \
   static_assert(true)

@@ -30,8 +30,9 @@ template <class T>
 void write_loss(const CrossEntropyArgs& a, std::int64_t r, const T* x, const RowStats& s) {
   const T* w = a.class_weight.data ? a.class_weight.as<const T>() : nullptr;
   write_loss(a, r, s, [&](float log_sum) {
-    return cross_entropy_of<T, float>(x, 1, w, a.class_weight.stride[0], a.logits.shape[1], a.target.as<const std::int64_t>()[r * a.target.stride[0]],
-                                      static_cast<float>(a.smoothing), s.top, log_sum);
+    return cross_entropy_of<T, float>(x, 1, w, a.class_weight.stride[0], a.logits.shape[1],
+                                      a.target.as<const std::int64_t>()[r * a.target.stride[0]], static_cast<float>(a.smoothing), s.top,
+                                      log_sum);
   });
 }
 template <class T>
@@ -79,7 +80,8 @@ template <class T>
 void fused_rows(const CrossEntropyFusedArgs& a, std::int64_t begin, std::int64_t end) {
   const F32 d;
   const std::int64_t n = a.logits.shape[1];
-  const float smoothing = static_cast<float>(a.smoothing), spread = smoothing / static_cast<float>(n), g = a.scale.data ? *a.scale.as<const float>() : 1;
+  const float smoothing = static_cast<float>(a.smoothing), spread = smoothing / static_cast<float>(n),
+              g = a.scale.data ? *a.scale.as<const float>() : 1;
   for (std::int64_t r = begin; r < end; ++r) {
     const T* x = a.logits.as<const T>() + r * a.logits.stride[0];
     T* dx = a.dlogits.as<T>() + r * a.dlogits.stride[0];
@@ -96,9 +98,9 @@ void fused_rows(const CrossEntropyFusedArgs& a, std::int64_t begin, std::int64_t
       if (smoothing == 0) {  // nothing of the row but the target's logit is wanted again: its exponentials take their place
         const float hit = x[target], top = row_top(d, x, n);
         const RowStats s{top, row_sum(d, x, n, top, [&](F32Vec e, std::int64_t at, std::int64_t count) HWY_ATTR {
-          if (count == static_cast<std::int64_t>(hn::Lanes(d))) store_f32(d, e, dx + at);
-          else store_part(d, e, dx + at, count);
-        })};
+                           if (count == static_cast<std::int64_t>(hn::Lanes(d))) store_f32(d, e, dx + at);
+                           else store_part(d, e, dx + at, count);
+                         })};
         write_loss(a, r, s, [&](float log_sum) { return log_sum - (hit - top); });
         const float inverse = 1 / s.sum, e = dx[target];
         const auto part = hn::Set(d, inverse);

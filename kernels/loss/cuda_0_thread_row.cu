@@ -1,6 +1,6 @@
 // cross-entropy and its gradient: one thread per row, the loops of plain.h. The yardstick of the other rungs; any dtype, stride and option.
-// Neighbouring threads read a row apart, so nothing is coalesced: forward 2 reads per element (3 with smoothing), gradient 1 read and 1 write,
-// fused 3 reads (4) and 1 write.
+// Neighbouring threads read a row apart, so nothing is coalesced: forward 2 reads per element (3 with smoothing), gradient 1 read and 1
+// write, fused 3 reads (4) and 1 write.
 #include "kernels/loss/device.h"
 #include "kernels/loss/rows.h"
 
@@ -45,7 +45,9 @@ __global__ void grad_thread_row(CrossEntropyGradArgs a) {
 
 void cross_entropy_thread_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype, [&]<class T>() {
+    launch(q, thread_row<T>, blocks_for(a.logits.shape[0], 64, 1 << 30), 64, 0, a, q.fault(FaultKind::target));
+  });
 }
 void cross_entropy_grad_thread_row(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -1,7 +1,7 @@
-// cross-entropy, its gradient and both at once, a group of threads per row: a warp (rung 1) or a block (rung 2, from 1024 classes on). Lanes take
-// neighbouring classes, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum and the sum of exp(x - maximum),
-// pairs are folded over the group (online softmax, Milakov and Gimelshein 2018). Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write;
-// fused: 2 reads, the second from the cache, and 1 write. Any dtype, stride and option.
+// cross-entropy, its gradient and both at once, a group of threads per row: a warp (rung 1) or a block (rung 2, from 1024 classes on).
+// Lanes take neighbouring classes, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum and the
+// sum of exp(x - maximum), pairs are folded over the group (online softmax, Milakov and Gimelshein 2018). Forward: 1 read per element (2
+// with smoothing); gradient: 1 read and 1 write; fused: 2 reads, the second from the cache, and 1 write. Any dtype, stride and option.
 #include "kernels/loss/device.h"
 #include "kernels/loss/rows.h"
 
@@ -66,18 +66,21 @@ __global__ void fused_block_row(CrossEntropyFusedArgs a, FaultSink faults) {
   const Row<const T> x = row<const T>(a.logits, r);
   const A hit = hit_of(a, r, x);
   const Running<A> v = join_block(visit_row<T>(x, threadIdx.x, blockDim.x), warps);
-  write_row<T>(a, r, x, finish_fused<T>(a, faults, r, x, hit, v, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); }), threadIdx.x, blockDim.x);
+  write_row<T>(a, r, x, finish_fused<T>(a, faults, r, x, hit, v, threadIdx.x, blockDim.x, [l](A s) { return block_sum(s, l); }),
+               threadIdx.x, blockDim.x);
 }
 
 }  // namespace
 
 void cross_entropy_warp_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype,
+              [&]<class T>() { launch(q, warp_row<T>, blocks_for(a.logits.shape[0], 4, 1 << 30), 128, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_block_row(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype,
+              [&]<class T>() { launch(q, block_row<T>, static_cast<unsigned>(a.logits.shape[0]), 256, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_warp_row(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -1,6 +1,6 @@
-// cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and the running sum
-// rescaled once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing); gradient: 1 read and 1 write.
-// Limits: rows dense, on 16-byte boundaries, a whole number of pieces; at least 1024 classes.
+// cross-entropy and its gradient for large vocabularies: a block of 512 per row, 16 bytes per load. A piece's maximum is taken first and
+// the running sum rescaled once per piece, so an element costs one exp instead of two. Forward: 1 read per element (2 with smoothing);
+// gradient: 1 read and 1 write. Limits: rows dense, on 16-byte boundaries, a whole number of pieces; at least 1024 classes.
 #include "kernels/loss/lines.h"
 #include "kernels/loss/rows.h"
 
@@ -48,7 +48,8 @@ __global__ void __launch_bounds__(512) grad_pieces(CrossEntropyGradArgs a) {
 
 void cross_entropy_pieces(Queue& q, const CrossEntropyArgs& a) {
   if (a.logits.shape[0] == 0) return;
-  visit_float(a.logits.dtype, [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target)); });
+  visit_float(a.logits.dtype,
+              [&]<class T>() { launch(q, pieces<T>, static_cast<unsigned>(a.logits.shape[0]), 512, 0, a, q.fault(FaultKind::target)); });
 }
 void cross_entropy_grad_pieces(Queue& q, const CrossEntropyGradArgs& a) {
   if (a.logits.numel() == 0) return;

@@ -1,7 +1,8 @@
-// cross-entropy and its gradient at once for large vocabularies: a block of 512 per row, 16 bytes per access; a row of any length and beginning, the elements
-// before its first boundary and after its last go one by one. Rung 3 reads the row again from the cache; rung 4 keeps it in shared memory, where every thread
-// finds its own lines, so that the device's memory sees one read and one write per element (with smoothing a second read). Limits: dense rows, dlogits as far
-// from a boundary as the logits, at least 1024 classes; rung 4: a row of at most 98 KB, 50 thousand 16-bit logits (compute capability 8.0 and up).
+// cross-entropy and its gradient at once for large vocabularies: a block of 512 per row, 16 bytes per access; a row of any length and
+// beginning, the elements before its first boundary and after its last go one by one. Rung 3 reads the row again from the cache; rung 4
+// keeps it in shared memory, where every thread finds its own lines, so that the device's memory sees one read and one write per element
+// (with smoothing a second read). Limits: dense rows, dlogits as far from a boundary as the logits, at least 1024 classes; rung 4: a row of
+// at most 98 KB, 50 thousand 16-bit logits (compute capability 8.0 and up).
 #include "kernels/loss/lines.h"
 #include "kernels/loss/rows.h"
 
@@ -72,8 +73,8 @@ void cross_entropy_fused_pieces(Queue& q, const CrossEntropyFusedArgs& a) {
 void cross_entropy_fused_held(Queue& q, const CrossEntropyFusedArgs& a) {
   if (a.logits.shape[0] == 0) return;
   visit_float(a.logits.dtype, [&]<class T>() {
-    launch(q, fused_lines<T, true>, static_cast<unsigned>(a.logits.shape[0]), 512, static_cast<std::size_t>(a.logits.shape[1]) * sizeof(T) / 16 * 16, a,
-           q.fault(FaultKind::target));
+    launch(q, fused_lines<T, true>, static_cast<unsigned>(a.logits.shape[0]), 512,
+           static_cast<std::size_t>(a.logits.shape[1]) * sizeof(T) / 16 * 16, a, q.fault(FaultKind::target));
   });
 }
 

@@ -1,5 +1,6 @@
-// What the device rows of cross-entropy share: the end of a row, once its maximum and sum are known, and a row of the gradient. A thread takes columns
-// first, first + step, ...; sum(v) adds v over the threads that share the row. The numbers are those of plain.h: log p is (x - top) - log(sum), never x - lse.
+// What the device rows of cross-entropy share: the end of a row, once its maximum and sum are known, and a row of the gradient. A thread
+// takes columns first, first + step, ...; sum(v) adds v over the threads that share the row. The numbers are those of plain.h: log p is (x
+// - top) - log(sum), never x - lse.
 #pragma once
 #include "kernels/loss/loss.h"
 #include "kernels/simt/fault.h"
@@ -15,7 +16,9 @@ struct Row {
   __device__ T& operator[](std::int64_t c) const { return data[c * stride]; }
 };
 template <class T>
-__device__ __forceinline__ Row<T> row(const View& v, std::int64_t r) { return {v.as<T>() + r * v.stride[0], v.stride[1], v.shape[1]}; }
+__device__ __forceinline__ Row<T> row(const View& v, std::int64_t r) {
+  return {v.as<T>() + r * v.stride[0], v.stride[1], v.shape[1]};
+}
 
 template <class T>
 __device__ __forceinline__ Accum<T> class_weight(const View& w, std::int64_t c) {
@@ -29,7 +32,8 @@ __device__ __forceinline__ Running<Accum<T>> visit_row(const Row<const T>& x, st
   return v;
 }
 
-// The target's logit, or anything where there is none. Read by every thread before the row's maximum is joined, so that dlogits may take the logits' place.
+// The target's logit, or anything where there is none. Read by every thread before the row's maximum is joined, so that dlogits may take
+// the logits' place.
 template <class T>
 __device__ __forceinline__ Accum<T> hit_of(const CrossEntropyArgs& a, std::int64_t r, const Row<const T>& x) {
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
@@ -38,29 +42,29 @@ __device__ __forceinline__ Accum<T> hit_of(const CrossEntropyArgs& a, std::int64
 
 // x: [classes]; hit, top and sum known to every thread of the row. Loss and lse are written by the thread whose first column is 0.
 template <class T, class Sum>
-__device__ __forceinline__ void finish(const CrossEntropyArgs& a, const FaultSink& faults, std::int64_t r, const Row<const T>& x, Accum<T> hit,
-                                       Accum<T> top, Accum<T> sum, std::int64_t first, std::int64_t step, Sum&& over_row) {
+__device__ __forceinline__ void finish(const CrossEntropyArgs& a, const FaultSink& faults, std::int64_t r, const Row<const T>& x,
+                                       Accum<T> hit, Accum<T> top, Accum<T> sum, std::int64_t first, std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
   // a row of -inf has counted its elements instead of exp(-inf - -inf): NaN, as the mathematics
   const A log_sum = top == -INFINITY ? A(NAN) : std::log(sum), smoothing = static_cast<A>(a.smoothing);
   A spread = 0;
   if (smoothing != 0) {  // the same for every thread of the row: all of them meet in over_row
-    for (std::int64_t c = first; c < x.n; c += step) spread += class_weight<T>(a.class_weight, c) * (log_sum - (static_cast<A>(x[c]) - top));
+    for (std::int64_t c = first; c < x.n; c += step)
+      spread += class_weight<T>(a.class_weight, c) * (log_sum - (static_cast<A>(x[c]) - top));
     spread = over_row(spread) * (smoothing / static_cast<A>(x.n));
   }
   if (first != 0) return;
   A loss = NAN;
   if (target == a.ignore_index) loss = 0;
   else if (!index_inside(target, x.n)) report_fault(faults, r, target, x.n);
-  else
-    loss = (1 - smoothing) * class_weight<T>(a.class_weight, target) * (log_sum - (hit - top)) + spread;
+  else loss = (1 - smoothing) * class_weight<T>(a.class_weight, target) * (log_sum - (hit - top)) + spread;
   a.lse.as<A>()[r * a.lse.stride[0]] = top + log_sum;
   a.loss.as<A>()[r * a.loss.stride[0]] = loss;
 }
 
-// What a row of the gradient needs beside its logits: dlogits[c] = g * (exp(x - shift) * mass - q_c w_c), q_c = spread, and 1 - smoothing more at the target.
-// shift is lse; the fused rows, which know top and sum, take top and divide mass by sum.
+// What a row of the gradient needs beside its logits: dlogits[c] = g * (exp(x - shift) * mass - q_c w_c), q_c = spread, and 1 - smoothing
+// more at the target. shift is lse; the fused rows, which know top and sum, take top and divide mass by sum.
 template <class A>
 struct Target {
   std::int64_t index;
@@ -68,8 +72,8 @@ struct Target {
   bool ignored, outside;
 };
 template <class T, class Args, class Sum>
-__device__ __forceinline__ Target<Accum<T>> target_of(const Args& a, std::int64_t r, Accum<T> g, Accum<T> shift, std::int64_t first, std::int64_t step,
-                                                      Sum&& over_row) {
+__device__ __forceinline__ Target<Accum<T>> target_of(const Args& a, std::int64_t r, Accum<T> g, Accum<T> shift, std::int64_t first,
+                                                      std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t n = a.logits.shape[1], target = a.target.template as<const std::int64_t>()[r * a.target.stride[0]];
   const A smoothing = static_cast<A>(a.smoothing);
@@ -84,7 +88,8 @@ __device__ __forceinline__ Target<Accum<T>> target_of(const Args& a, std::int64_
   return t;
 }
 template <class T, class Sum>
-__device__ __forceinline__ Target<Accum<T>> target_of(const CrossEntropyGradArgs& a, std::int64_t r, std::int64_t first, std::int64_t step, Sum&& over_row) {
+__device__ __forceinline__ Target<Accum<T>> target_of(const CrossEntropyGradArgs& a, std::int64_t r, std::int64_t first, std::int64_t step,
+                                                      Sum&& over_row) {
   using A = Accum<T>;
   return target_of<T>(a, r, a.dloss.as<const A>()[r * a.dloss.stride[0]], a.lse.as<const A>()[r * a.lse.stride[0]], first, step, over_row);
 }
@@ -96,7 +101,8 @@ __device__ __forceinline__ Accum<T> gradient(const Target<Accum<T>>& t, const Vi
   return t.g * (std::exp(x - t.shift) * t.mass - q * class_weight<T>(weight, c));
 }
 template <class T, class Sum>
-__device__ __forceinline__ void grad_row(const CrossEntropyGradArgs& a, std::int64_t r, std::int64_t first, std::int64_t step, Sum&& over_row) {
+__device__ __forceinline__ void grad_row(const CrossEntropyGradArgs& a, std::int64_t r, std::int64_t first, std::int64_t step,
+                                         Sum&& over_row) {
   const Row<const T> x = row<const T>(a.logits, r);
   const Row<T> dx = row<T>(a.dlogits, r);
   const auto t = target_of<T>(a, r, first, step, over_row);
@@ -106,8 +112,8 @@ __device__ __forceinline__ void grad_row(const CrossEntropyGradArgs& a, std::int
 // Loss, lse and what the gradient of the row needs.
 template <class T, class Sum>
 __device__ __forceinline__ Target<Accum<T>> finish_fused(const CrossEntropyFusedArgs& a, const FaultSink& faults, std::int64_t r,
-                                                         const Row<const T>& x, Accum<T> hit, const Running<Accum<T>>& v, std::int64_t first,
-                                                         std::int64_t step, Sum&& over_row) {
+                                                         const Row<const T>& x, Accum<T> hit, const Running<Accum<T>>& v,
+                                                         std::int64_t first, std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   finish<T>(a, faults, r, x, hit, v.top, v.sum, first, step, over_row);
   auto t = target_of<T>(a, r, a.scale.data ? *a.scale.as<const A>() : A(1), v.top, first, step, over_row);
@@ -116,8 +122,8 @@ __device__ __forceinline__ Target<Accum<T>> finish_fused(const CrossEntropyFused
 }
 // columns first, first + step, ...
 template <class T>
-__device__ __forceinline__ void write_row(const CrossEntropyFusedArgs& a, std::int64_t r, const Row<const T>& x, const Target<Accum<T>>& t, std::int64_t first,
-                                          std::int64_t step) {
+__device__ __forceinline__ void write_row(const CrossEntropyFusedArgs& a, std::int64_t r, const Row<const T>& x, const Target<Accum<T>>& t,
+                                          std::int64_t first, std::int64_t step) {
   const Row<T> dx = row<T>(a.dlogits, r);
   for (std::int64_t c = first; c < x.n; c += step) dx[c] = static_cast<T>(gradient<T>(t, a.class_weight, c, static_cast<Accum<T>>(x[c])));
 }

@@ -1,8 +1,8 @@
 // cross_entropy: fused log-softmax + negative log likelihood over logits [rows, classes] with i64 targets [rows], forward and gradient.
 // loss[row] = -sum_c q_c * w_c * log p_c, q = (1 - smoothing) * onehot + smoothing / classes, as PyTorch's cross_entropy(reduction='none').
 // A row whose target is ignore_index gives loss 0 and gradient 0. Reduction (mean over the weights of the kept rows, sum) is the engine's.
-// A target outside [0, classes) that is not ignore_index: the kernel writes NaN to that row and never reads outside. On the host the engine checks before;
-// the forward's device rows report it to the queue's fault word.
+// A target outside [0, classes) that is not ignore_index: the kernel writes NaN to that row and never reads outside. On the host the engine
+// checks before; the forward's device rows report it to the queue's fault word.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -30,8 +30,9 @@ struct CrossEntropyGradArgs {
 };
 const Family<CrossEntropyGradArgs>& cross_entropy_grad_family();
 
-// cross_entropy_fused: loss, lse and the gradient of scale * sum(loss) in one visit of the logits, for training by a sum or mean, where every row's
-// cotangent is known beforehand: dlogits[row, c] = scale * (p_c * sum_k(q_k w_k) - q_c w_c), in the logits' dtype. dlogits may be logits.
+// cross_entropy_fused: loss, lse and the gradient of scale * sum(loss) in one visit of the logits, for training by a sum or mean, where
+// every row's cotangent is known beforehand: dlogits[row, c] = scale * (p_c * sum_k(q_k w_k) - q_c w_c), in the logits' dtype. dlogits may
+// be logits.
 struct CrossEntropyFusedArgs : CrossEntropyArgs {
   View dlogits;  // [rows, classes]
   View scale;    // [1], accumulation type, or absent: 1. In memory, so that a mean needs no number on the host

@@ -11,17 +11,20 @@ std::int64_t grain(std::int64_t classes) { return std::max<std::int64_t>(1, 4096
 
 void cross_entropy_naive(Queue& q, const CrossEntropyArgs& a) {
   visit_loss(a.logits.dtype, [&]<class T, class S>() {
-    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]), [&](std::int64_t b, std::int64_t e) { cross_entropy_walk<T, S, S>(a, b, e); });
+    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]),
+                    [&](std::int64_t b, std::int64_t e) { cross_entropy_walk<T, S, S>(a, b, e); });
   });
 }
 void cross_entropy_grad_naive(Queue& q, const CrossEntropyGradArgs& a) {
   visit_loss(a.logits.dtype, [&]<class T, class S>() {
-    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]), [&](std::int64_t b, std::int64_t e) { cross_entropy_grad_walk<T, S, S>(a, b, e); });
+    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]),
+                    [&](std::int64_t b, std::int64_t e) { cross_entropy_grad_walk<T, S, S>(a, b, e); });
   });
 }
 void cross_entropy_fused_naive(Queue& q, const CrossEntropyFusedArgs& a) {
   visit_loss(a.logits.dtype, [&]<class T, class S>() {
-    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]), [&](std::int64_t b, std::int64_t e) { cross_entropy_fused_walk<T, S, S>(a, b, e); });
+    parallel_ranges(q.pool(), a.logits.shape[0], grain(a.logits.shape[1]),
+                    [&](std::int64_t b, std::int64_t e) { cross_entropy_fused_walk<T, S, S>(a, b, e); });
   });
 }
 

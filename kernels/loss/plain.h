@@ -7,10 +7,11 @@
 
 namespace graft {
 
-// -sum_c q_c w_c log p_c, the smoothed target spread over all classes. log p_c = (x_c - top) - log_sum: with the rounded lse = top + log_sum
-// in its place, logits of 1000 and a spread of 1 would lose four digits.
+// -sum_c q_c w_c log p_c, the smoothed target spread over all classes. log p_c = (x_c - top) - log_sum: with the rounded lse = top +
+// log_sum in its place, logits of 1000 and a spread of 1 would lose four digits.
 template <class T, class A>
-A cross_entropy_of(const T* x, std::int64_t sx, const T* w, std::int64_t sw, std::int64_t n, std::int64_t target, A smoothing, A top, A log_sum) {
+A cross_entropy_of(const T* x, std::int64_t sx, const T* w, std::int64_t sw, std::int64_t n, std::int64_t target, A smoothing, A top,
+                   A log_sum) {
   const auto weight = [&](std::int64_t c) { return w ? static_cast<A>(w[c * sw]) : A(1); };
   A loss = (1 - smoothing) * weight(target) * (log_sum - (static_cast<A>(x[target * sx]) - top));
   if (smoothing != 0) {
@@ -22,7 +23,9 @@ A cross_entropy_of(const T* x, std::int64_t sx, const T* w, std::int64_t sw, std
 }
 
 template <class A>
-struct RowSum { A top, sum; };  // the maximum, and the sum of exp(x - maximum)
+struct RowSum {
+  A top, sum;
+};  // the maximum, and the sum of exp(x - maximum)
 template <class T, class A>
 RowSum<A> row_sum(const T* x, std::int64_t sx, std::int64_t n) {
   A top = -std::numeric_limits<A>::infinity(), sum = 0;
@@ -46,7 +49,9 @@ RowSum<A> cross_entropy_row(const CrossEntropyArgs& a, std::int64_t r) {
   a.lse.as<S>()[r * a.lse.stride[0]] = static_cast<S>(s.top + log_sum);
   if (target == a.ignore_index) loss = 0;
   else if (target < 0 || target >= n) loss = std::numeric_limits<S>::quiet_NaN();
-  else loss = static_cast<S>(cross_entropy_of<T, A>(x, sx, w, a.class_weight.stride[0], n, target, static_cast<A>(a.smoothing), s.top, log_sum));
+  else
+    loss =
+        static_cast<S>(cross_entropy_of<T, A>(x, sx, w, a.class_weight.stride[0], n, target, static_cast<A>(a.smoothing), s.top, log_sum));
   return s;
 }
 template <class T, class S, class A>
@@ -67,7 +72,8 @@ A target_mass(const T* w, std::int64_t sw, std::int64_t n, std::int64_t target, 
   return mass;
 }
 
-// A row of dlogits = g * (p_c * sum_k(q_k w_k) - q_c w_c) with p_c = exp(x_c - shift) / sum. Args: CrossEntropyGradArgs or CrossEntropyFusedArgs.
+// A row of dlogits = g * (p_c * sum_k(q_k w_k) - q_c w_c) with p_c = exp(x_c - shift) / sum. Args: CrossEntropyGradArgs or
+// CrossEntropyFusedArgs.
 template <class T, class A, class Args>
 void cross_entropy_grad_row(const Args& a, std::int64_t r, A g, A shift, A sum) {
   const std::int64_t n = a.logits.shape[1], sw = a.class_weight.stride[0];
@@ -92,7 +98,8 @@ void cross_entropy_grad_row(const Args& a, std::int64_t r, A g, A shift, A sum) 
 template <class T, class S, class A>
 void cross_entropy_grad_walk(const CrossEntropyGradArgs& a, std::int64_t begin, std::int64_t end) {
   for (std::int64_t r = begin; r < end; ++r) {
-    const A g = static_cast<A>(a.dloss.as<const S>()[r * a.dloss.stride[0]]), lse = static_cast<A>(a.lse.as<const S>()[r * a.lse.stride[0]]);
+    const A g = static_cast<A>(a.dloss.as<const S>()[r * a.dloss.stride[0]]),
+            lse = static_cast<A>(a.lse.as<const S>()[r * a.lse.stride[0]]);
     cross_entropy_grad_row<T, A>(a, r, g, lse, A(1));
   }
 }

@@ -16,7 +16,8 @@ void cross_entropy_fused_ref(Queue& q, const CrossEntropyFusedArgs& a);
 void cross_entropy_fused_naive(Queue& q, const CrossEntropyFusedArgs& a);
 void cross_entropy_fused_simd(Queue& q, const CrossEntropyFusedArgs& a);
 
-// A row that a block keeps in shared memory: what is left of the 99 KB that a block may have from compute capability 8.6 on, beside the partial results.
+// A row that a block keeps in shared memory: what is left of the 99 KB that a block may have from compute capability 8.6 on, beside the
+// partial results.
 inline constexpr std::int64_t kHeldBytes = 100864;
 
 GRAFT_SIMT_ROW(cross_entropy_thread_row, CrossEntropyArgs);

@@ -42,15 +42,26 @@ std::vector<Spec> loss_specs() {
   std::vector<Case<CrossEntropyArgs>> forward;
   std::vector<Case<CrossEntropyGradArgs>> backward;
   std::vector<Case<CrossEntropyFusedArgs>> fused;
-  for (const Shape& s : std::vector<Shape>{
-           {.rows = 9, .classes = 10, .layouts = all}, {.rows = 7, .classes = 37, .weighted = true, .layouts = all},
-           {.rows = 7, .classes = 37, .smoothing = 0.1}, {.rows = 7, .classes = 37, .weighted = true, .smoothing = 0.2, .ignore = 3},
-           {.rows = 40, .classes = 5, .ignore = 2}, {.rows = 1, .classes = 1}, {.rows = 0, .classes = 4}, {.rows = 3, .classes = 1003}, {.rows = 3, .classes = 1031},
-           {.rows = 5, .classes = 2056, .weighted = true, .smoothing = 0.1, .ignore = 3}, {.rows = 2, .classes = 5000}, {.rows = 3, .classes = 1032, .fill = Fill::large_offset},
-           {.rows = 9, .classes = 11, .fill = Fill::extreme}, {.rows = 9, .classes = 11, .fill = Fill::large_offset},
-           {.rows = 9, .classes = 11, .fill = Fill::equal}, {.rows = 1, .classes = 50257}, {.rows = 1024, .classes = 1000, .bench = true},
-           {.rows = 64, .classes = 50257, .bench = true}, {.rows = 32, .classes = 128256, .bench = true},
-           {.rows = 4096, .classes = 50304, .large = true}}) {
+  for (const Shape& s : std::vector<Shape>{{.rows = 9, .classes = 10, .layouts = all},
+                                           {.rows = 7, .classes = 37, .weighted = true, .layouts = all},
+                                           {.rows = 7, .classes = 37, .smoothing = 0.1},
+                                           {.rows = 7, .classes = 37, .weighted = true, .smoothing = 0.2, .ignore = 3},
+                                           {.rows = 40, .classes = 5, .ignore = 2},
+                                           {.rows = 1, .classes = 1},
+                                           {.rows = 0, .classes = 4},
+                                           {.rows = 3, .classes = 1003},
+                                           {.rows = 3, .classes = 1031},
+                                           {.rows = 5, .classes = 2056, .weighted = true, .smoothing = 0.1, .ignore = 3},
+                                           {.rows = 2, .classes = 5000},
+                                           {.rows = 3, .classes = 1032, .fill = Fill::large_offset},
+                                           {.rows = 9, .classes = 11, .fill = Fill::extreme},
+                                           {.rows = 9, .classes = 11, .fill = Fill::large_offset},
+                                           {.rows = 9, .classes = 11, .fill = Fill::equal},
+                                           {.rows = 1, .classes = 50257},
+                                           {.rows = 1024, .classes = 1000, .bench = true},
+                                           {.rows = 64, .classes = 50257, .bench = true},
+                                           {.rows = 32, .classes = 128256, .bench = true},
+                                           {.rows = 4096, .classes = 50304, .large = true}}) {
     const double n = static_cast<double>(s.rows * s.classes);
     Case<CrossEntropyArgs> f;
     f.shape = s.name();
@@ -59,7 +70,9 @@ std::vector<Spec> loss_specs() {
                   {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
                   {.name = "loss", .role = Role::out, .shape = {s.rows}},
                   {.name = "lse", .role = Role::out, .shape = {s.rows}}};
-    f.bind = [s](const std::vector<View>& v) { return CrossEntropyArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], s.smoothing, s.ignore}; };
+    f.bind = [s](const std::vector<View>& v) {
+      return CrossEntropyArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], s.smoothing, s.ignore};
+    };
     f.flops = 4 * n;
     f.bytes_per_item = n;
     f.roundings = 2 * static_cast<double>(s.classes) + 12;
@@ -73,7 +86,9 @@ std::vector<Spec> loss_specs() {
     both.operands = f.operands;
     both.operands.push_back({.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}});
     both.operands.push_back({.name = "scale", .shape = {1}, .fill = Fill::positive, .dense_only = true});
-    both.bind = [s, bind = f.bind](const std::vector<View>& v) { return CrossEntropyFusedArgs{bind(v), v[5], s.rows == 40 ? View{} : v[6]}; };
+    both.bind = [s, bind = f.bind](const std::vector<View>& v) {
+      return CrossEntropyFusedArgs{bind(v), v[5], s.rows == 40 ? View{} : v[6]};
+    };
     both.flops = 6 * n;
     both.bytes_per_item = 2 * n;
     both.roundings = 2 * static_cast<double>(s.classes) + 112;
@@ -96,7 +111,9 @@ std::vector<Spec> loss_specs() {
                   {.name = "lse", .shape = {s.rows}, .fill = s.fill == Fill::extreme ? Fill::extreme : Fill::positive},
                   {.name = "dloss", .shape = {s.rows}},
                   {.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}}};
-    b.bind = [s](const std::vector<View>& v) { return CrossEntropyGradArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], v[5], s.smoothing, s.ignore}; };
+    b.bind = [s](const std::vector<View>& v) {
+      return CrossEntropyGradArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], v[5], s.smoothing, s.ignore};
+    };
     b.flops = 4 * n;
     b.bytes_per_item = 2 * n;
     b.roundings = static_cast<double>(s.weighted ? s.classes : 0) + 100;  // exp of a difference up to 80: its rounding times 80

@@ -4,8 +4,8 @@
 
 namespace graft::GRAFT_SIMT {
 
-// R: rows and columns per thread; AK, BK: the operand is dense along k (else along m, n). Panels stay as they lie in memory, [line, k] or [k, line], because
-// cp.async cannot turn them; a thread then reads four k of a line at once, or four lines of a k.
+// R: rows and columns per thread; AK, BK: the operand is dense along k (else along m, n). Panels stay as they lie in memory, [line, k] or
+// [k, line], because cp.async cannot turn them; a thread then reads four k of a line at once, or four lines of a k.
 template <class T, int R, bool AK, bool BK>
 struct AsyncTile {
   static constexpr int kThreads = 256, kSide = 16 * R, kDepth = 16, kStages = 4, V = kPiece<T>;
@@ -20,7 +20,9 @@ struct AsyncTile {
 
   template <bool AlongK>
   struct Copy {
-    __device__ __forceinline__ T* operator()(T* panel, int slow, int fast, int down) const { return panel + (slow + down) * (AlongK ? kPitchK : kSide) + fast; }
+    __device__ __forceinline__ T* operator()(T* panel, int slow, int fast, int down) const {
+      return panel + (slow + down) * (AlongK ? kPitchK : kSide) + fast;
+    }
   };
   // Of a thread's R lines, the values of k from l on: four lines at a time where lines are dense ...
   template <bool Rows>
@@ -37,7 +39,8 @@ struct AsyncTile {
   }
 
   // sum += A[i0 .., k_begin .. k_end) B[.., j0 ..]; shared: kBytes
-  static __device__ __forceinline__ void product(const MatmulArgs& a, const Tile& t, std::int64_t k_begin, std::int64_t k_end, T* shared, T (&sum)[R][R]) {
+  static __device__ __forceinline__ void product(const MatmulArgs& a, const Tile& t, std::int64_t k_begin, std::int64_t k_end, T* shared,
+                                                 T (&sum)[R][R]) {
     const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
     constexpr int W = AK && BK ? V : 2;  // four of k beside the other operand's quads would not fit 128 registers
     const auto use = [&](const T* sa, const T* sb) {
@@ -48,20 +51,18 @@ struct AsyncTile {
         if constexpr (AK && BK) {
           GRAFT_UNROLL for (int j = 0; j < R; ++j) {
             const auto z = group_at<T, W>(sb + column_of(tx, j) * kPitchK + l0);
-            GRAFT_UNROLL for (int l = 0; l < W; ++l)
-              GRAFT_UNROLL for (int i = 0; i < R; ++i) sum[i][j] += x[i].v[l] * z.v[l];
+            GRAFT_UNROLL for (int l = 0; l < W; ++l) GRAFT_UNROLL for (int i = 0; i < R; ++i) sum[i][j] += x[i].v[l] * z.v[l];
           }
         } else {
           GRAFT_UNROLL for (int l = 0; l < W; ++l) {
             T u[R], v[R];
             if constexpr (!AK) across_lines<true>(u, sa, l0 + l, ty);
             if constexpr (!BK) across_lines<false>(v, sb, l0 + l, tx);
-            GRAFT_UNROLL for (int i = 0; i < R; ++i)
-              GRAFT_UNROLL for (int j = 0; j < R; ++j) {
-                if constexpr (AK) sum[i][j] += x[i].v[l] * v[j];
-                else if constexpr (BK) sum[i][j] += u[i] * y[j].v[l];
-                else sum[i][j] += u[i] * v[j];
-              }
+            GRAFT_UNROLL for (int i = 0; i < R; ++i) GRAFT_UNROLL for (int j = 0; j < R; ++j) {
+              if constexpr (AK) sum[i][j] += x[i].v[l] * v[j];
+              else if constexpr (BK) sum[i][j] += u[i] * y[j].v[l];
+              else sum[i][j] += u[i] * v[j];
+            }
           }
         }
       }
@@ -72,8 +73,8 @@ struct AsyncTile {
   template <class Put>
   static __device__ __forceinline__ void each(const T (&sum)[R][R], Put put) {
     const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
-    GRAFT_UNROLL for (int i = 0; i < R; ++i)
-      GRAFT_UNROLL for (int j = 0; j < R; j += kColumns) put.template operator()<kColumns>(row_of(ty, i), column_of(tx, j), &sum[i][j]);
+    GRAFT_UNROLL for (int i = 0; i < R; ++i) GRAFT_UNROLL for (int j = 0; j < R; j += kColumns)
+        put.template operator()<kColumns>(row_of(ty, i), column_of(tx, j), &sum[i][j]);
   }
 };
 

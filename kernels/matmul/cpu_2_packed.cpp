@@ -1,11 +1,12 @@
-// matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums stay f32).
-// A thread works on a cell of C (packing.h) and packs for itself: per block of k a block of rows of A, which stays in its L2, then panel after panel of columns of B. Lines that lie side by
-// side are packed by the first tile that meets them, beside its multiply-adds, and rows of A that are dense along k are not packed at all. Any strides: packing absorbs them.
-// Bound: 2 m n k FLOPs at the FMA rate.
+// matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums
+// stay f32). A thread works on a cell of C (packing.h) and packs for itself: per block of k a block of rows of A, which stays in its L2,
+// then panel after panel of columns of B. Lines that lie side by side are packed by the first tile that meets them, beside its
+// multiply-adds, and rows of A that are dense along k are not packed at all. Any strides: packing absorbs them. Bound: 2 m n k FLOPs at the
+// FMA rate.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
-#include <hwy/foreach_target.h>
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <cstring>
@@ -20,7 +21,8 @@ namespace graft::HWY_NAMESPACE {
 
 // `group` lines (rows of A, columns of B) of `k` elements -> dst[k][width], zeros beyond group.
 template <class From, class T>
-void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int64_t group, std::int64_t k, T* HWY_RESTRICT dst, std::int64_t width) {
+void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int64_t group, std::int64_t k, T* HWY_RESTRICT dst,
+                std::int64_t width) {
   if (group < width)
     for (std::int64_t i = 0; i < k * width; ++i) dst[i] = 0;
   if constexpr (std::is_same_v<From, float>) {
@@ -51,7 +53,8 @@ struct PackedProduct {
 
   // One tile of C at (i, j): rows x columns of it exist.
   template <int R>
-  void store(const Tile<T, R>& tile, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
+  void store(const Tile<T, R>& tile, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first,
+             bool last) const {
     const hn::ScalableTag<T> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     if constexpr (std::is_same_v<From, T>) {
@@ -115,7 +118,8 @@ struct PackedProduct {
     T* keep_b;
   };
   template <int R, RowsOfA kA = RowsOfA::packed, bool kKeepB = false>
-  void tile(std::int64_t depth, const Operands& o, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
+  void tile(std::int64_t depth, const Operands& o, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns,
+            bool first, bool last) const {
     Tile<T, R> sum;
     multiply_tile<T, R, kA, kKeepB>(depth, o.a, o.a_step, o.keep_a, o.b, o.b_step, o.keep_b, sum);
     store(sum, c, i, j, rows, columns, first, last);
@@ -125,8 +129,10 @@ struct PackedProduct {
   void whole_tile(RowsOfA form, std::int64_t depth, const Operands& o, Place... place) const {
     if constexpr (std::is_same_v<From, T>) {
       const bool keep = o.keep_b != nullptr;
-      if (form == RowsOfA::in_place) return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, place...) : tile<kTileRows, RowsOfA::in_place>(depth, o, place...);
-      if (form == RowsOfA::kept) return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, place...) : tile<kTileRows, RowsOfA::kept>(depth, o, place...);
+      if (form == RowsOfA::in_place)
+        return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, place...) : tile<kTileRows, RowsOfA::in_place>(depth, o, place...);
+      if (form == RowsOfA::kept)
+        return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, place...) : tile<kTileRows, RowsOfA::kept>(depth, o, place...);
       if (keep) return tile<kTileRows, RowsOfA::packed, true>(depth, o, place...);
     }
     tile<kTileRows>(depth, o, place...);
@@ -151,7 +157,8 @@ struct PackedProduct {
         const std::int64_t depth = std::min(p.depth, p.k - l0);
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
         for (std::int64_t block = 0; block < blocks; ++block) {
-          const std::int64_t begin = r0 + tiles * block / blocks * kTileRows, end = std::min(r1, r0 + tiles * (block + 1) / blocks * kTileRows);
+          const std::int64_t begin = r0 + tiles * block / blocks * kTileRows,
+                             end = std::min(r1, r0 + tiles * (block + 1) / blocks * kTileRows);
           const std::int64_t whole = begin + (end - begin) / kTileRows * kTileRows;  // rows of whole tiles
           const From* rows_of_a = x + begin * a.a.stride[1] + l0 * a.a.stride[2];
           const std::int64_t line = a.a.stride[1], along = a.a.stride[2], step = a.b.stride[1];
@@ -195,13 +202,15 @@ struct PackedProduct {
   }
 
   void run(ThreadPool& pool, std::int64_t batch) const {
-    const auto cut = [](std::int64_t size, std::int64_t unit, std::int64_t part, std::int64_t parts) { return std::min(size, (size + unit - 1) / unit * part / parts * unit); };
+    const auto cut = [](std::int64_t size, std::int64_t unit, std::int64_t part, std::int64_t parts) {
+      return std::min(size, (size + unit - 1) / unit * part / parts * unit);
+    };
     const CellGrid g = p.grid;
     pool.run(g.rows * g.columns, [&](std::int64_t t, int worker) {
       const std::int64_t r = t / g.columns, q = t % g.columns;
       T* own = scratch + worker % threads * static_cast<std::int64_t>(p.a_elements + p.b_elements);
-      cell(batch, cut(p.m, kMaxTileRows, r, g.rows), cut(p.m, kMaxTileRows, r + 1, g.rows), cut(p.n, kMaxTileColumns, q, g.columns), cut(p.n, kMaxTileColumns, q + 1, g.columns), own,
-           own + p.a_elements);
+      cell(batch, cut(p.m, kMaxTileRows, r, g.rows), cut(p.m, kMaxTileRows, r + 1, g.rows), cut(p.n, kMaxTileColumns, q, g.columns),
+           cut(p.n, kMaxTileColumns, q + 1, g.columns), own, own + p.a_elements);
     });
   }
 };
@@ -227,7 +236,8 @@ HWY_EXPORT(packed_any);
 namespace {
 std::size_t one_product(const MatmulArgs& a, std::int64_t threads) {
   const PackPlan p = pack_plan(a, threads);
-  const std::size_t bytes = ((p.a_elements + p.b_elements) * static_cast<std::size_t>(threads) + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
+  const std::size_t bytes =
+      ((p.a_elements + p.b_elements) * static_cast<std::size_t>(threads) + p.sum_elements) * (a.c.dtype == DType::f64 ? 8 : 4);
   return (bytes + 63) / 64 * 64;
 }
 }  // namespace
@@ -245,7 +255,8 @@ void matmul_packed(Queue& q, const MatmulArgs& a) {
     return;
   }
   const std::size_t stride = one_product(a, 1);  // one cell per product, on its thread
-  q.pool().run(a.c.shape[0], [&](std::int64_t b, int worker) { product(q.pool(), a, b, scratch + stride * static_cast<std::size_t>(worker), 1); });
+  q.pool().run(a.c.shape[0],
+               [&](std::int64_t b, int worker) { product(q.pool(), a, b, scratch + stride * static_cast<std::size_t>(worker), 1); });
 }
 }  // namespace graft
 #endif

@@ -1,6 +1,6 @@
-// matmul, one thread per element of C, which walks k: the loop of plain.h. The yardstick of the other rungs; any dtype, stride, batch and epilogue.
-// Neighbouring threads take neighbouring columns: A is read as a broadcast, B coalesced where it is dense along n. Every product asks the caches for
-// both its factors: 2 m n k elements read, m n written.
+// matmul, one thread per element of C, which walks k: the loop of plain.h. The yardstick of the other rungs; any dtype, stride, batch and
+// epilogue. Neighbouring threads take neighbouring columns: A is read as a broadcast, B coalesced where it is dense along n. Every product
+// asks the caches for both its factors: 2 m n k elements read, m n written.
 #include "kernels/matmul/plain.h"
 #include "kernels/matmul/rows.h"
 #include "kernels/simt/simt.h"

@@ -1,7 +1,7 @@
-// matmul by 32 x 32 tiles: a block brings 32 columns of A and 32 rows of B at a time to shared memory, where each element serves 32 products. A block has
-// 32 x 8 threads; thread (x, y) sums column x of rows y, y + 8, y + 16, y + 24. Lanes load along the axis that lies denser in memory; the 33rd column keeps
-// the other order free of bank conflicts. Elements read: m n k / 16 (0_naive: 2 m n k). Any dtype and stride; Hwu and Kirk, Programming Massively
-// Parallel Processors, chapter 4.
+// matmul by 32 x 32 tiles: a block brings 32 columns of A and 32 rows of B at a time to shared memory, where each element serves 32
+// products. A block has 32 x 8 threads; thread (x, y) sums column x of rows y, y + 8, y + 16, y + 24. Lanes load along the axis that lies
+// denser in memory; the 33rd column keeps the other order free of bank conflicts. Elements read: m n k / 16 (0_naive: 2 m n k). Any dtype
+// and stride; Hwu and Kirk, Programming Massively Parallel Processors, chapter 4.
 #include "kernels/matmul/tile.h"
 
 namespace graft::GRAFT_SIMT {
@@ -15,7 +15,8 @@ __global__ void __launch_bounds__(256) tiled(MatmulArgs a) {
   GRAFT_SHARED(A, bs, [32][33]);  // [k, column of B]
   const Tile t = tile_at<32, 32>(a, blockIdx.x);
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const std::int64_t m = a.c.shape[1], n = a.c.shape[2], k = a.a.shape[2], am = a.a.stride[1], ak = a.a.stride[2], bk = a.b.stride[1], bn = a.b.stride[2];
+  const std::int64_t m = a.c.shape[1], n = a.c.shape[2], k = a.a.shape[2], am = a.a.stride[1], ak = a.a.stride[2], bk = a.b.stride[1],
+                     bn = a.b.stride[2];
   const T* pa = a.a.as<const T>() + t.batch * a.a.stride[0];
   const T* pb = a.b.as<const T>() + t.batch * a.b.stride[0];
   const bool a_along_k = ak < am, b_along_k = bk < bn;

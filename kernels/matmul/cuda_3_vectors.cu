@@ -1,7 +1,7 @@
-// matmul in pieces of 16 bytes: the tiles of 2_registers, but global memory is read, C written and shared memory read 16 bytes at a time, a quarter of
-// the load instructions. Both panels lie [k, row] in shared memory: an operand that is dense along k is turned while it is stored. A thread owns groups of
-// four rows and four columns, 64 apart. Elements read: m n k / 64. Limits: rows dense along one axis and aligned to 16 bytes.
-// S. Boehm, How to optimize a CUDA matmul kernel, 2022, kernel 6.
+// matmul in pieces of 16 bytes: the tiles of 2_registers, but global memory is read, C written and shared memory read 16 bytes at a time, a
+// quarter of the load instructions. Both panels lie [k, row] in shared memory: an operand that is dense along k is turned while it is
+// stored. A thread owns groups of four rows and four columns, 64 apart. Elements read: m n k / 64. Limits: rows dense along one axis and
+// aligned to 16 bytes. S. Boehm, How to optimize a CUDA matmul kernel, 2022, kernel 6.
 #include "kernels/matmul/tile.h"
 
 namespace graft::GRAFT_SIMT {
@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kDepth = 16;  // of k at a time
 
-// Panel [kDepth, B] of an operand into s. p: the panel's first element; lines, left: how many lines and how much of k there are from there, at most B and
-// kDepth. AlongK: p is [line, k], k dense; else [k, line], lines dense. step: the stride of the other axis.
+// Panel [kDepth, B] of an operand into s. p: the panel's first element; lines, left: how many lines and how much of k there are from there,
+// at most B and kDepth. AlongK: p is [line, k], k dense; else [k, line], lines dense. step: the stride of the other axis.
 template <bool AlongK, int B, class T, class A>
 __device__ __forceinline__ void load_panel(A (*s)[B + 4], const T* p, std::int64_t step, int lines, int left, int id) {
   constexpr int V = kPiece<T>, pieces = kDepth * B / V;
@@ -54,14 +54,13 @@ __global__ void __launch_bounds__(256, R == 8 ? 1 : 2) vectors(MatmulArgs a) {
     GRAFT_UNROLL for (int l = 0; l < kDepth; ++l) {
       Group<A, 4> x[R / 4], y[R / 4];
       GRAFT_UNROLL for (int h = 0; h < R / 4; ++h) x[h] = group_at<A, 4>(&as[l][ty + 64 * h]), y[h] = group_at<A, 4>(&bs[l][tx + 64 * h]);
-      GRAFT_UNROLL for (int i = 0; i < R; ++i)
-        GRAFT_UNROLL for (int j = 0; j < R; ++j) sum[i][j] += x[i / 4].v[i % 4] * y[j / 4].v[j % 4];
+      GRAFT_UNROLL for (int i = 0; i < R; ++i) GRAFT_UNROLL for (int j = 0; j < R; ++j) sum[i][j] += x[i / 4].v[i % 4] * y[j / 4].v[j % 4];
     }
     __syncthreads();
   }
   const bool groups = stores_groups<T, 4>(a);
-  GRAFT_UNROLL for (int i = 0; i < R; ++i)
-    GRAFT_UNROLL for (int j = 0; j < R; j += 4) finish<T, 4>(a, t.batch, t.i0 + ty + i / 4 * 64 + i % 4, t.j0 + tx + j / 4 * 64, &sum[i][j], groups);
+  GRAFT_UNROLL for (int i = 0; i < R; ++i) GRAFT_UNROLL for (int j = 0; j < R; j += 4)
+      finish<T, 4>(a, t.batch, t.i0 + ty + i / 4 * 64 + i % 4, t.j0 + tx + j / 4 * 64, &sum[i][j], groups);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// matmul with copies under way while it multiplies: four stages of shared memory, filled by cp.async three steps of k ahead, so that the latency of global
-// memory is waited for by nobody and no register holds a value in transit. Tiles and registers as in 3_vectors; panels keep the order they have in memory
-// (async_tile.h). Elements read: m n k / 64. Limits: f32, f64; rows dense along one axis and aligned to 16 bytes.
-// CUDA C++ Programming Guide, asynchronous data copies.
+// matmul with copies under way while it multiplies: four stages of shared memory, filled by cp.async three steps of k ahead, so that the
+// latency of global memory is waited for by nobody and no register holds a value in transit. Tiles and registers as in 3_vectors; panels
+// keep the order they have in memory (async_tile.h). Elements read: m n k / 64. Limits: f32, f64; rows dense along one axis and aligned to
+// 16 bytes. CUDA C++ Programming Guide, asynchronous data copies.
 #include "kernels/matmul/async_tile.h"
 
 namespace graft::GRAFT_SIMT {
@@ -28,8 +28,7 @@ void matmul_async(Queue& q, const MatmulArgs& a) {
       launch(q, async<double, 4, AK, BK>, static_cast<unsigned>(tiles_of<64, 64>(a)), 256, AsyncTile<double, 4, AK, BK>::kBytes, a);
     else if (large_tiles(a))
       launch(q, async<float, 8, AK, BK>, static_cast<unsigned>(tiles_of<128, 128>(a)), 256, AsyncTile<float, 8, AK, BK>::kBytes, a);
-    else
-      launch(q, async<float, 4, AK, BK>, static_cast<unsigned>(tiles_of<64, 64>(a)), 256, AsyncTile<float, 4, AK, BK>::kBytes, a);
+    else launch(q, async<float, 4, AK, BK>, static_cast<unsigned>(tiles_of<64, 64>(a)), 256, AsyncTile<float, 4, AK, BK>::kBytes, a);
   });
 }
 

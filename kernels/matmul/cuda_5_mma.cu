@@ -1,7 +1,7 @@
-// matmul on the tensor cores: mma.sync m16n8k16 with f32 sums. A block does 128 x 128 of C by 8 warps of 64 x 32 (64 x 64 by 4 of 32 x 32 where tiles are
-// few); panels of 32 along k come by cp.async three steps ahead, ldmatrix takes fragments from shared memory whose 16-byte pieces are XOR-swizzled, so that
-// neither side meets a bank conflict. Elements read: m n k / 64. Limits: bf16, f16; rows dense along one axis and aligned to 16 bytes.
-// PTX ISA, mma.m16n8k16 and ldmatrix; NVIDIA CUTLASS, efficient GEMM.
+// matmul on the tensor cores: mma.sync m16n8k16 with f32 sums. A block does 128 x 128 of C by 8 warps of 64 x 32 (64 x 64 by 4 of 32 x 32
+// where tiles are few); panels of 32 along k come by cp.async three steps ahead, ldmatrix takes fragments from shared memory whose 16-byte
+// pieces are XOR-swizzled, so that neither side meets a bank conflict. Elements read: m n k / 64. Limits: bf16, f16; rows dense along one
+// axis and aligned to 16 bytes. PTX ISA, mma.m16n8k16 and ldmatrix; NVIDIA CUTLASS, efficient GEMM.
 #include "kernels/matmul/mma_tile.h"
 
 namespace graft::GRAFT_SIMT {

@@ -1,6 +1,7 @@
-// matmul with k split over blocks: where C has few tiles and k is long, most of the device would idle. Each part of k goes to blocks of its own, which do
-// what 5_mma (bf16, f16) or 4_async (f32, f64) does and leave sums in scratch, [parts, batch, m, n]; a second kernel, one thread per element, folds the parts
-// in their order and ends the element. Parts depend on sizes alone, so the bits do too. Bytes beside the product's: 2 parts m n sums.
+// matmul with k split over blocks: where C has few tiles and k is long, most of the device would idle. Each part of k goes to blocks of its
+// own, which do what 5_mma (bf16, f16) or 4_async (f32, f64) does and leave sums in scratch, [parts, batch, m, n]; a second kernel, one
+// thread per element, folds the parts in their order and ends the element. Parts depend on sizes alone, so the bits do too. Bytes beside
+// the product's: 2 parts m n sums.
 #include "kernels/matmul/async_tile.h"
 #include "kernels/matmul/mma_tile.h"
 
@@ -37,7 +38,8 @@ __global__ void __launch_bounds__(P::kThreads, 2) async_part(MatmulArgs a, Split
 // c: [batch, m, n]; parts: [count, batch, m, n]
 template <class T>
 __global__ void fold(MatmulArgs a, const Accum<T>* parts, int count) {
-  const std::int64_t m = a.c.shape[1], n = a.c.shape[2], all = a.c.shape[0] * m * n, e = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t m = a.c.shape[1], n = a.c.shape[2], all = a.c.shape[0] * m * n,
+                     e = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (e >= all) return;
   Accum<T> sum = parts[e];
   for (int p = 1; p < count; ++p) sum += parts[p * all + e];

@@ -1,8 +1,9 @@
-// matmul on Hopper: as many blocks as multiprocessors; each takes tiles of 128 x 256 of C (128 x 128 where those are few) one after the other. One thread
-// brings panels of 64 along k by TMA into a ring of 4 (6) stages behind mbarriers; two warp groups multiply 64 rows each by wgmma m64nNk16; the next tile's
-// panels arrive while this one is stored. Elements read: m n k (1/128 + 1/256): 4.2 MFLOP on 48 KiB a stage, 85 FLOP per byte of L2; bands of 16 rows of tiles
-// let 132 blocks share them, so from k = 64 tensor cores are the bound. Limits: sm_90a; bf16, f16; operands that TMA can describe; 64 tiles of 128 x 128.
-// PTX ISA, wgmma and cp.async.bulk.tensor; NVIDIA CUTLASS, warp-specialised persistent kernels; Shankhdhar 2024, "Outperforming cuBLAS on H100".
+// matmul on Hopper: as many blocks as multiprocessors; each takes tiles of 128 x 256 of C (128 x 128 where those are few) one after the
+// other. One thread brings panels of 64 along k by TMA into a ring of 4 (6) stages behind mbarriers; two warp groups multiply 64 rows each
+// by wgmma m64nNk16; the next tile's panels arrive while this one is stored. Elements read: m n k (1/128 + 1/256): 4.2 MFLOP on 48 KiB a
+// stage, 85 FLOP per byte of L2; bands of 16 rows of tiles let 132 blocks share them, so from k = 64 tensor cores are the bound. Limits:
+// sm_90a; bf16, f16; operands that TMA can describe; 64 tiles of 128 x 128. PTX ISA, wgmma and cp.async.bulk.tensor; NVIDIA CUTLASS,
+// warp-specialised persistent kernels; Shankhdhar 2024, "Outperforming cuBLAS on H100".
 #include "kernels/matmul/wgmma_tile.h"
 
 namespace graft::GRAFT_SIMT {
@@ -25,7 +26,8 @@ __global__ void __launch_bounds__(P::kThreads, 1)
   GRAFT_DYNAMIC_SHARED(unsigned char, shared);
   GRAFT_SHARED(Mbarrier, full, [P::kStages]);
   GRAFT_SHARED(Mbarrier, free, [P::kStages]);
-  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0);  // by a shuffle: the compiler sees that a warp does not diverge
+  const int group =
+      __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0);  // by a shuffle: the compiler sees that a warp does not diverge
   const int warp = static_cast<int>(threadIdx.x) % 128 / 32, lane = static_cast<int>(threadIdx.x) % 32;
   if (threadIdx.x == 0) {
     for (int s = 0; s < P::kStages; ++s) {

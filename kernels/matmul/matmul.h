@@ -9,8 +9,8 @@ namespace graft {
 enum class Epilogue { none, relu, gelu };  // applied after bias; gelu is the exact (erf) one
 
 struct MatmulArgs {
-  View a, b, c;          // rank 3 each, one float dtype
-  View bias;             // [n] dense, or data == nullptr
+  View a, b, c;  // rank 3 each, one float dtype
+  View bias;     // [n] dense, or data == nullptr
   double alpha = 1;
   bool accumulate = false;  // C += instead of C =; a residual that lies in C: it is added before bias and epilogue
   Epilogue epilogue = Epilogue::none;

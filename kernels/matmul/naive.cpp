@@ -1,4 +1,5 @@
-// matmul, one product sum after the other in the accumulation type, rows in parallel: the yardstick, and what serves every dtype and stride.
+// matmul, one product sum after the other in the accumulation type, rows in parallel: the yardstick, and what serves every dtype and
+// stride.
 #include <algorithm>
 
 #include "kernels/matmul/plain.h"

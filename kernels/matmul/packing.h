@@ -1,8 +1,9 @@
-// How the packed product is cut. C is dealt out to the threads as a grid of cells: each thread packs what its own cell needs and nobody waits for anybody, which costs packing some
-// rows or columns twice and saves two meetings per block of k and the way of each packed line from one core's cache to another's.
-// Within a cell, k goes in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB, or x 32 with AVX-512) stays near the core while it meets a block of A rows in L2
-// (kRowBlock x kDepth f32). Panels are 4 steps longer than the block, else they would all lie on the same cache sets. Each sum of C runs over the same blocks of k in the same order
-// whatever the cells are: the bits do not depend on threads.
+// How the packed product is cut. C is dealt out to the threads as a grid of cells: each thread packs what its own cell needs and nobody
+// waits for anybody, which costs packing some rows or columns twice and saves two meetings per block of k and the way of each packed line
+// from one core's cache to another's. Within a cell, k goes in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB, or x 32
+// with AVX-512) stays near the core while it meets a block of A rows in L2 (kRowBlock x kDepth f32). Panels are 4 steps longer than the
+// block, else they would all lie on the same cache sets. Each sum of C runs over the same blocks of k in the same order whatever the cells
+// are: the bits do not depend on threads.
 #pragma once
 #include <unistd.h>
 
@@ -16,15 +17,19 @@
 namespace graft {
 
 inline constexpr std::int64_t kDepth = 512, kRowBlock = 192;
-inline constexpr std::int64_t kPanelColumns = 2048;  // of B, packed at once by a thread
+inline constexpr std::int64_t kPanelColumns = 2048;                     // of B, packed at once by a thread
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // what cells are made of: whole tiles on any target
 
 inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
 
-// The grid that is done first, in cycles per step of k: multiply-adds at 32 a cycle, what each row of A and column of B takes on its way from memory, and what is lost to a thread that comes
-// late or is slow. Small cells let the others take its share, and stay in the near caches; large ones read and pack less. Half a cell is lost, or, where packing makes small ones dear, at most
-// what waking a thread takes (some 100 us) and a twentieth of all. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, and 2 by 10 % at 512x768x3072 where A is transposed.
-struct CellGrid { std::int64_t rows = 1, columns = 1; };
+// The grid that is done first, in cycles per step of k: multiply-adds at 32 a cycle, what each row of A and column of B takes on its way
+// from memory, and what is lost to a thread that comes late or is slow. Small cells let the others take its share, and stay in the near
+// caches; large ones read and pack less. Half a cell is lost, or, where packing makes small ones dear, at most what waking a thread takes
+// (some 100 us) and a twentieth of all. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, and 2 by 10 % at
+// 512x768x3072 where A is transposed.
+struct CellGrid {
+  std::int64_t rows = 1, columns = 1;
+};
 inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t threads, bool in_place, bool columns_side_by_side) {
   if (threads == 1) return {};
   constexpr std::int64_t kMost = 8;  // cells of a thread
@@ -45,7 +50,8 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
   return best;
 }
 
-// Rows of A that are dense along k are read in place, unless so many rows of a tile fall on one set of the first cache that they would drive each other out of it.
+// Rows of A that are dense along k are read in place, unless so many rows of a tile fall on one set of the first cache that they would
+// drive each other out of it.
 inline bool rows_in_place(const MatmulArgs& a) {
   if (a.a.dtype != DType::f32 && a.a.dtype != DType::f64) return false;
   if (a.a.stride[2] != 1) return false;

@@ -21,7 +21,10 @@ GRAFT_VENDOR_ROW(matmul_cublaslt, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_wgmma, MatmulArgs);
 
 // How 6_split_k cuts k: `parts` of `each`, the last one shorter. By size alone, so that results do not depend on the device.
-struct SplitK { int parts; std::int64_t each; };
+struct SplitK {
+  int parts;
+  std::int64_t each;
+};
 inline SplitK split_k(const MatmulArgs& a) {
   const std::int64_t k = a.a.shape[2], tiles = a.c.shape[0] * ((a.c.shape[1] + 63) / 64) * ((a.c.shape[2] + 63) / 64);
   std::int64_t parts = tiles > 0 ? 128 / tiles : 1;  // about as many blocks as a large device has processors

@@ -5,7 +5,7 @@
 #include "kernels/simt/simt.h"
 
 #ifdef __CUDACC__
-#define GRAFT_UNROLL _Pragma("unroll")  // an array indexed by a loop that is not unrolled lies in local memory
+#define GRAFT_UNROLL _Pragma("unroll")    // an array indexed by a loop that is not unrolled lies in local memory
 #define GRAFT_ROLLED _Pragma("unroll 1")  // where unrolling would cost more registers than there are
 #else
 #define GRAFT_UNROLL
@@ -14,7 +14,9 @@
 
 namespace graft::GRAFT_SIMT {
 
-struct Tile { std::int64_t batch, i0, j0; };
+struct Tile {
+  std::int64_t batch, i0, j0;
+};
 template <int BM, int BN>
 constexpr std::int64_t tiles_of(const MatmulArgs& a) {
   return a.c.shape[0] * ((a.c.shape[1] + BM - 1) / BM) * ((a.c.shape[2] + BN - 1) / BN);
@@ -22,24 +24,30 @@ constexpr std::int64_t tiles_of(const MatmulArgs& a) {
 // `Band` rows of tiles at a time, column by column: blocks that run together share panels of A and of B in L2.
 template <int BM, int BN, unsigned Band = 8>
 __device__ __forceinline__ Tile tile_at(const MatmulArgs& a, unsigned block) {
-  const unsigned rows = static_cast<unsigned>((a.c.shape[1] + BM - 1) / BM), cols = static_cast<unsigned>((a.c.shape[2] + BN - 1) / BN), each = rows * cols;
+  const unsigned rows = static_cast<unsigned>((a.c.shape[1] + BM - 1) / BM), cols = static_cast<unsigned>((a.c.shape[2] + BN - 1) / BN),
+                 each = rows * cols;
   const unsigned batch = block / each, t = block % each, band = t / (Band * cols), in = t % (Band * cols), left = rows - Band * band;
   const unsigned high = left < Band ? left : Band;
   return {batch, std::int64_t{Band * band + in % high} * BM, std::int64_t{in / high} * BN};
 }
-// 128 x 128 tiles once they give most processors of a large device something to do; 64 x 64 before. By size alone: the same sums on every device.
+// 128 x 128 tiles once they give most processors of a large device something to do; 64 x 64 before. By size alone: the same sums on every
+// device.
 inline bool large_tiles(const MatmulArgs& a) { return a.c.shape[1] > 64 && a.c.shape[2] > 64 && tiles_of<128, 128>(a) >= 96; }
 
 // N elements that move together: 16 bytes at most a transaction
 template <class T, int N>
-struct alignas(N * sizeof(T) > 16 ? 16 : N * sizeof(T)) Group { T v[N]; };
+struct alignas(N * sizeof(T) > 16 ? 16 : N * sizeof(T)) Group {
+  T v[N];
+};
 template <class T>
 inline constexpr int kPiece = 16 / static_cast<int>(sizeof(T));  // elements of 16 bytes
 template <class T>
 using Piece = Group<T, kPiece<T>>;
 
 template <class T, int N>
-__device__ __forceinline__ Group<T, N> group_at(const T* p) { return *reinterpret_cast<const Group<T, N>*>(p); }
+__device__ __forceinline__ Group<T, N> group_at(const T* p) {
+  return *reinterpret_cast<const Group<T, N>*>(p);
+}
 // p: 16 bytes of which the first `valid` elements exist (may be 0 or less, or more than there is room for); zeros behind them
 template <class T>
 __device__ __forceinline__ Piece<T> piece_at(const T* p, int valid) {
@@ -49,7 +57,9 @@ __device__ __forceinline__ Piece<T> piece_at(const T* p, int valid) {
   return r;
 }
 template <int N>
-__device__ __forceinline__ int clamp_to(std::int64_t v) { return v < 0 ? 0 : v > N ? N : static_cast<int>(v); }
+__device__ __forceinline__ int clamp_to(std::int64_t v) {
+  return v < 0 ? 0 : v > N ? N : static_cast<int>(v);
+}
 
 template <class T, class A>
 __device__ __forceinline__ T finished(const MatmulArgs& a, const T* c, std::int64_t j, A sum) {
@@ -61,11 +71,13 @@ __device__ __forceinline__ T finished(const MatmulArgs& a, const T* c, std::int6
 // May N neighbours of a row of C be stored at once, wherever a multiple of N begins?
 template <class T, int N>
 __device__ __forceinline__ bool stores_groups(const MatmulArgs& a) {
-  return a.c.stride[2] == 1 && reinterpret_cast<std::uintptr_t>(a.c.data) % alignof(Group<T, N>) == 0 && a.c.stride[1] % N == 0 && a.c.stride[0] % N == 0;
+  return a.c.stride[2] == 1 && reinterpret_cast<std::uintptr_t>(a.c.data) % alignof(Group<T, N>) == 0 && a.c.stride[1] % N == 0 &&
+         a.c.stride[0] % N == 0;
 }
 // sums: of C[batch, i, j .. j + N); what lies outside of C is dropped
 template <class T, int N, class A>
-__device__ __forceinline__ void finish(const MatmulArgs& a, std::int64_t batch, std::int64_t i, std::int64_t j, const A* sums, bool groups) {
+__device__ __forceinline__ void finish(const MatmulArgs& a, std::int64_t batch, std::int64_t i, std::int64_t j, const A* sums,
+                                       bool groups) {
   const std::int64_t n = a.c.shape[2];
   if (i >= a.c.shape[1] || j >= n) return;
   T* c = a.c.as<T>() + batch * a.c.stride[0] + i * a.c.stride[1] + j * a.c.stride[2];

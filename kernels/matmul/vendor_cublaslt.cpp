@@ -1,5 +1,6 @@
-// cuBLASLt as a row of matmul: the baseline that the ladder is measured against. It counts columns first, so row-major C = A B is asked for as
-// C^T = B^T A^T. The algorithm is the heuristic's first choice for the shape, kept for the next call. Sums in the accumulation type, f32 without tf32.
+// cuBLASLt as a row of matmul: the baseline that the ladder is measured against. It counts columns first, so row-major C = A B is asked for
+// as C^T = B^T A^T. The algorithm is the heuristic's first choice for the shape, kept for the next call. Sums in the accumulation type, f32
+// without tf32.
 #include <array>
 #include <map>
 #include <mutex>
@@ -11,7 +12,9 @@
 namespace graft::cuda {
 namespace {
 
-cudaDataType_t type_of(DType t) { return t == DType::f64 ? CUDA_R_64F : t == DType::bf16 ? CUDA_R_16BF : t == DType::f16 ? CUDA_R_16F : CUDA_R_32F; }
+cudaDataType_t type_of(DType t) {
+  return t == DType::f64 ? CUDA_R_64F : t == DType::bf16 ? CUDA_R_16BF : t == DType::f16 ? CUDA_R_16F : CUDA_R_32F;
+}
 
 // As cuBLASLt sees one operand: rows are the axis that lies dense in memory.
 struct Side {
@@ -42,10 +45,13 @@ using Key = std::array<std::int64_t, 24>;
 cublasLtMatrixLayout_t layout(const Side& s, cudaDataType_t type, std::int64_t batch) {
   const auto& lt = cublaslt();
   cublasLtMatrixLayout_t l = nullptr;
-  check(lt.cublasLtMatrixLayoutCreate(&l, type, static_cast<std::uint64_t>(s.rows), static_cast<std::uint64_t>(s.cols), s.ld), "cublasLtMatrixLayoutCreate");
+  check(lt.cublasLtMatrixLayoutCreate(&l, type, static_cast<std::uint64_t>(s.rows), static_cast<std::uint64_t>(s.cols), s.ld),
+        "cublasLtMatrixLayoutCreate");
   const auto count = static_cast<std::int32_t>(batch);
-  check(lt.cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), "cublasLtMatrixLayoutSetAttribute");
-  check(lt.cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &s.batch_stride, sizeof s.batch_stride), "cublasLtMatrixLayoutSetAttribute");
+  check(lt.cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+        "cublasLtMatrixLayoutSetAttribute");
+  check(lt.cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &s.batch_stride, sizeof s.batch_stride),
+        "cublasLtMatrixLayoutSetAttribute");
   return l;
 }
 
@@ -54,7 +60,8 @@ Plan make_plan(const Queue& q, const MatmulArgs& a, const Side& x, const Side& y
   const cudaDataType_t type = type_of(a.c.dtype);
   const bool wide = a.c.dtype == DType::f64;
   Plan p;
-  check(lt.cublasLtMatmulDescCreate(&p.op, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, wide ? CUDA_R_64F : CUDA_R_32F), "cublasLtMatmulDescCreate");
+  check(lt.cublasLtMatmulDescCreate(&p.op, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, wide ? CUDA_R_64F : CUDA_R_32F),
+        "cublasLtMatmulDescCreate");
   const auto set = [&](cublasLtMatmulDescAttributes_t what, const auto& value) {
     check(lt.cublasLtMatmulDescSetAttribute(p.op, what, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
   };
@@ -79,7 +86,8 @@ Plan make_plan(const Queue& q, const MatmulArgs& a, const Side& x, const Side& y
   };
   want(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kVendorWorkspace));
   // parts of a split k are added in f32, never in bf16
-  want(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  want(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+       static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   want(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(alignment_of(a.b.data)));
   want(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(alignment_of(a.a.data)));
   want(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(alignment_of(a.c.data)));
@@ -89,7 +97,8 @@ Plan make_plan(const Queue& q, const MatmulArgs& a, const Side& x, const Side& y
   const cublasStatus_t e = lt.cublasLtMatmulAlgoGetHeuristic(lt.handle(index_of(q)), p.op, p.a, p.b, p.c, p.c, wish, 1, &found, &count);
   check(lt.cublasLtMatmulPreferenceDestroy(wish), "cublasLtMatmulPreferenceDestroy");
   if (e != CUBLAS_STATUS_SUCCESS || count == 0)
-    throw Error(Code::device, "matmul: cuBLASLt has no algorithm for A " + describe(a.a) + ", B " + describe(a.b) + " (status " + std::to_string(e) + ")");
+    throw Error(Code::device, "matmul: cuBLASLt has no algorithm for A " + describe(a.a) + ", B " + describe(a.b) + " (status " +
+                                  std::to_string(e) + ")");
   p.algorithm = found.algo;
   p.workspace = found.workspaceSize;
   return p;
@@ -101,9 +110,28 @@ void matmul_cublaslt(Queue& q, const MatmulArgs& a) {
   if (a.c.numel() == 0) return;
   const auto& lt = cublaslt();
   const Side x = side_of(a.a, 2), y = side_of(a.b, 2), z = side_of(a.c, 2);
-  const Key key{index_of(q), static_cast<int>(a.c.dtype), a.c.shape[0], x.rows, x.cols, x.ld, x.batch_stride, x.transposed, y.rows, y.cols, y.ld, y.batch_stride,
-                y.transposed, z.ld, z.batch_stride, alignment_of(a.a.data), alignment_of(a.b.data), alignment_of(a.c.data), a.bias.data != nullptr,
-                a.bias.data ? alignment_of(a.bias.data) : 0, static_cast<int>(a.epilogue), a.accumulate};
+  const Key key{index_of(q),
+                static_cast<int>(a.c.dtype),
+                a.c.shape[0],
+                x.rows,
+                x.cols,
+                x.ld,
+                x.batch_stride,
+                x.transposed,
+                y.rows,
+                y.cols,
+                y.ld,
+                y.batch_stride,
+                y.transposed,
+                z.ld,
+                z.batch_stride,
+                alignment_of(a.a.data),
+                alignment_of(a.b.data),
+                alignment_of(a.c.data),
+                a.bias.data != nullptr,
+                a.bias.data ? alignment_of(a.bias.data) : 0,
+                static_cast<int>(a.epilogue),
+                a.accumulate};
   static std::mutex mutex;
   static std::map<Key, Plan> plans;
   std::lock_guard lock(mutex);  // over the call too: the bias pointer is part of the descriptor
@@ -111,13 +139,14 @@ void matmul_cublaslt(Queue& q, const MatmulArgs& a) {
   if (it == plans.end()) it = plans.emplace(key, make_plan(q, a, x, y, z)).first;
   const Plan& p = it->second;
   if (a.bias.data)
-    check(lt.cublasLtMatmulDescSetAttribute(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a.bias.data, sizeof a.bias.data), "cublasLtMatmulDescSetAttribute");
+    check(lt.cublasLtMatmulDescSetAttribute(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a.bias.data, sizeof a.bias.data),
+          "cublasLtMatmulDescSetAttribute");
   const double alpha = a.alpha, beta = a.accumulate ? 1 : 0;
   const auto alpha32 = static_cast<float>(alpha), beta32 = static_cast<float>(beta);
   const bool wide = a.c.dtype == DType::f64;
   const void *scale = wide ? static_cast<const void*>(&alpha) : &alpha32, *keep = wide ? static_cast<const void*>(&beta) : &beta32;
-  check(lt.cublasLtMatmul(lt.handle(index_of(q)), p.op, scale, a.b.data, p.a, a.a.data, p.b, keep, a.c.data, p.c, a.c.data, p.c, &p.algorithm,
-                          q.scratch(kVendorWorkspace), p.workspace, stream_of(q)),
+  check(lt.cublasLtMatmul(lt.handle(index_of(q)), p.op, scale, a.b.data, p.a, a.a.data, p.b, keep, a.c.data, p.c, a.c.data, p.c,
+                          &p.algorithm, q.scratch(kVendorWorkspace), p.workspace, stream_of(q)),
         "cublasLtMatmul");
 }
 

@@ -1,6 +1,6 @@
-// BatchNorm and GroupNorm over dense planes and their gradients, with vectors (Highway), f32. A group is a set of planes of s positions: one channel
-// of all images (batch), or some channels of one image (group). x is read twice for the statistics and once for the result; the gradients read
-// dy and x twice. One task is some groups, or some channels for dweight and dbias of group_norm.
+// BatchNorm and GroupNorm over dense planes and their gradients, with vectors (Highway), f32. A group is a set of planes of s positions:
+// one channel of all images (batch), or some channels of one image (group). x is read twice for the statistics and once for the result; the
+// gradients read dy and x twice. One task is some groups, or some channels for dweight and dbias of group_norm.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/norm/cpu_1_planes.cpp"
 #include <hwy/foreach_target.h>
@@ -18,7 +18,8 @@ namespace graft::HWY_NAMESPACE {
 HWY_INLINE float value_or(const View& v, std::int64_t i, float other) { return v.data ? v.as<const float>()[i * v.stride[0]] : other; }
 
 // y = ((x - shift) - delta) * rstd * weight + bias over one plane
-HWY_INLINE void normalise_plane(F32 d, const float* x, float* y, std::int64_t n, float shift, float delta, float rstd, float weight, float bias) {
+HWY_INLINE void normalise_plane(F32 d, const float* x, float* y, std::int64_t n, float shift, float delta, float rstd, float weight,
+                                float bias) {
   const auto m = hn::Set(d, shift), e = hn::Set(d, delta), s = hn::Set(d, rstd), w = hn::Set(d, weight), b = hn::Set(d, bias);
   each_vector(d, n, [&](std::int64_t k, std::int64_t part) HWY_ATTR {
     store_some(d, hn::MulAdd(hn::Mul(hn::Sub(hn::Sub(load_some(d, x + k, part), m), e), s), w, b), y + k, part);
@@ -37,7 +38,8 @@ HWY_INLINE void gradient_sums(F32 d, const float* dy, const float* x, std::int64
   dot += sum_lanes(d, product);
 }
 // dx = rstd * (dy * weight - mean_g - xhat * mean_dot) over one plane
-HWY_INLINE void gradient_plane(F32 d, const float* dy, const float* x, float* dx, std::int64_t n, float mean, float rstd, float weight, float mean_g, float mean_dot) {
+HWY_INLINE void gradient_plane(F32 d, const float* dy, const float* x, float* dx, std::int64_t n, float mean, float rstd, float weight,
+                               float mean_g, float mean_dot) {
   const auto m = hn::Set(d, mean), s = hn::Set(d, rstd), w = hn::Set(d, weight), g0 = hn::Set(d, mean_g), g1 = hn::Set(d, mean_dot);
   each_vector(d, n, [&](std::int64_t k, std::int64_t part) HWY_ATTR {
     const auto xhat = hn::Mul(hn::Sub(load_some(d, x + k, part), m), s);
@@ -64,8 +66,8 @@ void batch_forward(const BatchNormArgs& a, std::int64_t begin, std::int64_t end)
       *rstd_at = 1 / std::sqrt(squares / count + static_cast<float>(a.eps));
     }
     for (std::int64_t i = 0; i < images; ++i)
-      normalise_plane(d, x + i * a.x.stride[0], a.y.as<float>() + i * a.y.stride[0] + c * a.y.stride[1], n, shift, delta, *rstd_at, value_or(a.weight, c, 1),
-                      value_or(a.bias, c, 0));
+      normalise_plane(d, x + i * a.x.stride[0], a.y.as<float>() + i * a.y.stride[0] + c * a.y.stride[1], n, shift, delta, *rstd_at,
+                      value_or(a.weight, c, 1), value_or(a.bias, c, 0));
   }
 }
 
@@ -84,8 +86,8 @@ void batch_backward(const BatchNormGradArgs& a, std::int64_t begin, std::int64_t
     if (!a.dx.data) continue;
     const float count = a.training ? static_cast<float>(images * n) : HUGE_VALF;  // constant statistics: both means vanish
     for (std::int64_t i = 0; i < images; ++i)
-      gradient_plane(d, dy + i * a.dy.stride[0], x + i * a.x.stride[0], a.dx.as<float>() + i * a.dx.stride[0] + c * a.dx.stride[1], n, mean, rstd, weight,
-                     sum * weight / count, dot * weight / count);
+      gradient_plane(d, dy + i * a.dy.stride[0], x + i * a.x.stride[0], a.dx.as<float>() + i * a.dx.stride[0] + c * a.dx.stride[1], n, mean,
+                     rstd, weight, sum * weight / count, dot * weight / count);
   }
 }
 
@@ -110,7 +112,9 @@ void group_forward(const GroupNormArgs& a, std::int64_t begin, std::int64_t end)
   }
 }
 
-HWY_INLINE float stat_at(const View& v, std::int64_t image, std::int64_t g) { return v.as<const float>()[image * v.stride[0] + g * v.stride[1]]; }
+HWY_INLINE float stat_at(const View& v, std::int64_t image, std::int64_t g) {
+  return v.as<const float>()[image * v.stride[0] + g * v.stride[1]];
+}
 
 // groups [begin, end) of n * groups
 void group_backward(const GroupNormGradArgs& a, std::int64_t begin, std::int64_t end) {
@@ -129,8 +133,9 @@ void group_backward(const GroupNormGradArgs& a, std::int64_t begin, std::int64_t
       dot += p * value_or(a.weight, c0 + c, 1);
     }
     for (std::int64_t c = 0; c < width; ++c)
-      gradient_plane(d, dy + c * a.dy.stride[1], x + c * a.x.stride[1], a.dx.as<float>() + image * a.dx.stride[0] + (c0 + c) * a.dx.stride[1], n, mean, rstd,
-                     value_or(a.weight, c0 + c, 1), sum / count, dot / count);
+      gradient_plane(d, dy + c * a.dy.stride[1], x + c * a.x.stride[1],
+                     a.dx.as<float>() + image * a.dx.stride[0] + (c0 + c) * a.dx.stride[1], n, mean, rstd, value_or(a.weight, c0 + c, 1),
+                     sum / count, dot / count);
   }
 }
 // channels [begin, end); images in order
@@ -140,8 +145,9 @@ void group_parameters(const GroupNormGradArgs& a, std::int64_t begin, std::int64
   for (std::int64_t c = begin; c < end; ++c) {
     float sum = 0, dot = 0;
     for (std::int64_t i = 0; i < a.x.shape[0]; ++i)
-      gradient_sums(d, a.dy.as<const float>() + i * a.dy.stride[0] + c * a.dy.stride[1], a.x.as<const float>() + i * a.x.stride[0] + c * a.x.stride[1], a.x.shape[2],
-                    stat_at(a.mean, i, c / width), stat_at(a.rstd, i, c / width), sum, dot);
+      gradient_sums(d, a.dy.as<const float>() + i * a.dy.stride[0] + c * a.dy.stride[1],
+                    a.x.as<const float>() + i * a.x.stride[0] + c * a.x.stride[1], a.x.shape[2], stat_at(a.mean, i, c / width),
+                    stat_at(a.rstd, i, c / width), sum, dot);
     if (a.dweight.data) a.dweight.as<float>()[c * a.dweight.stride[0]] = dot;
     if (a.dbias.data) a.dbias.as<float>()[c * a.dbias.stride[0]] = sum;
   }
@@ -172,13 +178,15 @@ void batch_norm_grad_simd(Queue& q, const BatchNormGradArgs& a) {
 }
 void group_norm_simd(Queue& q, const GroupNormArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(group_forward);
-  parallel_ranges(q.pool(), a.x.shape[0] * a.groups, grain(a.x.shape[1] / a.groups * a.x.shape[2]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.x.shape[0] * a.groups, grain(a.x.shape[1] / a.groups * a.x.shape[2]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 void group_norm_grad_simd(Queue& q, const GroupNormGradArgs& a) {
   const auto groups = HWY_DYNAMIC_DISPATCH(group_backward);
   const auto channels = HWY_DYNAMIC_DISPATCH(group_parameters);
   if (a.dx.data)
-    parallel_ranges(q.pool(), a.x.shape[0] * a.groups, grain(a.x.shape[1] / a.groups * a.x.shape[2]), [&](std::int64_t b, std::int64_t e) { groups(a, b, e); });
+    parallel_ranges(q.pool(), a.x.shape[0] * a.groups, grain(a.x.shape[1] / a.groups * a.x.shape[2]),
+                    [&](std::int64_t b, std::int64_t e) { groups(a, b, e); });
   if (a.dweight.data || a.dbias.data)
     parallel_ranges(q.pool(), a.x.shape[1], grain(a.x.shape[0] * a.x.shape[2]), [&](std::int64_t b, std::int64_t e) { channels(a, b, e); });
 }

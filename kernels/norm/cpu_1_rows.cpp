@@ -1,5 +1,5 @@
-// LayerNorm and RMSNorm over dense rows and their gradient, with vectors (Highway), f32. A row is read twice for its statistics and once for the
-// result, from L1 where it fits. dweight and dbias: columns in vectors, rows in blocks of 64 whose sums are added in order.
+// LayerNorm and RMSNorm over dense rows and their gradient, with vectors (Highway), f32. A row is read twice for its statistics and once
+// for the result, from L1 where it fits. dweight and dbias: columns in vectors, rows in blocks of 64 whose sums are added in order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/norm/cpu_1_rows.cpp"
 #include <hwy/foreach_target.h>
@@ -73,7 +73,8 @@ void row_parameters(const RowNormGradArgs& a, std::int64_t begin, std::int64_t e
       auto w = hn::Zero(d), b = hn::Zero(d);
       for (std::int64_t r = r0; r < std::min(a.x.shape[0], r0 + 64); ++r) {
         const auto g = load_some(d, a.dy.as<const float>() + r * a.dy.stride[0] + c, k);
-        const auto m = hn::Set(d, a.rms ? 0.0f : a.mean.as<const float>()[r * a.mean.stride[0]]), s = hn::Set(d, a.rstd.as<const float>()[r * a.rstd.stride[0]]);
+        const auto m = hn::Set(d, a.rms ? 0.0f : a.mean.as<const float>()[r * a.mean.stride[0]]),
+                   s = hn::Set(d, a.rstd.as<const float>()[r * a.rstd.stride[0]]);
         w = hn::MulAdd(g, hn::Mul(hn::Sub(load_some(d, a.x.as<const float>() + r * a.x.stride[0] + c, k), m), s), w);
         b = hn::Add(b, g);
       }
@@ -106,7 +107,8 @@ void row_norm_grad_simd(Queue& q, const RowNormGradArgs& a) {
   const auto rows = HWY_DYNAMIC_DISPATCH(row_backward);
   const auto columns = HWY_DYNAMIC_DISPATCH(row_parameters);
   if (a.dx.data) parallel_ranges(q.pool(), a.x.shape[0], grain(a.x.shape[1]), [&](std::int64_t b, std::int64_t e) { rows(a, b, e); });
-  if (a.dweight.data || a.dbias.data) parallel_ranges(q.pool(), a.x.shape[1], 64, [&](std::int64_t b, std::int64_t e) { columns(a, b, e); });
+  if (a.dweight.data || a.dbias.data)
+    parallel_ranges(q.pool(), a.x.shape[1], 64, [&](std::int64_t b, std::int64_t e) { columns(a, b, e); });
 }
 }  // namespace graft
 #endif

@@ -1,6 +1,6 @@
-// The norms and their gradients: one thread per group (row, group of channels, channel over the batch), one thread per channel for dweight and dbias; the
-// loops of loops.h. The yardstick of the other rungs; any dtype, stride and option. Neighbouring threads read a group apart, so nothing is coalesced:
-// forward 3 reads and 1 write per element, dx 4 reads and 1 write, the parameters 2 reads.
+// The norms and their gradients: one thread per group (row, group of channels, channel over the batch), one thread per channel for dweight
+// and dbias; the loops of loops.h. The yardstick of the other rungs; any dtype, stride and option. Neighbouring threads read a group apart,
+// so nothing is coalesced: forward 3 reads and 1 write per element, dx 4 reads and 1 write, the parameters 2 reads.
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 

@@ -1,6 +1,7 @@
-// group_norm, batch_norm and their gradients: one block per group (or channel over the batch), threads side by side along a plane; sums meet in shared memory.
-// dweight and dbias: one block per channel. Forward 3 reads and 1 write per element, dx 4 reads and 1 write, the parameters 2 reads; what does not fit in L2
-// is read again. Any dtype, stride and option; few groups leave most of the device idle (rung 2).
+// group_norm, batch_norm and their gradients: one block per group (or channel over the batch), threads side by side along a plane; sums
+// meet in shared memory. dweight and dbias: one block per channel. Forward 3 reads and 1 write per element, dx 4 reads and 1 write, the
+// parameters 2 reads; what does not fit in L2 is read again. Any dtype, stride and option; few groups leave most of the device idle (rung
+// 2).
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 
@@ -44,7 +45,8 @@ void run_forward(Queue& q, const Args& a) {
   const auto f = forward_of(a);
   using Kind = decltype(f.kind);
   if (f.kind.groups == 0) return;
-  visit_float(a.x.dtype, [&]<class T>() { launch(q, forward_block<T, Kind>, static_cast<unsigned>(f.kind.groups), threads_for(f.count()), 0, f); });
+  visit_float(a.x.dtype,
+              [&]<class T>() { launch(q, forward_block<T, Kind>, static_cast<unsigned>(f.kind.groups), threads_for(f.count()), 0, f); });
 }
 template <class Args>
 void run_backward(Queue& q, const Args& a) {
@@ -53,7 +55,8 @@ void run_backward(Queue& q, const Args& a) {
   using Kind = decltype(b.kind);
   visit_float(a.x.dtype, [&]<class T>() {
     if (wanted(p)) launch(q, parameters_block<T>, static_cast<unsigned>(p.c), threads_for(p.n * p.s), 0, p);
-    if (a.dx.data && a.x.numel() > 0) launch(q, backward_block<T, Kind>, static_cast<unsigned>(b.kind.groups), threads_for(b.count()), 0, b);
+    if (a.dx.data && a.x.numel() > 0)
+      launch(q, backward_block<T, Kind>, static_cast<unsigned>(b.kind.groups), threads_for(b.count()), 0, b);
   });
 }
 

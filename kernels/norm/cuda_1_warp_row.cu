@@ -1,6 +1,7 @@
-// row_norm and its gradient, a group of threads per row: a warp (rung 1) or a block (rung 2, for rows that keep 256 threads busy); lanes take neighbouring
-// columns. Forward: 3 reads (2 of them from L2) and 1 write per element; dx: 4 reads (2 from L2) and 1 write. dweight and dbias: a block of 32 columns x 32
-// thread rows sums a block of rows, partial sums meet in a second launch in a fixed tree: 2 reads, coalesced. Any dtype, stride and option.
+// row_norm and its gradient, a group of threads per row: a warp (rung 1) or a block (rung 2, for rows that keep 256 threads busy); lanes
+// take neighbouring columns. Forward: 3 reads (2 of them from L2) and 1 write per element; dx: 4 reads (2 from L2) and 1 write. dweight and
+// dbias: a block of 32 columns x 32 thread rows sums a block of rows, partial sums meet in a second launch in a fixed tree: 2 reads,
+// coalesced. Any dtype, stride and option.
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 
@@ -38,7 +39,8 @@ __global__ void sum_rows(Parameters p, Accum<T>* parts, std::int64_t length) {
   GRAFT_SHARED(A, tile, [32][33]);
   const std::int64_t c = std::int64_t{blockIdx.x} * 32 + threadIdx.x, k = blockIdx.y, end = (k + 1) * length < p.n ? (k + 1) * length : p.n;
   A dw = 0, db = 0;
-  for (std::int64_t r = k * length + threadIdx.y; r < end && c < p.c; r += 32) add_parameters<T>(p, r, c, 0, mean_of<A>(p, r, c), rstd_of<A>(p, r, c), dw, db);
+  for (std::int64_t r = k * length + threadIdx.y; r < end && c < p.c; r += 32)
+    add_parameters<T>(p, r, c, 0, mean_of<A>(p, r, c), rstd_of<A>(p, r, c), dw, db);
   dw = column_sum(dw, tile);
   db = column_sum(db, tile);
   if (threadIdx.y != 0 || c >= p.c) return;

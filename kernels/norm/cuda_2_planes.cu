@@ -1,6 +1,6 @@
-// Gradient of group_norm from sums per plane (n, c): a block per plane leaves sum(dy) and sum(dy * xhat) in scratch; dx folds those of its group's
-// channels, each times its weight, and dweight and dbias fold those of a channel over the batch: the two passes over dy and x serve all three.
-// Parallel over n * c instead of n * groups. Bytes: 4 reads and 1 write per element. Any dtype and stride.
+// Gradient of group_norm from sums per plane (n, c): a block per plane leaves sum(dy) and sum(dy * xhat) in scratch; dx folds those of its
+// group's channels, each times its weight, and dweight and dbias fold those of a channel over the batch: the two passes over dy and x serve
+// all three. Parallel over n * c instead of n * groups. Bytes: 4 reads and 1 write per element. Any dtype and stride.
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 

@@ -1,6 +1,7 @@
-// group_norm and batch_norm for few groups of many elements: a group is cut into parts of at least 1024 elements (cut_group), a block each. Three
-// launches: sums of x - shift, squared deviations, result; partial sums lie in scratch, every block folds those of its group in the same tree. Gradient of
-// batch_norm: sums of dy and dy * xhat are dbias and dweight, and all that dx needs: two launches. Forward 3 reads and 1 write per element, gradient 4 and 1.
+// group_norm and batch_norm for few groups of many elements: a group is cut into parts of at least 1024 elements (cut_group), a block each.
+// Three launches: sums of x - shift, squared deviations, result; partial sums lie in scratch, every block folds those of its group in the
+// same tree. Gradient of batch_norm: sums of dy and dy * xhat are dbias and dweight, and all that dx needs: two launches. Forward 3 reads
+// and 1 write per element, gradient 4 and 1.
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 

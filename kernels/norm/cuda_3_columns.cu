@@ -1,6 +1,7 @@
-// batch_norm and its gradient where channels lie side by side (BatchNorm after a dense layer, channels last): a block takes 32 channels, lanes are neighbouring
-// channels and so loads are coalesced, 32 thread rows share the positions, sums meet in a tile of shared memory. dweight, dbias and dx in one launch.
-// Forward 3 reads and 1 write per element, gradient 6 reads and 1 write; after the first from L2. Any dtype; channels dense.
+// batch_norm and its gradient where channels lie side by side (BatchNorm after a dense layer, channels last): a block takes 32 channels,
+// lanes are neighbouring channels and so loads are coalesced, 32 thread rows share the positions, sums meet in a tile of shared memory.
+// dweight, dbias and dx in one launch. Forward 3 reads and 1 write per element, gradient 6 reads and 1 write; after the first from L2. Any
+// dtype; channels dense.
 #include "kernels/norm/groups.h"
 #include "kernels/norm/rows.h"
 
@@ -41,7 +42,8 @@ __global__ void backward_columns(Backward<BatchKind> b, Parameters p) {
 
 void batch_norm_columns(Queue& q, const BatchNormArgs& a) {
   if (a.x.numel() == 0) return;
-  visit_float(a.x.dtype, [&]<class T>() { launch(q, forward_columns<T>, blocks_for(a.x.shape[1], 32, 1 << 30), dim3(32, 32), 0, forward_of(a)); });
+  visit_float(a.x.dtype,
+              [&]<class T>() { launch(q, forward_columns<T>, blocks_for(a.x.shape[1], 32, 1 << 30), dim3(32, 32), 0, forward_of(a)); });
 }
 void batch_norm_grad_columns(Queue& q, const BatchNormGradArgs& a) {
   if (a.x.numel() == 0) return;

@@ -1,5 +1,6 @@
-// row_norm with the row held in registers: a warp per row up to 1024 columns of f32, a block of 256 above, 16 bytes per load, so that the three visits of the
-// other rungs cost one read and one write per element. Limits: rows on 16-byte boundaries, at most 32 elements per thread (8192 columns; f64: 4096).
+// row_norm with the row held in registers: a warp per row up to 1024 columns of f32, a block of 256 above, 16 bytes per load, so that the
+// three visits of the other rungs cost one read and one write per element. Limits: rows on 16-byte boundaries, at most 32 elements per
+// thread (8192 columns; f64: 4096).
 #include "kernels/norm/held.h"
 
 namespace graft::GRAFT_SIMT {
@@ -26,18 +27,16 @@ __global__ void __launch_bounds__(256) held_row(Forward<RowKind> f) {
   if (!f.rms) {
     s.shift = static_cast<A>(x[0]);
     A sum = 0;
-    GRAFT_UNROLL for (int p = 0; p < kPieces; ++p)
-      if ((std::int64_t{p} * kThreads + Team::thread()) * V < cols)
+    GRAFT_UNROLL for (int p = 0; p < kPieces; ++p) if ((std::int64_t{p} * kThreads + Team::thread()) * V < cols)
         GRAFT_UNROLL for (int k = 0; k < V; ++k) sum += v[p][k] - s.shift;
     s.delta = team.sum(sum) / static_cast<A>(cols);
   }
   A squares = 0;
-  GRAFT_UNROLL for (int p = 0; p < kPieces; ++p)
-    if ((std::int64_t{p} * kThreads + Team::thread()) * V < cols)
+  GRAFT_UNROLL for (int p = 0; p < kPieces; ++p) if ((std::int64_t{p} * kThreads + Team::thread()) * V < cols)
       GRAFT_UNROLL for (int k = 0; k < V; ++k) {
-        v[p][k] = s.centred(v[p][k]);
-        squares += v[p][k] * v[p][k];
-      }
+    v[p][k] = s.centred(v[p][k]);
+    squares += v[p][k] * v[p][k];
+  }
   s.rstd = 1 / std::sqrt(team.sum(squares) / static_cast<A>(cols) + static_cast<A>(f.eps));
   if (Team::thread() == 0) save_stats(f, r, s);
   T* y = f.y.as<T>() + r * f.y.stride[0];

@@ -1,6 +1,7 @@
-// Gradient of row_norm in one visit: a team (a warp up to 512 columns of f32, a block of 256 above) walks through its rows, holds dy and xhat of a row in
-// registers, writes dx and adds to dweight and dbias of its own columns; the teams' sums meet in a second launch in a fixed tree. Bytes: 2 reads and 1 write
-// per element instead of 6 and 1. Limits: rows on 16-byte boundaries, at most 16 elements per thread (4096 columns; f64: 2048).
+// Gradient of row_norm in one visit: a team (a warp up to 512 columns of f32, a block of 256 above) walks through its rows, holds dy and
+// xhat of a row in registers, writes dx and adds to dweight and dbias of its own columns; the teams' sums meet in a second launch in a
+// fixed tree. Bytes: 2 reads and 1 write per element instead of 6 and 1. Limits: rows on 16-byte boundaries, at most 16 elements per thread
+// (4096 columns; f64: 2048).
 #include "kernels/norm/held.h"
 
 namespace graft::GRAFT_SIMT {

@@ -1,6 +1,6 @@
-// What the device rows of the norms share. A group is outer x inner elements of each view: a row (1 x cols), the channels of a group over their positions
-// (channels x s), or a channel over the batch (n x s). A kernel gives a thread its span of a group's elements and a sum over the threads that share the group.
-// The numbers are those of loops.h: two visits for the statistics, the mean kept as shift + delta.
+// What the device rows of the norms share. A group is outer x inner elements of each view: a row (1 x cols), the channels of a group over
+// their positions (channels x s), or a channel over the batch (n x s). A kernel gives a thread its span of a group's elements and a sum
+// over the threads that share the group. The numbers are those of loops.h: two visits for the statistics, the mean kept as shift + delta.
 #pragma once
 #include "kernels/norm/norm.h"
 #include "kernels/simt/simt.h"
@@ -23,7 +23,8 @@ struct RowCursor {
 };
 struct PlaneCursor {
   std::int64_t o, i, leap_o, leap_i, inner;
-  __device__ PlaneCursor(std::int64_t first, std::int64_t leap, std::int64_t n) : o(first / n), i(first % n), leap_o(leap / n), leap_i(leap % n), inner(n) {}
+  __device__ PlaneCursor(std::int64_t first, std::int64_t leap, std::int64_t n)
+      : o(first / n), i(first % n), leap_o(leap / n), leap_i(leap % n), inner(n) {}
   __device__ void next() {
     o += leap_o;
     i += leap_i;
@@ -42,7 +43,8 @@ struct RowKind {  // x [rows, cols]
 struct GroupKind {  // x [n, c, s], c / per groups per image
   using Cursor = PlaneCursor;
   std::int64_t groups, outer, inner, per_image;
-  GroupKind(const View& x, std::int64_t count) : groups(x.shape[0] * count), outer(x.shape[1] / count), inner(x.shape[2]), per_image(count) {}
+  GroupKind(const View& x, std::int64_t count)
+      : groups(x.shape[0] * count), outer(x.shape[1] / count), inner(x.shape[2]), per_image(count) {}
   __device__ Line line(const View& v, std::int64_t t) const {
     return {t / per_image * v.stride[0] + t % per_image * outer * v.stride[1], v.stride[1], v.stride[2]};
   }
@@ -84,21 +86,30 @@ struct Parameters {
   }
 };
 
-inline Forward<RowKind> forward_of(const RowNormArgs& a) { return {RowKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, a.rms, false}; }
+inline Forward<RowKind> forward_of(const RowNormArgs& a) {
+  return {RowKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, a.rms, false};
+}
 inline Forward<GroupKind> forward_of(const GroupNormArgs& a) {
   return {GroupKind(a.x, a.groups), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, false};
 }
-inline Forward<BatchKind> forward_of(const BatchNormArgs& a) { return {BatchKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, !a.training}; }
-inline Backward<RowKind> backward_of(const RowNormGradArgs& a) { return {RowKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, a.rms, false}; }
+inline Forward<BatchKind> forward_of(const BatchNormArgs& a) {
+  return {BatchKind(a.x), a.x, a.y, a.weight, a.bias, a.mean, a.rstd, a.eps, false, !a.training};
+}
+inline Backward<RowKind> backward_of(const RowNormGradArgs& a) {
+  return {RowKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, a.rms, false};
+}
 inline Backward<GroupKind> backward_of(const GroupNormGradArgs& a) {
   return {GroupKind(a.x, a.groups), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, false};
 }
-inline Backward<BatchKind> backward_of(const BatchNormGradArgs& a) { return {BatchKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, !a.training}; }
+inline Backward<BatchKind> backward_of(const BatchNormGradArgs& a) {
+  return {BatchKind(a.x), a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, false, !a.training};
+}
 inline Parameters parameters_of(const RowNormGradArgs& a) {
   return {a.dy, a.x, a.mean, a.rstd, a.dweight, a.dbias, a.x.shape[0], a.x.shape[1], 1, a.x.shape[1] + 1, a.rms, true, false};
 }
 inline Parameters parameters_of(const GroupNormGradArgs& a) {
-  return {a.dy, a.x, a.mean, a.rstd, a.dweight, a.dbias, a.x.shape[0], a.x.shape[1], a.x.shape[2], a.x.shape[1] / a.groups, false, true, true};
+  return {a.dy,  a.x,  a.mean, a.rstd, a.dweight, a.dbias, a.x.shape[0], a.x.shape[1], a.x.shape[2], a.x.shape[1] / a.groups,
+          false, true, true};
 }
 inline Parameters parameters_of(const BatchNormGradArgs& a) {
   return {a.dy, a.x, a.mean, a.rstd, a.dweight, a.dbias, a.x.shape[0], a.x.shape[1], a.x.shape[2], 1, false, false, true};
@@ -116,7 +127,9 @@ __device__ __forceinline__ void set_stat(const View& v, std::int64_t i, A x) {
   else v.as<float>()[i] = static_cast<float>(x);
 }
 template <class T>
-__device__ __forceinline__ Accum<T> at(const View& v, std::int64_t i) { return static_cast<Accum<T>>(v.as<const T>()[i]); }
+__device__ __forceinline__ Accum<T> at(const View& v, std::int64_t i) {
+  return static_cast<Accum<T>>(v.as<const T>()[i]);
+}
 
 template <class Kind, class F>
 __device__ __forceinline__ void each(const Kind& kind, const Span& span, F&& f) {
@@ -189,7 +202,8 @@ __device__ __forceinline__ void forward_group(const Forward<Kind>& f, std::int64
   write<T>(f, t, x, span, s);
 }
 
-// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight; mean(g) only when the mean was subtracted. Constant statistics: dx = rstd * g.
+// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight; mean(g) only when the mean was subtracted. Constant statistics: dx =
+// rstd * g.
 template <class T, class Kind, class Sum>
 __device__ __forceinline__ void backward_group(const Backward<Kind>& b, std::int64_t t, const Span& span, Sum&& sum) {
   using A = Accum<T>;
@@ -218,22 +232,27 @@ __device__ __forceinline__ void backward_group(const Backward<Kind>& b, std::int
 
 // What dy[n, c, s] adds to (dweight, dbias) of channel c, mean and rstd given.
 template <class T>
-__device__ __forceinline__ void add_parameters(const Parameters& p, std::int64_t n, std::int64_t c, std::int64_t s, Accum<T> mean, Accum<T> rstd, Accum<T>& dw,
-                                               Accum<T>& db) {
+__device__ __forceinline__ void add_parameters(const Parameters& p, std::int64_t n, std::int64_t c, std::int64_t s, Accum<T> mean,
+                                               Accum<T> rstd, Accum<T>& dw, Accum<T>& db) {
   const Accum<T> g = at<T>(p.dy, n * p.dy.stride[0] + c * p.dy.stride[1] + s * p.dy.stride[2]);
   dw += g * ((at<T>(p.x, n * p.x.stride[0] + c * p.x.stride[1] + s * p.x.stride[2]) - mean) * rstd);
   db += g;
 }
 template <class A>
-__device__ __forceinline__ A mean_of(const Parameters& p, std::int64_t n, std::int64_t c) { return p.rms ? A(0) : stat<A>(p.mean, p.stat(p.mean, n, c)); }
+__device__ __forceinline__ A mean_of(const Parameters& p, std::int64_t n, std::int64_t c) {
+  return p.rms ? A(0) : stat<A>(p.mean, p.stat(p.mean, n, c));
+}
 template <class A>
-__device__ __forceinline__ A rstd_of(const Parameters& p, std::int64_t n, std::int64_t c) { return stat<A>(p.rstd, p.stat(p.rstd, n, c)); }
+__device__ __forceinline__ A rstd_of(const Parameters& p, std::int64_t n, std::int64_t c) {
+  return stat<A>(p.rstd, p.stat(p.rstd, n, c));
+}
 template <class T>
 __device__ __forceinline__ void set_parameters(const Parameters& p, std::int64_t c, Accum<T> dw, Accum<T> db) {
   if (p.dweight.data) p.dweight.as<T>()[c * p.dweight.stride[0]] = static_cast<T>(dw);
   if (p.dbias.data) p.dbias.as<T>()[c * p.dbias.stride[0]] = static_cast<T>(db);
 }
-// Sums over the rows of a block of 32 columns x 32 rows of threads (a warp is 32 neighbouring columns), a fixed tree; every thread gets the sum of its column.
+// Sums over the rows of a block of 32 columns x 32 rows of threads (a warp is 32 neighbouring columns), a fixed tree; every thread gets the
+// sum of its column.
 template <class A>
 __device__ __forceinline__ A column_sum(A v, A (&tile)[32][33]) {
   __syncthreads();  // an earlier sum may still be reading the tile

@@ -1,5 +1,5 @@
-// A row held in registers by its threads (a warp or a block of 256) in pieces of 16 bytes: piece p of thread i is columns (p * threads + i) * V and on.
-// Views: last axis dense, every row on a 16-byte boundary, a whole number of pieces.
+// A row held in registers by its threads (a warp or a block of 256) in pieces of 16 bytes: piece p of thread i is columns (p * threads + i)
+// * V and on. Views: last axis dense, every row on a 16-byte boundary, a whole number of pieces.
 #pragma once
 #include <cstring>
 

@@ -1,5 +1,6 @@
-// The normalisations and their gradients as plain loops over any strides: two visits for the statistics, one for the result. The loops under `ref`
-// (A = double) and `naive` (A = Accum<T>). Every family is one of three walks over groups; a group is a set of (n, c, s) positions of x.
+// The normalisations and their gradients as plain loops over any strides: two visits for the statistics, one for the result. The loops
+// under `ref` (A = double) and `naive` (A = Accum<T>). Every family is one of three walks over groups; a group is a set of (n, c, s)
+// positions of x.
 #pragma once
 #include <cmath>
 
@@ -8,14 +9,18 @@
 namespace graft::norm_loops {
 
 // mean and rstd are f32 or f64, whatever x is.
-inline double stat(const View& v, std::int64_t i) { return v.dtype == DType::f64 ? v.as<const double>()[i] : static_cast<double>(v.as<const float>()[i]); }
+inline double stat(const View& v, std::int64_t i) {
+  return v.dtype == DType::f64 ? v.as<const double>()[i] : static_cast<double>(v.as<const float>()[i]);
+}
 template <class A>
 void set_stat(const View& v, std::int64_t i, A x) {
   if (v.dtype == DType::f64) v.as<double>()[i] = static_cast<double>(x);
   else v.as<float>()[i] = static_cast<float>(x);
 }
 template <class T, class A>
-A at(const View& v, std::int64_t i) { return static_cast<A>(v.as<const T>()[i]); }
+A at(const View& v, std::int64_t i) {
+  return static_cast<A>(v.as<const T>()[i]);
+}
 
 // x[i] for i in a group lies at first + (i / inner) * outer_step + (i % inner) * step; its channel is chan(i).
 struct Walk {
@@ -23,8 +28,8 @@ struct Walk {
   std::int64_t offset(std::int64_t i) const { return i / inner * outer_step + i % inner * step; }
 };
 
-// The mean is kept as shift + delta, shift being the group's first element: x - shift is exact where x is near it, so an offset of 1000 with a
-// spread of a few ulp normalises as exactly as one of 0. The rounded sum alone would cost every digit there.
+// The mean is kept as shift + delta, shift being the group's first element: x - shift is exact where x is near it, so an offset of 1000
+// with a spread of a few ulp normalises as exactly as one of 0. The rounded sum alone would cost every digit there.
 template <class A>
 struct Stats {
   A shift = 0, delta = 0, rstd = 0;
@@ -51,8 +56,8 @@ Stats<A> statistics(const T* x, const Walk& w, double eps, bool rms) {
 
 // One group forward. chan(i): index into weight and bias.
 template <class T, class A, class C>
-void forward(const View& x, const View& y, const View& weight, const View& bias, const Walk& from, const Walk& to, std::int64_t first_x, std::int64_t first_y,
-             const Stats<A>& s, C&& chan) {
+void forward(const View& x, const View& y, const View& weight, const View& bias, const Walk& from, const Walk& to, std::int64_t first_x,
+             std::int64_t first_y, const Stats<A>& s, C&& chan) {
   for (std::int64_t i = 0; i < from.count; ++i) {
     A v = s.centred(at<T, A>(x, first_x + from.offset(i))) * s.rstd;
     if (weight.data) v *= at<T, A>(weight, chan(i) * weight.stride[0]);
@@ -64,8 +69,8 @@ void forward(const View& x, const View& y, const View& weight, const View& bias,
 // One group backward: dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight; mean(g) only when the mean was subtracted.
 // Constant statistics: dx = rstd * g.
 template <class T, class A, class C>
-void backward(const View& dy, const View& x, const View& weight, const View& dx, const Walk& wdy, const Walk& wx, const Walk& wdx, std::int64_t fdy, std::int64_t fx,
-              std::int64_t fdx, A mean, A rstd, bool rms, bool constant, C&& chan) {
+void backward(const View& dy, const View& x, const View& weight, const View& dx, const Walk& wdy, const Walk& wx, const Walk& wdx,
+              std::int64_t fdy, std::int64_t fx, std::int64_t fdx, A mean, A rstd, bool rms, bool constant, C&& chan) {
   A sum = 0, sum_xhat = 0;
   const auto g = [&](std::int64_t i) {
     const A v = at<T, A>(dy, fdy + wdy.offset(i));
@@ -100,9 +105,10 @@ template <class T, class A>
 void row_backward(const RowNormGradArgs& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = a.x.shape[1];
   for (std::int64_t r = begin; r < end; ++r) {
-    const A mean = a.rms ? A(0) : static_cast<A>(stat(a.mean, r * a.mean.stride[0])), rstd = static_cast<A>(stat(a.rstd, r * a.rstd.stride[0]));
-    backward<T, A>(a.dy, a.x, a.weight, a.dx, {n, n, 0, a.dy.stride[1]}, {n, n, 0, a.x.stride[1]}, {n, n, 0, a.dx.stride[1]}, r * a.dy.stride[0],
-                   r * a.x.stride[0], r * a.dx.stride[0], mean, rstd, a.rms, false, [](std::int64_t i) { return i; });
+    const A mean = a.rms ? A(0) : static_cast<A>(stat(a.mean, r * a.mean.stride[0])),
+            rstd = static_cast<A>(stat(a.rstd, r * a.rstd.stride[0]));
+    backward<T, A>(a.dy, a.x, a.weight, a.dx, {n, n, 0, a.dy.stride[1]}, {n, n, 0, a.x.stride[1]}, {n, n, 0, a.dx.stride[1]},
+                   r * a.dy.stride[0], r * a.x.stride[0], r * a.dx.stride[0], mean, rstd, a.rms, false, [](std::int64_t i) { return i; });
   }
 }
 // columns [begin, end): sums over rows in blocks of 64, blocks in order
@@ -114,7 +120,8 @@ void row_parameters(const RowNormGradArgs& a, std::int64_t begin, std::int64_t e
       A w = 0, b = 0;
       for (std::int64_t r = r0; r < a.x.shape[0] && r < r0 + 64; ++r) {
         const A g = at<T, A>(a.dy, r * a.dy.stride[0] + c * a.dy.stride[1]);
-        const A mean = a.rms ? A(0) : static_cast<A>(stat(a.mean, r * a.mean.stride[0])), rstd = static_cast<A>(stat(a.rstd, r * a.rstd.stride[0]));
+        const A mean = a.rms ? A(0) : static_cast<A>(stat(a.mean, r * a.mean.stride[0])),
+                rstd = static_cast<A>(stat(a.rstd, r * a.rstd.stride[0]));
         w += g * ((at<T, A>(a.x, r * a.x.stride[0] + c * a.x.stride[1]) - mean) * rstd);
         b += g;
       }
@@ -151,13 +158,14 @@ void group_backward(const GroupNormGradArgs& a, std::int64_t begin, std::int64_t
     const A mean = static_cast<A>(stat(a.mean, n * a.mean.stride[0] + g * a.mean.stride[1]));
     const A rstd = static_cast<A>(stat(a.rstd, n * a.rstd.stride[0] + g * a.rstd.stride[1]));
     const auto first = [&](const View& v) { return n * v.stride[0] + g * per * v.stride[1]; };
-    backward<T, A>(a.dy, a.x, a.weight, a.dx, channels_of(a.dy, per), channels_of(a.x, per), channels_of(a.dx, per), first(a.dy), first(a.x), first(a.dx), mean,
-                   rstd, false, false, [=](std::int64_t i) { return g * per + i / s; });
+    backward<T, A>(a.dy, a.x, a.weight, a.dx, channels_of(a.dy, per), channels_of(a.x, per), channels_of(a.dx, per), first(a.dy),
+                   first(a.x), first(a.dx), mean, rstd, false, false, [=](std::int64_t i) { return g * per + i / s; });
   }
 }
 // channels [begin, end): sums over the positions of an image, images in order. mean(n, c) and rstd(n, c) are the group's.
 template <class T, class A, class M, class R>
-void channel_parameters(const View& dy, const View& x, const View& dweight, const View& dbias, std::int64_t begin, std::int64_t end, M&& mean, R&& rstd) {
+void channel_parameters(const View& dy, const View& x, const View& dweight, const View& dbias, std::int64_t begin, std::int64_t end,
+                        M&& mean, R&& rstd) {
   for (std::int64_t c = begin; c < end; ++c) {
     A dw = 0, db = 0;
     for (std::int64_t n = 0; n < x.shape[0]; ++n) {
@@ -178,9 +186,10 @@ void channel_parameters(const View& dy, const View& x, const View& dweight, cons
 template <class T, class A>
 void group_parameters(const GroupNormGradArgs& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t per = a.x.shape[1] / a.groups;
-  channel_parameters<T, A>(a.dy, a.x, a.dweight, a.dbias, begin, end,
-                           [&](std::int64_t n, std::int64_t c) { return stat(a.mean, n * a.mean.stride[0] + c / per * a.mean.stride[1]); },
-                           [&](std::int64_t n, std::int64_t c) { return stat(a.rstd, n * a.rstd.stride[0] + c / per * a.rstd.stride[1]); });
+  channel_parameters<T, A>(
+      a.dy, a.x, a.dweight, a.dbias, begin, end,
+      [&](std::int64_t n, std::int64_t c) { return stat(a.mean, n * a.mean.stride[0] + c / per * a.mean.stride[1]); },
+      [&](std::int64_t n, std::int64_t c) { return stat(a.rstd, n * a.rstd.stride[0] + c / per * a.rstd.stride[1]); });
 }
 
 // ---- channels over the batch: [n, c, s] ----
@@ -197,7 +206,8 @@ void batch_forward(const BatchNormArgs& a, std::int64_t begin, std::int64_t end)
       s.shift = static_cast<A>(stat(a.mean, c * a.mean.stride[0]));
       s.rstd = static_cast<A>(stat(a.rstd, c * a.rstd.stride[0]));
     }
-    forward<T, A>(a.x, a.y, a.weight, a.bias, from, batch_of(a.y), c * a.x.stride[1], c * a.y.stride[1], s, [=](std::int64_t) { return c; });
+    forward<T, A>(a.x, a.y, a.weight, a.bias, from, batch_of(a.y), c * a.x.stride[1], c * a.y.stride[1], s,
+                  [=](std::int64_t) { return c; });
   }
 }
 template <class T, class A>
@@ -205,11 +215,12 @@ void batch_backward(const BatchNormGradArgs& a, std::int64_t begin, std::int64_t
   for (std::int64_t c = begin; c < end; ++c) {
     const A mean = static_cast<A>(stat(a.mean, c * a.mean.stride[0])), rstd = static_cast<A>(stat(a.rstd, c * a.rstd.stride[0]));
     if (a.dx.data)
-      backward<T, A>(a.dy, a.x, a.weight, a.dx, batch_of(a.dy), batch_of(a.x), batch_of(a.dx), c * a.dy.stride[1], c * a.x.stride[1], c * a.dx.stride[1], mean, rstd,
-                     false, !a.training, [=](std::int64_t) { return c; });
+      backward<T, A>(a.dy, a.x, a.weight, a.dx, batch_of(a.dy), batch_of(a.x), batch_of(a.dx), c * a.dy.stride[1], c * a.x.stride[1],
+                     c * a.dx.stride[1], mean, rstd, false, !a.training, [=](std::int64_t) { return c; });
   }
-  channel_parameters<T, A>(a.dy, a.x, a.dweight, a.dbias, begin, end, [&](std::int64_t, std::int64_t c) { return stat(a.mean, c * a.mean.stride[0]); },
-                           [&](std::int64_t, std::int64_t c) { return stat(a.rstd, c * a.rstd.stride[0]); });
+  channel_parameters<T, A>(
+      a.dy, a.x, a.dweight, a.dbias, begin, end, [&](std::int64_t, std::int64_t c) { return stat(a.mean, c * a.mean.stride[0]); },
+      [&](std::int64_t, std::int64_t c) { return stat(a.rstd, c * a.rstd.stride[0]); });
 }
 
 }  // namespace graft::norm_loops

@@ -19,7 +19,8 @@ void row_norm_naive(Queue& q, const RowNormArgs& a) {
 }
 void row_norm_grad_naive(Queue& q, const RowNormGradArgs& a) {
   visit_float(a.x.dtype, [&]<class T>() {
-    if (a.dx.data) spread(q, a.x.shape[0], a.x.shape[1], [&](std::int64_t b, std::int64_t e) { norm_loops::row_backward<T, Accum<T>>(a, b, e); });
+    if (a.dx.data)
+      spread(q, a.x.shape[0], a.x.shape[1], [&](std::int64_t b, std::int64_t e) { norm_loops::row_backward<T, Accum<T>>(a, b, e); });
     if (a.dweight.data || a.dbias.data)
       spread(q, a.x.shape[1], a.x.shape[0], [&](std::int64_t b, std::int64_t e) { norm_loops::row_parameters<T, Accum<T>>(a, b, e); });
   });
@@ -36,17 +37,20 @@ void group_norm_grad_naive(Queue& q, const GroupNormGradArgs& a) {
       spread(q, a.x.shape[0] * a.groups, a.x.shape[1] / a.groups * a.x.shape[2],
              [&](std::int64_t b, std::int64_t e) { norm_loops::group_backward<T, Accum<T>>(a, b, e); });
     if (a.dweight.data || a.dbias.data)
-      spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2], [&](std::int64_t b, std::int64_t e) { norm_loops::group_parameters<T, Accum<T>>(a, b, e); });
+      spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2],
+             [&](std::int64_t b, std::int64_t e) { norm_loops::group_parameters<T, Accum<T>>(a, b, e); });
   });
 }
 void batch_norm_naive(Queue& q, const BatchNormArgs& a) {
   visit_float(a.x.dtype, [&]<class T>() {
-    spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2], [&](std::int64_t b, std::int64_t e) { norm_loops::batch_forward<T, Accum<T>>(a, b, e); });
+    spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2],
+           [&](std::int64_t b, std::int64_t e) { norm_loops::batch_forward<T, Accum<T>>(a, b, e); });
   });
 }
 void batch_norm_grad_naive(Queue& q, const BatchNormGradArgs& a) {
   visit_float(a.x.dtype, [&]<class T>() {
-    spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2], [&](std::int64_t b, std::int64_t e) { norm_loops::batch_backward<T, Accum<T>>(a, b, e); });
+    spread(q, a.x.shape[1], a.x.shape[0] * a.x.shape[2],
+           [&](std::int64_t b, std::int64_t e) { norm_loops::batch_backward<T, Accum<T>>(a, b, e); });
   });
 }
 

@@ -1,10 +1,11 @@
-// Normalisations, all of the form y = (x - mean) * rstd * weight + bias over a group of elements, in two passes (mean, then squared deviations).
+// Normalisations, all of the form y = (x - mean) * rstd * weight + bias over a group of elements, in two passes (mean, then squared
+// deviations).
 //
 // row_norm:   x [rows, cols]: one group per row; weight and bias [cols]. LayerNorm; RMSNorm when `rms` (mean is not subtracted).
 // group_norm: x [n, c, s]: a group is c/groups channels x s positions; weight and bias [c]. InstanceNorm is groups == c.
 // batch_norm: x [n, c, s]: a group is one channel over n and s; weight and bias [c].
-// mean, rstd: saved for backward, in the accumulation type (f32 for 16-bit floats); rstd = 1/sqrt(var + eps), var biased (divided by the count).
-// weight and bias may be absent (data == nullptr). All in x's dtype except mean, rstd, var.
+// mean, rstd: saved for backward, in the accumulation type (f32 for 16-bit floats); rstd = 1/sqrt(var + eps), var biased (divided by the
+// count). weight and bias may be absent (data == nullptr). All in x's dtype except mean, rstd, var.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -21,8 +22,8 @@ const Family<RowNormArgs>& row_norm_family();
 
 struct RowNormGradArgs {
   View dy, x, weight, mean, rstd;
-  View dx;               // [rows, cols] or absent
-  View dweight, dbias;   // [cols] or absent; summed over rows in a fixed tree
+  View dx;              // [rows, cols] or absent
+  View dweight, dbias;  // [cols] or absent; summed over rows in a fixed tree
   bool rms = false;
 };
 const Family<RowNormGradArgs>& row_norm_grad_family();
@@ -45,13 +46,13 @@ struct BatchNormArgs {
   View x, weight, bias, y;  // x, y: [n, c, s]
   View mean, rstd;          // [c]: written when training, read when not
   double eps = 1e-5;
-  bool training = true;     // false: normalise with the given mean and rstd
+  bool training = true;  // false: normalise with the given mean and rstd
 };
 const Family<BatchNormArgs>& batch_norm_family();
 
 struct BatchNormGradArgs {
   View dy, x, weight, mean, rstd, dx, dweight, dbias;
-  bool training = true;     // false: mean and rstd are constants
+  bool training = true;  // false: mean and rstd are constants
 };
 const Family<BatchNormGradArgs>& batch_norm_grad_family();
 

@@ -68,7 +68,7 @@ inline Cut cut_group(std::int64_t groups, std::int64_t count) {
 constexpr std::int64_t piece_of(DType t) { return 16 / static_cast<std::int64_t>(size_of(t)); }
 constexpr std::int64_t held_pieces(DType t) { return t == DType::bf16 || t == DType::f16 ? 4 : 8; }
 inline std::int64_t held_by_warp(DType t) { return 32 * piece_of(t) * held_pieces(t); }  // columns
-inline Cut cut_held(const View& x) {  // a part is what one warp or block walks through
+inline Cut cut_held(const View& x) {                                                     // a part is what one warp or block walks through
   return x.shape[1] <= held_by_warp(x.dtype) / 2 ? cut(x.shape[0], 8, 1024) : cut(x.shape[0], 4, 512);
 }
 

@@ -1,6 +1,7 @@
 // The optimisers' updates on dense tensors of one dtype, f32 or f64. The loops are plain; compiled once per Highway target, the compiler
 // vectorises them for it (sqrt and division included). Bound by memory: AdamW reads four streams and writes three, 28 bytes an f32 element.
-// optim_multi: one parallel region over the elements of all tensors; sum_squares_multi: one over chunks of 8192 elements, whose sums meet in order.
+// optim_multi: one parallel region over the elements of all tensors; sum_squares_multi: one over chunks of 8192 elements, whose sums meet
+// in order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/optim/cpu_1_simd.cpp"
 #include <hwy/foreach_target.h>
@@ -18,7 +19,8 @@ namespace graft::HWY_NAMESPACE {
 constexpr std::int64_t kBlock = 512;
 
 template <OptimKind kind, class A>
-void update_block(const OptimStep<A>& shared, std::int64_t n, A* HWY_RESTRICT p, const A* HWY_RESTRICT g, A* HWY_RESTRICT m, A* HWY_RESTRICT v, A* HWY_RESTRICT v2) {
+void update_block(const OptimStep<A>& shared, std::int64_t n, A* HWY_RESTRICT p, const A* HWY_RESTRICT g, A* HWY_RESTRICT m,
+                  A* HWY_RESTRICT v, A* HWY_RESTRICT v2) {
   const OptimStep<A> s = shared;  // a local copy: its members stay in registers
   for (std::int64_t i = 0; i < n; ++i) optim_update<kind, A>(s, p[i], g[i], m[i], v[i], v2[i]);
 }

@@ -1,8 +1,9 @@
-// The optimisers' updates, one thread per element, any mixture of dtypes: what does not depend on the element is computed once on the host. Bytes: every
-// operand read once, weight and states written once; neighbouring threads take neighbouring elements. optim_multi: a launch per tensor.
-#include "kernels/simt/simt.h"
+// The optimisers' updates, one thread per element, any mixture of dtypes: what does not depend on the element is computed once on the host.
+// Bytes: every operand read once, weight and states written once; neighbouring threads take neighbouring elements. optim_multi: a launch
+// per tensor.
 #include "kernels/optim/rows.h"
 #include "kernels/optim/update.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {

@@ -1,6 +1,6 @@
-// The optimisers' updates on dense tensors, four elements per thread and visit in loads and stores of up to 16 bytes, over a grid that is no larger than the
-// device holds. One kernel per kind and mixture of dtypes, the arithmetic is update.h's. Bound by memory: AdamW in f32 reads four streams and writes
-// three, 28 bytes an element; with bf16 weights and gradients beside an f32 master copy 28 too.
+// The optimisers' updates on dense tensors, four elements per thread and visit in loads and stores of up to 16 bytes, over a grid that is
+// no larger than the device holds. One kernel per kind and mixture of dtypes, the arithmetic is update.h's. Bound by memory: AdamW in f32
+// reads four streams and writes three, 28 bytes an element; with bf16 weights and gradients beside an f32 master copy 28 too.
 #include "kernels/optim/rows.h"
 #include "kernels/optim/streams.h"
 

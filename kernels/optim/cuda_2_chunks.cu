@@ -1,6 +1,7 @@
-// optim_multi: one launch updates up to 64 tensors. Every block of 256 takes a chunk of 8192 elements and finds its tensor in the launch's parameters, which
-// the device keeps in constant memory (4 KB at most, hence 64). Four elements per thread and visit in loads of up to 16 bytes; tensors that do not begin on
-// such a boundary go one by one. Bytes: as optim=cuda.1_pieces; what is saved is a launch per tensor (multi-tensor apply, NVIDIA Apex 2018).
+// optim_multi: one launch updates up to 64 tensors. Every block of 256 takes a chunk of 8192 elements and finds its tensor in the launch's
+// parameters, which the device keeps in constant memory (4 KB at most, hence 64). Four elements per thread and visit in loads of up to 16
+// bytes; tensors that do not begin on such a boundary go one by one. Bytes: as optim=cuda.1_pieces; what is saved is a launch per tensor
+// (multi-tensor apply, NVIDIA Apex 2018).
 #include "kernels/optim/rows.h"
 #include "kernels/optim/streams.h"
 
@@ -36,7 +37,9 @@ __global__ void __launch_bounds__(256) update_chunks(Batch<P, G, A> b, OptimStep
 }
 
 template <class T>
-bool on_boundary(const T* p) { return reinterpret_cast<std::uintptr_t>(p) % alignof(Piece<std::remove_const_t<T>, kPiece>) == 0; }
+bool on_boundary(const T* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % alignof(Piece<std::remove_const_t<T>, kPiece>) == 0;
+}
 
 template <class P, class G, class A>
 void update(Queue& q, const OptimMultiArgs& a) {
@@ -45,7 +48,8 @@ void update(Queue& q, const OptimMultiArgs& a) {
   unsigned blocks = 0;
   const auto flush = [&] {
     if (b.count)
-      visit_optim(a.kind, [&]<OptimKind kind>() { launch(q, update_chunks<kind, P, G, A>, blocks, 256, 0, b, s, a.scalars.as<const double>()); });
+      visit_optim(a.kind,
+                  [&]<OptimKind kind>() { launch(q, update_chunks<kind, P, G, A>, blocks, 256, 0, b, s, a.scalars.as<const double>()); });
     b.count = 0;
     blocks = 0;
   };
@@ -56,7 +60,8 @@ void update(Queue& q, const OptimMultiArgs& a) {
     b.x[b.count] = x;
     b.n[b.count] = n;
     b.first[b.count] = blocks;
-    b.on_boundary[b.count] = on_boundary(x.param) && on_boundary(x.grad) && on_boundary(x.master) && on_boundary(x.m) && on_boundary(x.v) && on_boundary(x.v2);
+    b.on_boundary[b.count] =
+        on_boundary(x.param) && on_boundary(x.grad) && on_boundary(x.master) && on_boundary(x.m) && on_boundary(x.v) && on_boundary(x.v2);
     blocks += static_cast<unsigned>((n + kChunk - 1) / kChunk);
     if (++b.count == kTensors) flush();
   }

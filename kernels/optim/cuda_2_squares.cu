@@ -1,6 +1,6 @@
-// sum_squares_multi: up to 192 tensors per launch (their addresses fit the 4 KB of parameters), a block of 256 per 8192 elements, in loads of up to 16 bytes;
-// the blocks' sums meet in a last launch of one block, in a fixed order. Bytes: one read per element. Sums are double; elements of f32 and 16 bits are squared
-// in double without rounding. Rung 0: one block and one launch per tensor.
+// sum_squares_multi: up to 192 tensors per launch (their addresses fit the 4 KB of parameters), a block of 256 per 8192 elements, in loads
+// of up to 16 bytes; the blocks' sums meet in a last launch of one block, in a fixed order. Bytes: one read per element. Sums are double;
+// elements of f32 and 16 bits are squared in double without rounding. Rung 0: one block and one launch per tensor.
 #include "kernels/optim/rows.h"
 #include "kernels/simt/pieces.h"
 
@@ -100,7 +100,8 @@ void sum_squares_multi_tensors(Queue& q, const SumSquaresMultiArgs& a) {
   if (a.x.empty()) launch(q, tensor_squares<float>, 1, 256, 0, nullptr, 0, a.out.as<double>(), true);
   bool first = true;
   for (const View& x : a.x) {
-    visit_float(x.dtype, [&]<class T>() { launch(q, tensor_squares<T>, 1, 256, 0, x.as<const T>(), x.shape[0], a.out.as<double>(), first); });
+    visit_float(x.dtype,
+                [&]<class T>() { launch(q, tensor_squares<T>, 1, 256, 0, x.as<const T>(), x.shape[0], a.out.as<double>(), first); });
     first = false;
   }
 }

@@ -12,15 +12,48 @@ struct Shape {
 };
 const Shape kShapes[] = {
     {OptimKind::sgd, "sgd", false, false, false, [](OptimArgs& a) { a.weight_decay = 0.01; }},
-    {OptimKind::sgd, "sgd_momentum", true, false, false, [](OptimArgs& a) { a.momentum = 0.9; a.dampening = 0.1; a.step = 3; }},
-    {OptimKind::sgd, "sgd_nesterov", true, false, false, [](OptimArgs& a) { a.momentum = 0.9; a.nesterov = true; a.grad_scale = 0.5; }},
-    {OptimKind::adam, "adam", true, true, false, [](OptimArgs& a) { a.weight_decay = 0.1; a.step = 5; }},
-    {OptimKind::adam, "amsgrad", true, true, true, [](OptimArgs& a) { a.amsgrad = true; a.maximize = true; a.step = 2; }},
+    {OptimKind::sgd, "sgd_momentum", true, false, false,
+     [](OptimArgs& a) {
+       a.momentum = 0.9;
+       a.dampening = 0.1;
+       a.step = 3;
+     }},
+    {OptimKind::sgd, "sgd_nesterov", true, false, false,
+     [](OptimArgs& a) {
+       a.momentum = 0.9;
+       a.nesterov = true;
+       a.grad_scale = 0.5;
+     }},
+    {OptimKind::adam, "adam", true, true, false,
+     [](OptimArgs& a) {
+       a.weight_decay = 0.1;
+       a.step = 5;
+     }},
+    {OptimKind::adam, "amsgrad", true, true, true,
+     [](OptimArgs& a) {
+       a.amsgrad = true;
+       a.maximize = true;
+       a.step = 2;
+     }},
     {OptimKind::adamw, "adamw", true, true, false, [](OptimArgs& a) { a.weight_decay = 0.1; }},
     {OptimKind::rmsprop, "rmsprop", false, true, false, [](OptimArgs& a) { a.beta2 = 0.99; }},
-    {OptimKind::rmsprop, "rmsprop_momentum", true, true, false, [](OptimArgs& a) { a.beta2 = 0.99; a.momentum = 0.9; a.weight_decay = 0.01; }},
-    {OptimKind::adagrad, "adagrad", false, true, false, [](OptimArgs& a) { a.lr_decay = 0.1; a.step = 7; a.eps = 1e-10; }},
-    {OptimKind::lion, "lion", true, false, false, [](OptimArgs& a) { a.weight_decay = 0.1; a.beta2 = 0.99; }},
+    {OptimKind::rmsprop, "rmsprop_momentum", true, true, false,
+     [](OptimArgs& a) {
+       a.beta2 = 0.99;
+       a.momentum = 0.9;
+       a.weight_decay = 0.01;
+     }},
+    {OptimKind::adagrad, "adagrad", false, true, false,
+     [](OptimArgs& a) {
+       a.lr_decay = 0.1;
+       a.step = 7;
+       a.eps = 1e-10;
+     }},
+    {OptimKind::lion, "lion", true, false, false,
+     [](OptimArgs& a) {
+       a.weight_decay = 0.1;
+       a.beta2 = 0.99;
+     }},
 };
 
 Case<OptimArgs> make(const Shape& s, std::int64_t n, bool master, bool narrow) {
@@ -28,12 +61,13 @@ Case<OptimArgs> make(const Shape& s, std::int64_t n, bool master, bool narrow) {
   c.shape = std::string(s.name) + "_" + std::to_string(n) + (master ? "_master" : "");
   // states stay in f32 beside 16-bit weights
   const std::optional<DType> state = narrow ? std::optional(DType::f32) : std::nullopt;
-  c.operands = {{.name = "param", .role = master ? Role::out : Role::inout, .shape = {n}, .dense_only = true},
-                {.name = "grad", .shape = {n}, .dense_only = true},
-                {.name = "m", .role = s.m ? Role::inout : Role::in, .shape = {n}, .dtype = state, .dense_only = true},
-                {.name = "v", .role = s.v ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
-                {.name = "v2", .role = s.v2 ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
-                {.name = "master", .role = master ? Role::inout : Role::in, .shape = {n}, .dtype = state, .dense_only = true}};
+  c.operands = {
+      {.name = "param", .role = master ? Role::out : Role::inout, .shape = {n}, .dense_only = true},
+      {.name = "grad", .shape = {n}, .dense_only = true},
+      {.name = "m", .role = s.m ? Role::inout : Role::in, .shape = {n}, .dtype = state, .dense_only = true},
+      {.name = "v", .role = s.v ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
+      {.name = "v2", .role = s.v2 ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
+      {.name = "master", .role = master ? Role::inout : Role::in, .shape = {n}, .dtype = state, .dense_only = true}};
   c.bind = [s, master](const std::vector<View>& v) {
     OptimArgs a{};
     a.kind = s.kind;
@@ -60,7 +94,8 @@ Case<OptimMultiArgs> make_multi(const Shape& s, const std::vector<std::int64_t>&
   Case<OptimMultiArgs> c;
   std::int64_t n = 0;
   for (std::int64_t k : sizes) n += k;
-  c.shape = std::string(s.name) + "_" + std::to_string(sizes.size()) + "x" + std::to_string(n) + (master ? "_master" : "") + (from_memory ? "_scalars" : "");
+  c.shape = std::string(s.name) + "_" + std::to_string(sizes.size()) + "x" + std::to_string(n) + (master ? "_master" : "") +
+            (from_memory ? "_scalars" : "");
   const std::optional<DType> state = narrow ? std::optional(DType::f32) : std::nullopt;
   for (std::size_t k = 0; k < sizes.size(); ++k) {
     const auto add = [&](const char* name, Role role, Fill fill, std::optional<DType> dtype) {
@@ -123,7 +158,8 @@ Case<SumSquaresMultiArgs> make_squares(const std::vector<std::int64_t>& sizes, F
 std::vector<Spec> optim_specs() {
   std::vector<Case<OptimArgs>> cases;
   for (const Shape& s : kShapes) {
-    for (std::int64_t n : {std::int64_t{1}, std::int64_t{0}, std::int64_t{1003}, std::int64_t{40000}}) cases.push_back(make(s, n, false, false));
+    for (std::int64_t n : {std::int64_t{1}, std::int64_t{0}, std::int64_t{1003}, std::int64_t{40000}})
+      cases.push_back(make(s, n, false, false));
     cases.push_back(make(s, 300, true, true));
     cases.push_back(make(s, 301, false, true));
   }
@@ -143,7 +179,8 @@ std::vector<Spec> optim_specs() {
   for (const Shape& s : kShapes) {
     multi.push_back(make_multi(s, some, false, false, false));
     multi.back().layouts = {Layout::dense, Layout::misaligned};
-    // no tensor of one element: lr is of the weights' size here, and where the one update cancels the one weight there is no other to measure errors by
+    // no tensor of one element: lr is of the weights' size here, and where the one update cancels the one weight there is no other to
+    // measure errors by
     multi.push_back(make_multi(s, {5, 0, 1003, 40, 9000, 3}, false, false, true));
     multi.push_back(make_multi(s, {8, 0, 301}, true, true, true));
     multi.push_back(make_multi(s, {8, 301}, false, true, false));
@@ -159,9 +196,9 @@ std::vector<Spec> optim_specs() {
     multi.push_back(big);
   }
 
-  std::vector<Case<SumSquaresMultiArgs>> squares = {
-      make_squares({1, 0, 1003, 40, 20000, 3}, Fill::normal), make_squares(repeated(70, {1, 8, 0, 5}), Fill::normal), make_squares({}, Fill::normal),
-      make_squares({100, 17}, Fill::extreme)};
+  std::vector<Case<SumSquaresMultiArgs>> squares = {make_squares({1, 0, 1003, 40, 20000, 3}, Fill::normal),
+                                                    make_squares(repeated(70, {1, 8, 0, 5}), Fill::normal), make_squares({}, Fill::normal),
+                                                    make_squares({100, 17}, Fill::extreme)};
   squares.push_back(make_squares(repeated(32, {64 * 64 * 9, 64, 64, 64}), Fill::normal));
   squares.back().bench = true;
   squares.back().dtypes = {DType::f32};

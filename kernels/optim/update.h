@@ -6,10 +6,12 @@
 
 namespace graft {
 
-// What does not depend on the element. By value it is computed once, on the host; from device memory by every thread, by the same conversions.
+// What does not depend on the element. By value it is computed once, on the host; from device memory by every thread, by the same
+// conversions.
 template <class A>
 struct OptimStep {
-  A lr, decay, keep_weight, scale, momentum, one_minus_dampening, beta1, beta2, one_minus_beta1, one_minus_beta2, eps, step_size, bias2_sqrt;
+  A lr, decay, keep_weight, scale, momentum, one_minus_dampening, beta1, beta2, one_minus_beta1, one_minus_beta2, eps, step_size,
+      bias2_sqrt;
   bool first, use_momentum, maximize, nesterov, amsgrad, centered;
 
   explicit OptimStep(const OptimRule& a)

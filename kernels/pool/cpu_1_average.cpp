@@ -1,6 +1,6 @@
-// Average pooling and its gradient with vectors (Highway), f32. Channels: channels last, any window and padding, a vector of channels per position.
-// Pairs: 2 x 2 windows with stride 2 inside the image, dense rows: even and odd columns parted on load, a quarter of dy woven on store.
-// Bound by memory: x and y (dy and dx) once.
+// Average pooling and its gradient with vectors (Highway), f32. Channels: channels last, any window and padding, a vector of channels per
+// position. Pairs: 2 x 2 windows with stride 2 inside the image, dense rows: even and odd columns parted on load, a quarter of dy woven on
+// store. Bound by memory: x and y (dy and dx) once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pool/cpu_1_average.cpp"
 #include <hwy/foreach_target.h>
@@ -36,7 +36,8 @@ void average_channels(const AvgPoolArgs& a, std::int64_t begin, std::int64_t end
       for (; c + lanes <= c_count; c += lanes) {
         auto sum = hn::Zero(d);
         for (std::int64_t r = rows.begin; r < rows.end; ++r)
-          for (std::int64_t s = cols.begin; s < cols.end; ++s) sum = hn::Add(sum, hn::LoadU(d, x + r * a.x.stride[2] + s * a.x.stride[3] + c));
+          for (std::int64_t s = cols.begin; s < cols.end; ++s)
+            sum = hn::Add(sum, hn::LoadU(d, x + r * a.x.stride[2] + s * a.x.stride[3] + c));
         hn::StoreU(hn::Div(sum, hn::Set(d, divisor)), d, y + c);
       }
       for (; c < c_count; ++c) {
@@ -62,15 +63,19 @@ void average_grad_channels(const AvgPoolGradArgs& a, std::int64_t begin, std::in
       const Range cols = pool_loops::windows_over(j, g.pad_left, g.stride_w, g.kernel_w, a.dy.shape[3]);
       float* dx = a.dx.as<float>() + n * a.dx.stride[0] + i * a.dx.stride[2] + j * a.dx.stride[3];
       const auto share = [&](std::int64_t p, std::int64_t q) {
-        return static_cast<float>(pool_loops::divisor(g, a.count_padding, pool_loops::taps_inside(p * g.stride_h - g.pad_top, 1, g.kernel_h, h),
+        return static_cast<float>(pool_loops::divisor(g, a.count_padding,
+                                                      pool_loops::taps_inside(p * g.stride_h - g.pad_top, 1, g.kernel_h, h),
                                                       pool_loops::taps_inside(q * g.stride_w - g.pad_left, 1, g.kernel_w, w)));
       };
-      const auto dy = [&](std::int64_t p, std::int64_t q) { return a.dy.as<const float>() + n * a.dy.stride[0] + p * a.dy.stride[2] + q * a.dy.stride[3]; };
+      const auto dy = [&](std::int64_t p, std::int64_t q) {
+        return a.dy.as<const float>() + n * a.dy.stride[0] + p * a.dy.stride[2] + q * a.dy.stride[3];
+      };
       std::int64_t c = 0;
       for (; c + lanes <= c_count; c += lanes) {
         auto sum = hn::Zero(d);
         for (std::int64_t p = rows.begin; p < rows.end; ++p)
-          for (std::int64_t q = cols.begin; q < cols.end; ++q) sum = hn::Add(sum, hn::Div(hn::LoadU(d, dy(p, q) + c), hn::Set(d, share(p, q))));
+          for (std::int64_t q = cols.begin; q < cols.end; ++q)
+            sum = hn::Add(sum, hn::Div(hn::LoadU(d, dy(p, q) + c), hn::Set(d, share(p, q))));
         hn::StoreU(sum, d, dx + c);
       }
       for (; c < c_count; ++c) {
@@ -158,15 +163,18 @@ void avg_pool_channels(Queue& q, const AvgPoolArgs& a) {
 }
 void avg_pool_grad_channels(Queue& q, const AvgPoolGradArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(average_grad_channels);
-  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[2], grain(a.dx.shape[3] * a.dx.shape[1]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[2], grain(a.dx.shape[3] * a.dx.shape[1]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 void avg_pool_pairs(Queue& q, const AvgPoolArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(average_pairs);
-  parallel_ranges(q.pool(), a.x.shape[0] * a.x.shape[1], grain(a.x.shape[2] * a.x.shape[3]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.x.shape[0] * a.x.shape[1], grain(a.x.shape[2] * a.x.shape[3]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 void avg_pool_grad_pairs(Queue& q, const AvgPoolGradArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(average_grad_pairs);
-  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[1], grain(a.dx.shape[2] * a.dx.shape[3]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[1], grain(a.dx.shape[2] * a.dx.shape[3]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 }  // namespace graft
 #endif

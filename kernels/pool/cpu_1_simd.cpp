@@ -1,6 +1,6 @@
-// Max pooling and its gradient with vectors (Highway), f32, windows inside the image. Pairs: 2 x 2 windows, stride 2, dense rows: even and odd columns
-// are parted on load. Channels: channels last, any window, a vector of channels per position; the gradient needs windows that do not overlap.
-// Bound by memory: x once, y and where once.
+// Max pooling and its gradient with vectors (Highway), f32, windows inside the image. Pairs: 2 x 2 windows, stride 2, dense rows: even and
+// odd columns are parted on load. Channels: channels last, any window, a vector of channels per position; the gradient needs windows that
+// do not overlap. Bound by memory: x once, y and where once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pool/cpu_1_simd.cpp"
 #include <hwy/foreach_target.h>
@@ -38,7 +38,8 @@ void pairs_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end) {
       const float* x0 = a.x.as<const float>() + n * a.x.stride[0] + c * a.x.stride[1] + 2 * p * a.x.stride[2];
       const float* x1 = x0 + a.x.stride[2];
       float* y = a.y.as<float>() + n * a.y.stride[0] + c * a.y.stride[1] + p * a.y.stride[2];
-      std::int32_t* where = a.where.data ? a.where.as<std::int32_t>() + n * a.where.stride[0] + c * a.where.stride[1] + p * a.where.stride[2] : nullptr;
+      std::int32_t* where =
+          a.where.data ? a.where.as<std::int32_t>() + n * a.where.stride[0] + c * a.where.stride[1] + p * a.where.stride[2] : nullptr;
       std::int64_t q = 0;
       auto base = hn::Add(hn::Mul(hn::Iota(di, 0), two), hn::Set(di, static_cast<std::int32_t>(2 * p * w)));
       for (; q + lanes <= q_count; q += lanes) {
@@ -118,7 +119,8 @@ void channels_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end
     for (std::int64_t q = 0; q < a.y.shape[3]; ++q) {
       const float* x = a.x.as<const float>() + n * a.x.stride[0] + p * g.stride_h * a.x.stride[2] + q * g.stride_w * a.x.stride[3];
       float* y = a.y.as<float>() + n * a.y.stride[0] + p * a.y.stride[2] + q * a.y.stride[3];
-      std::int32_t* where = a.where.data ? a.where.as<std::int32_t>() + n * a.where.stride[0] + p * a.where.stride[2] + q * a.where.stride[3] : nullptr;
+      std::int32_t* where =
+          a.where.data ? a.where.as<std::int32_t>() + n * a.where.stride[0] + p * a.where.stride[2] + q * a.where.stride[3] : nullptr;
       std::int64_t c = 0;
       for (; c + lanes <= c_count; c += lanes) {
         auto best = hn::LoadU(d, x + c);
@@ -136,7 +138,10 @@ void channels_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end
         for (std::int64_t r = 0; r < g.kernel_h; ++r)
           for (std::int64_t s = 0; s < g.kernel_w; ++s) {
             const float v = x[r * a.x.stride[2] + s * a.x.stride[3] + c];
-            if (v > best || (v != v && best == best)) { best = v; at = (p * g.stride_h + r) * w + q * g.stride_w + s; }
+            if (v > best || (v != v && best == best)) {
+              best = v;
+              at = (p * g.stride_h + r) * w + q * g.stride_w + s;
+            }
           }
         y[c] = best;
         if (where) where[c] = static_cast<std::int32_t>(at);
@@ -167,7 +172,8 @@ void channels_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_
       const auto here = static_cast<std::int32_t>(i * w + j);
       std::int64_t c = 0;
       for (; c + lanes <= c_count; c += lanes)
-        hn::StoreU(hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(hn::LoadU(di, where + c), hn::Set(di, here))), hn::LoadU(d, dy + c)), d, dx + c);
+        hn::StoreU(hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(hn::LoadU(di, where + c), hn::Set(di, here))), hn::LoadU(d, dy + c)), d,
+                   dx + c);
       for (; c < c_count; ++c) dx[c] = where[c] == here ? dy[c] : 0.0f;
     }
   }
@@ -189,11 +195,13 @@ std::int64_t grain(std::int64_t cost) { return std::max<std::int64_t>(1, 32768 /
 
 void max_pool_pairs(Queue& q, const MaxPoolArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(pairs_forward);
-  parallel_ranges(q.pool(), a.x.shape[0] * a.x.shape[1], grain(a.x.shape[2] * a.x.shape[3]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.x.shape[0] * a.x.shape[1], grain(a.x.shape[2] * a.x.shape[3]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 void max_pool_grad_pairs(Queue& q, const MaxPoolGradArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(pairs_backward);
-  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[1], grain(a.dx.shape[2] * a.dx.shape[3]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[1], grain(a.dx.shape[2] * a.dx.shape[3]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 void max_pool_channels(Queue& q, const MaxPoolArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(channels_forward);
@@ -202,7 +210,8 @@ void max_pool_channels(Queue& q, const MaxPoolArgs& a) {
 }
 void max_pool_grad_channels(Queue& q, const MaxPoolGradArgs& a) {
   const auto f = HWY_DYNAMIC_DISPATCH(channels_backward);
-  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[2], grain(a.dx.shape[3] * a.dx.shape[1]), [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
+  parallel_ranges(q.pool(), a.dx.shape[0] * a.dx.shape[2], grain(a.dx.shape[3] * a.dx.shape[1]),
+                  [&](std::int64_t b, std::int64_t e) { f(a, b, e); });
 }
 }  // namespace graft
 #endif

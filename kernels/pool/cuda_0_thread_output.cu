@@ -1,8 +1,8 @@
-// Pooling and its gradients, one thread per output element, the loops of loops.h. Gradients gather, so there are no atomics. Any dtype and stride.
-// Neighbouring threads stand side by side along w.
-#include "kernels/simt/simt.h"
+// Pooling and its gradients, one thread per output element, the loops of loops.h. Gradients gather, so there are no atomics. Any dtype and
+// stride. Neighbouring threads stand side by side along w.
 #include "kernels/pool/loops.h"
 #include "kernels/pool/rows.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {

@@ -1,6 +1,7 @@
-// Pooling and its gradients, a block per plane (or per 1024 outputs of one), lanes along a row of outputs: loads and stores are coalesced, image and channel
-// are divided out once per block and all other arithmetic is 32-bit. 2 x 2 windows with stride 2 are compiled apart, without bounds. Bytes: forward x, y and
-// where once; gradient dy and where (from L1 where windows overlap), dx once. Any float dtype, last axes dense.
+// Pooling and its gradients, a block per plane (or per 1024 outputs of one), lanes along a row of outputs: loads and stores are coalesced,
+// image and channel are divided out once per block and all other arithmetic is 32-bit. 2 x 2 windows with stride 2 are compiled apart,
+// without bounds. Bytes: forward x, y and where once; gradient dy and where (from L1 where windows overlap), dx once. Any float dtype, last
+// axes dense.
 #include "kernels/pool/rows.h"
 #include "kernels/pool/windows.h"
 
@@ -13,7 +14,8 @@ constexpr int kEach = 4;  // outputs of a thread
 // channels, outputs of a plane, outputs of a row
 template <class T, bool kPair, class Args>
 __global__ void __launch_bounds__(256, 4) plane(const Args a, int channels, int outputs, int cols) {
-  const int n = static_cast<int>(blockIdx.x) / channels, c = static_cast<int>(blockIdx.x) % channels, threads = static_cast<int>(blockDim.x);
+  const int n = static_cast<int>(blockIdx.x) / channels, c = static_cast<int>(blockIdx.x) % channels,
+            threads = static_cast<int>(blockDim.x);
   int o = static_cast<int>(blockIdx.y) * threads * kEach + static_cast<int>(threadIdx.x);
   for (int e = 0; e < kEach && o < outputs; ++e, o += threads) make<T, 1, kPair>(a, At{n, c, o / cols, o % cols});
 }

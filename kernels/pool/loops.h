@@ -8,7 +8,9 @@
 
 namespace graft::pool_loops {
 
-struct Range { std::int64_t begin, end; };
+struct Range {
+  std::int64_t begin, end;
+};
 
 // window positions (a multiple of dilation from origin) that lie in [0, size): taps [begin, end)
 constexpr Range taps_inside(std::int64_t origin, std::int64_t dilation, std::int64_t taps, std::int64_t size) {
@@ -38,7 +40,9 @@ void each_of_planes(const View& v, std::int64_t begin, std::int64_t end, F&& f) 
 }
 // plane n, c of v
 template <class T>
-constexpr T* plane_of(const View& v, std::int64_t n, std::int64_t c) { return v.as<T>() + n * v.stride[0] + c * v.stride[1]; }
+constexpr T* plane_of(const View& v, std::int64_t n, std::int64_t c) {
+  return v.as<T>() + n * v.stride[0] + c * v.stride[1];
+}
 
 // y[n, c, p, q]. A window that lies in the padding alone gives -inf and where = -1.
 template <class T>
@@ -53,7 +57,10 @@ constexpr void max_forward_one(const MaxPoolArgs& a, std::int64_t n, std::int64_
     for (std::int64_t s = cols.begin; s < cols.end; ++s) {
       const std::int64_t i = h0 + r * g.dilation_h, j = w0 + s * g.dilation_w;
       const T v = x[i * a.x.stride[2] + j * a.x.stride[3]];
-      if (at < 0 || v > best || (v != v && best == best)) { best = v; at = i * w + j; }  // the first NaN wins and stays
+      if (at < 0 || v > best || (v != v && best == best)) {
+        best = v;
+        at = i * w + j;
+      }  // the first NaN wins and stays
     }
   plane_of<T>(a.y, n, c)[p * a.y.stride[2] + q * a.y.stride[3]] = best;
   if (a.where.data) plane_of<std::int32_t>(a.where, n, c)[p * a.where.stride[2] + q * a.where.stride[3]] = static_cast<std::int32_t>(at);
@@ -63,13 +70,15 @@ template <class T, class A>
 constexpr void max_grad_one(const MaxPoolGradArgs& a, std::int64_t n, std::int64_t c, std::int64_t i, std::int64_t j) {
   const PoolGeometry& g = a.geometry;
   const std::int64_t w = a.dx.shape[3], eh = g.dilation_h * (g.kernel_h - 1) + 1, ew = g.dilation_w * (g.kernel_w - 1) + 1;
-  const Range rows = windows_over(i, g.pad_top, g.stride_h, eh, a.dy.shape[2]), cols = windows_over(j, g.pad_left, g.stride_w, ew, a.dy.shape[3]);
+  const Range rows = windows_over(i, g.pad_top, g.stride_h, eh, a.dy.shape[2]),
+              cols = windows_over(j, g.pad_left, g.stride_w, ew, a.dy.shape[3]);
   const T* dy = plane_of<const T>(a.dy, n, c);
   const std::int32_t* where = plane_of<const std::int32_t>(a.where, n, c);
   A sum = 0;
   for (std::int64_t p = rows.begin; p < rows.end; ++p)
     for (std::int64_t q = cols.begin; q < cols.end; ++q)
-      if (where[p * a.where.stride[2] + q * a.where.stride[3]] == i * w + j) sum += static_cast<A>(dy[p * a.dy.stride[2] + q * a.dy.stride[3]]);
+      if (where[p * a.where.stride[2] + q * a.where.stride[3]] == i * w + j)
+        sum += static_cast<A>(dy[p * a.dy.stride[2] + q * a.dy.stride[3]]);
   plane_of<T>(a.dx, n, c)[i * a.dx.stride[2] + j * a.dx.stride[3]] = static_cast<T>(sum);
 }
 // y[n, c, p, q]
@@ -82,7 +91,8 @@ constexpr void avg_forward_one(const AvgPoolArgs& a, std::int64_t n, std::int64_
   A sum = 0;
   for (std::int64_t r = rows.begin; r < rows.end; ++r)
     for (std::int64_t s = cols.begin; s < cols.end; ++s) sum += static_cast<A>(x[(h0 + r) * a.x.stride[2] + (w0 + s) * a.x.stride[3]]);
-  plane_of<T>(a.y, n, c)[p * a.y.stride[2] + q * a.y.stride[3]] = static_cast<T>(sum / static_cast<A>(divisor(g, a.count_padding, rows, cols)));
+  plane_of<T>(a.y, n, c)[p * a.y.stride[2] + q * a.y.stride[3]] =
+      static_cast<T>(sum / static_cast<A>(divisor(g, a.count_padding, rows, cols)));
 }
 // dx[n, c, i, j]
 template <class T, class A>

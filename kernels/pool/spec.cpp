@@ -1,5 +1,4 @@
 #include "kernels/pool/pool.h"
-
 #include "kernels/specs.h"
 
 namespace graft {
@@ -12,14 +11,15 @@ struct Shape {
   bool bench = false;
   std::vector<Layout> layouts = {Layout::dense};
   Fill fill = Fill::normal;
-  bool average = true;         // average pooling knows no dilation
-  bool inside_only = false;    // average pooling without the padding in its divisor
+  bool average = true;       // average pooling knows no dilation
+  bool inside_only = false;  // average pooling without the padding in its divisor
 
   std::int64_t p() const { return (h + g.pad_top + g.pad_bottom - g.dilation_h * (g.kernel_h - 1) - 1 + g.stride_h) / g.stride_h; }
   std::int64_t q() const { return (w + g.pad_left + g.pad_right - g.dilation_w * (g.kernel_w - 1) - 1 + g.stride_w) / g.stride_w; }
   std::string name() const {
     std::string t = std::to_string(n) + "x" + std::to_string(c) + "x" + std::to_string(h) + "x" + std::to_string(w) + "_" +
-                    std::to_string(g.kernel_h) + "x" + std::to_string(g.kernel_w) + "_st" + std::to_string(g.stride_h) + std::to_string(g.stride_w);
+                    std::to_string(g.kernel_h) + "x" + std::to_string(g.kernel_w) + "_st" + std::to_string(g.stride_h) +
+                    std::to_string(g.stride_w);
     if (g.pad_top || g.pad_left || g.pad_bottom || g.pad_right)
       t += "_pad" + std::to_string(g.pad_top) + std::to_string(g.pad_left) + std::to_string(g.pad_bottom) + std::to_string(g.pad_right);
     if (g.dilation_h != 1 || g.dilation_w != 1) t += "_dil" + std::to_string(g.dilation_h) + std::to_string(g.dilation_w);
@@ -39,7 +39,10 @@ View logical(const Shape& s, View v) {
   if (!s.channels_last) return v;
   const auto shape = v.shape, stride = v.stride;
   const int from[4] = {0, 3, 1, 2};
-  for (int i = 0; i < 4; ++i) { v.shape[i] = shape[from[i]]; v.stride[i] = stride[from[i]]; }
+  for (int i = 0; i < 4; ++i) {
+    v.shape[i] = shape[from[i]];
+    v.stride[i] = stride[from[i]];
+  }
   return v;
 }
 
@@ -54,21 +57,21 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 3, .h = 9, .w = 51, .g = geo(2, 2), .layouts = all},  // the odd row and column belong to no window
       {.n = 2, .c = 19, .h = 7, .w = 6, .g = geo(2, 2), .channels_last = true, .layouts = all},
       {.n = 2, .c = 21, .h = 9, .w = 7, .g = geo(3, 2, 1), .channels_last = true},
-      {.n = 2, .c = 24, .h = 7, .w = 10, .g = geo(2, 2), .channels_last = true},          // whole pieces of 16 bytes, several blocks
+      {.n = 2, .c = 24, .h = 7, .w = 10, .g = geo(2, 2), .channels_last = true},  // whole pieces of 16 bytes, several blocks
       {.n = 2, .c = 16, .h = 9, .w = 7, .g = geo(3, 2, 1), .channels_last = true, .inside_only = true},
-      {.n = 1, .c = 2, .h = 35, .w = 71, .g = geo(2, 1)},                                 // several blocks per plane
+      {.n = 1, .c = 2, .h = 35, .w = 71, .g = geo(2, 1)},  // several blocks per plane
       {.n = 2, .c = 5, .h = 11, .w = 13, .g = geo(3, 2, 1)},
       {.n = 2, .c = 5, .h = 11, .w = 13, .g = geo(3, 2, 1), .inside_only = true},
       {.n = 1, .c = 4, .h = 9, .w = 9, .g = geo(3, 1, 1)},
       {.n = 1, .c = 2, .h = 12, .w = 11, .g = geo(3, 2, 1, 2), .average = false},
       {.n = 2, .c = 3, .h = 10, .w = 12, .g = {2, 4, 3, 2, 1, 0, 0, 3, 1, 1}},
-      {.n = 2, .c = 3, .h = 7, .w = 7, .g = geo(7, 1), .inside_only = true},      // global
-      {.n = 1, .c = 2, .h = 3, .w = 4, .g = geo(3, 2, 4), .inside_only = true},   // windows wholly in the padding
-      {.n = 1, .c = 3, .h = 1, .w = 37, .g = {1, 2, 1, 2, 0, 0, 0, 0, 1, 1}},     // 1-d
+      {.n = 2, .c = 3, .h = 7, .w = 7, .g = geo(7, 1), .inside_only = true},     // global
+      {.n = 1, .c = 2, .h = 3, .w = 4, .g = geo(3, 2, 4), .inside_only = true},  // windows wholly in the padding
+      {.n = 1, .c = 3, .h = 1, .w = 37, .g = {1, 2, 1, 2, 0, 0, 0, 0, 1, 1}},    // 1-d
       {.n = 1, .c = 1, .h = 1, .w = 1, .g = geo(1, 1)},
       {.n = 0, .c = 3, .h = 4, .w = 4, .g = geo(2, 2)},
-      {.n = 2, .c = 3, .h = 1, .w = 4, .g = geo(2, 2)},                           // p = 0
-      {.n = 2, .c = 3, .h = 8, .w = 40, .g = geo(2, 2), .fill = Fill::equal},     // the first of equals
+      {.n = 2, .c = 3, .h = 1, .w = 4, .g = geo(2, 2)},                        // p = 0
+      {.n = 2, .c = 3, .h = 8, .w = 40, .g = geo(2, 2), .fill = Fill::equal},  // the first of equals
       {.n = 2, .c = 3, .h = 8, .w = 40, .g = geo(2, 2), .fill = Fill::inf_rows, .average = false},
       {.n = 2, .c = 3, .h = 8, .w = 8, .g = geo(2, 2), .fill = Fill::denormal},
       {.n = 64, .c = 64, .h = 24, .w = 24, .g = geo(2, 2), .bench = true},
@@ -95,7 +98,11 @@ Case<MaxPoolArgs> max_case(const Shape& s, bool with_where) {
   if (!with_where) c.shape += "_values";
   c.operands = {{.name = "x", .shape = laid(s, s.h, s.w), .fill = s.fill},
                 {.name = "y", .role = Role::out, .shape = laid(s, s.p(), s.q())},
-                {.name = "where", .role = with_where ? Role::out : Role::in, .shape = laid(s, s.p(), s.q()), .fill = Fill::zero, .dtype = DType::i32}};
+                {.name = "where",
+                 .role = with_where ? Role::out : Role::in,
+                 .shape = laid(s, s.p(), s.q()),
+                 .fill = Fill::zero,
+                 .dtype = DType::i32}};
   c.bind = [s, with_where](const std::vector<View>& v) {
     return MaxPoolArgs{logical(s, v[0]), logical(s, v[1]), with_where ? logical(s, v[2]) : View{}, s.g};
   };
@@ -118,7 +125,9 @@ void draw_winners(const Shape& s, const View& where) {
     for (std::int64_t c = 0; c < s.c; ++c)
       for (std::int64_t p = 0; p < s.p(); ++p)
         for (std::int64_t q = 0; q < s.q(); ++q) {
-          salt ^= salt << 13; salt ^= salt >> 7; salt ^= salt << 17;
+          salt ^= salt << 13;
+          salt ^= salt >> 7;
+          salt ^= salt << 17;
           const std::int64_t i = pick(salt >> 8, p * s.g.stride_h - s.g.pad_top, s.g.dilation_h, s.g.kernel_h, s.h);
           const std::int64_t j = pick(salt >> 32, q * s.g.stride_w - s.g.pad_left, s.g.dilation_w, s.g.kernel_w, s.w);
           where.as<std::int32_t>()[n * where.stride[0] + c * where.stride[1] + p * where.stride[2] + q * where.stride[3]] =
@@ -128,9 +137,10 @@ void draw_winners(const Shape& s, const View& where) {
 
 Case<MaxPoolGradArgs> max_grad_case(const Shape& s) {
   auto c = base<MaxPoolGradArgs>(s);
-  c.operands = {{.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill},
-                {.name = "where", .role = Role::inout, .shape = laid(s, s.p(), s.q()), .fill = Fill::index, .dtype = DType::i32, .limit = 1},
-                {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
+  c.operands = {
+      {.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill},
+      {.name = "where", .role = Role::inout, .shape = laid(s, s.p(), s.q()), .fill = Fill::index, .dtype = DType::i32, .limit = 1},
+      {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
   // A bench would time the drawing; there, one winner (the window's first) is drawn only while the last is still unwritten.
   c.bind = [s](const std::vector<View>& v) {
     const View where = logical(s, v[1]);
@@ -138,13 +148,15 @@ Case<MaxPoolGradArgs> max_grad_case(const Shape& s) {
     return MaxPoolGradArgs{logical(s, v[0]), where, logical(s, v[2]), s.g};
   };
   c.other_bytes = 4.0 * s.n * s.c * s.p() * s.q();
-  c.roundings = overlap(s.g.dilation_h * (s.g.kernel_h - 1) + 1, s.g.stride_h) * overlap(s.g.dilation_w * (s.g.kernel_w - 1) + 1, s.g.stride_w);
+  c.roundings =
+      overlap(s.g.dilation_h * (s.g.kernel_h - 1) + 1, s.g.stride_h) * overlap(s.g.dilation_w * (s.g.kernel_w - 1) + 1, s.g.stride_w);
   return c;
 }
 
 Case<AvgPoolArgs> avg_case(const Shape& s) {
   auto c = base<AvgPoolArgs>(s);
-  c.operands = {{.name = "x", .shape = laid(s, s.h, s.w), .fill = s.fill}, {.name = "y", .role = Role::out, .shape = laid(s, s.p(), s.q())}};
+  c.operands = {{.name = "x", .shape = laid(s, s.h, s.w), .fill = s.fill},
+                {.name = "y", .role = Role::out, .shape = laid(s, s.p(), s.q())}};
   c.bind = [s](const std::vector<View>& v) { return AvgPoolArgs{logical(s, v[0]), logical(s, v[1]), s.g, !s.inside_only}; };
   c.roundings = 2.0 * s.g.kernel_h * s.g.kernel_w + 1;  // the sums, twice as large as their mean of mixed signs, and the division
   return c;
@@ -152,7 +164,8 @@ Case<AvgPoolArgs> avg_case(const Shape& s) {
 
 Case<AvgPoolGradArgs> avg_grad_case(const Shape& s) {
   auto c = base<AvgPoolGradArgs>(s);
-  c.operands = {{.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill}, {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
+  c.operands = {{.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill},
+                {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
   c.bind = [s](const std::vector<View>& v) { return AvgPoolGradArgs{logical(s, v[0]), logical(s, v[1]), s.g, !s.inside_only}; };
   c.roundings = 2 * overlap(s.g.kernel_h, s.g.stride_h) * overlap(s.g.kernel_w, s.g.stride_w);  // a division and a sum per window
   return c;

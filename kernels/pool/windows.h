@@ -1,5 +1,6 @@
-// One output of pooling or of its gradients for N neighbouring channels, in 32-bit arithmetic: what the rungs 1_plane (N = 1) and 2_channels (16 bytes)
-// share. Both gradients gather, windows in the order of p, q, as loops.h. kPair: 2 x 2 windows with stride 2 and no padding, known to the compiler.
+// One output of pooling or of its gradients for N neighbouring channels, in 32-bit arithmetic: what the rungs 1_plane (N = 1) and
+// 2_channels (16 bytes) share. Both gradients gather, windows in the order of p, q, as loops.h. kPair: 2 x 2 windows with stride 2 and no
+// padding, known to the compiler.
 #pragma once
 #include "kernels/pool/pool.h"
 #include "kernels/simt/simt.h"
@@ -13,27 +14,35 @@
 namespace graft::GRAFT_SIMT::pool_windows {
 
 template <class T, int N>
-struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T v[N]; };
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
+  T v[N];
+};
 template <class T>
 inline constexpr unsigned kPack = 16 / sizeof(T);
 
-struct Window { int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w; };
+struct Window {
+  int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+};
 template <bool kPair>
 __device__ __forceinline__ Window window_of(const PoolGeometry& g) {
   if constexpr (kPair) return {2, 2, 2, 2, 0, 0, 1, 1};
-  else return {static_cast<int>(g.kernel_h), static_cast<int>(g.kernel_w), static_cast<int>(g.stride_h), static_cast<int>(g.stride_w),
-               static_cast<int>(g.pad_top), static_cast<int>(g.pad_left), static_cast<int>(g.dilation_h), static_cast<int>(g.dilation_w)};
+  else
+    return {static_cast<int>(g.kernel_h), static_cast<int>(g.kernel_w), static_cast<int>(g.stride_h),   static_cast<int>(g.stride_w),
+            static_cast<int>(g.pad_top),  static_cast<int>(g.pad_left), static_cast<int>(g.dilation_h), static_cast<int>(g.dilation_w)};
 }
 inline bool is_pair(const PoolGeometry& g) {
-  return g.kernel_h == 2 && g.kernel_w == 2 && g.stride_h == 2 && g.stride_w == 2 && !g.pad_top && !g.pad_left && !g.pad_bottom && !g.pad_right &&
-         g.dilation_h == 1 && g.dilation_w == 1;
+  return g.kernel_h == 2 && g.kernel_w == 2 && g.stride_h == 2 && g.stride_w == 2 && !g.pad_top && !g.pad_left && !g.pad_bottom &&
+         !g.pad_right && g.dilation_h == 1 && g.dilation_w == 1;
 }
 
-struct Span { int begin, end; };
+struct Span {
+  int begin, end;
+};
 __device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
 // taps t in [begin, end) for which origin + t * dilation lies in [0, size)
 __device__ __forceinline__ Span taps_inside(int origin, int dilation, int taps, int size) {
-  const int first = least(taps, origin >= 0 ? 0 : (-origin + dilation - 1) / dilation), last = origin >= size ? 0 : (size - origin + dilation - 1) / dilation;
+  const int first = least(taps, origin >= 0 ? 0 : (-origin + dilation - 1) / dilation),
+            last = origin >= size ? 0 : (size - origin + dilation - 1) / dilation;
   return {first, last < first ? first : least(last, taps)};
 }
 // windows in [0, count) whose extent holds position i
@@ -47,7 +56,9 @@ __device__ __forceinline__ int divisor(const Window& w, bool count_padding, Span
 }
 
 // What one thread makes: output (i, j) of channels c .. c + N - 1 of image n.
-struct At { int n, c, i, j; };
+struct At {
+  int n, c, i, j;
+};
 template <class T, int N>
 __device__ __forceinline__ const Pack<T, N>& read(const View& v, int n, int c, int i, int j) {
   return *reinterpret_cast<const Pack<T, N>*>(v.as<const T>() + n * v.stride[0] + c * v.stride[1] + i * v.stride[2] + j * v.stride[3]);
@@ -106,8 +117,7 @@ __device__ __forceinline__ void make(const MaxPoolGradArgs& a, At o) {
     for (int q = cols.begin; q < cols.end; ++q) {
       const Pack<std::int32_t, N> where = read<std::int32_t, N>(a.where, o.n, o.c, p, q);
       const Pack<T, N> dy = read<T, N>(a.dy, o.n, o.c, p, q);
-      GRAFT_UNROLL for (int k = 0; k < N; ++k)
-        if (where.v[k] == here) sum[k] += static_cast<A>(dy.v[k]);
+      GRAFT_UNROLL for (int k = 0; k < N; ++k) if (where.v[k] == here) sum[k] += static_cast<A>(dy.v[k]);
     }
   write_sums<T>(a.dx, o, sum);
 }

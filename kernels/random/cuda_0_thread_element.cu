@@ -1,7 +1,7 @@
 // random and dropout, one thread and one Philox counter per element: four times the counters that are needed. Any dtype.
-#include "kernels/simt/simt.h"
 #include "kernels/random/plain.h"
 #include "kernels/random/rows.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {

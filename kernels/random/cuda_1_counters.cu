@@ -1,6 +1,7 @@
-// random and dropout, a thread and a Philox counter per four elements, which are loaded and stored at once (16 bytes in f32) where tensors begin on such a
-// boundary. The values are plain.h's, bit for bit those of the host. dropout: one read and one write per element; random: one write, bound by Philox (20
-// products of 32 x 32 bits a counter) and, for normals, by double arithmetic. Any dtype; neighbouring threads take neighbouring fours.
+// random and dropout, a thread and a Philox counter per four elements, which are loaded and stored at once (16 bytes in f32) where tensors
+// begin on such a boundary. The values are plain.h's, bit for bit those of the host. dropout: one read and one write per element; random:
+// one write, bound by Philox (20 products of 32 x 32 bits a counter) and, for normals, by double arithmetic. Any dtype; neighbouring
+// threads take neighbouring fours.
 #include "kernels/random/plain.h"
 #include "kernels/random/rows.h"
 #include "kernels/simt/pieces.h"
@@ -35,7 +36,9 @@ __global__ void drop_counter(DropoutArgs a, std::int64_t n, std::uint32_t keep_f
   const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (4 * c >= n) return;
   const auto w = Counters(a).here()[c];
-  const auto one = [&](T x, std::uint32_t word) { return a.p < 1 && word >= keep_from ? static_cast<T>(static_cast<Accum<T>>(x) * scale) : T(0); };
+  const auto one = [&](T x, std::uint32_t word) {
+    return a.p < 1 && word >= keep_from ? static_cast<T>(static_cast<Accum<T>>(x) * scale) : T(0);
+  };
   const T* x = a.x.as<const T>() + 4 * c;
   T* y = a.y.as<T>() + 4 * c;
   if (aligned && 4 * c + 4 <= n) {
@@ -49,7 +52,9 @@ __global__ void drop_counter(DropoutArgs a, std::int64_t n, std::uint32_t keep_f
 }
 
 template <class T>
-bool on_boundary(const View& v) { return reinterpret_cast<std::uintptr_t>(v.data) % alignof(Four<T>) == 0; }
+bool on_boundary(const View& v) {
+  return reinterpret_cast<std::uintptr_t>(v.data) % alignof(Four<T>) == 0;
+}
 
 }  // namespace
 
@@ -64,8 +69,8 @@ void dropout_counters(Queue& q, const DropoutArgs& a) {
   const std::int64_t n = a.x.numel();
   if (n == 0) return;
   visit_float(a.x.dtype, [&]<class T>() {
-    launch(q, on_boundary<T>(a.x) && on_boundary<T>(a.y) ? drop_counter<T, true> : drop_counter<T, false>, blocks_for(n, 4 * 256, 0x7fffffff), 256, 0, a, n,
-           dropout_threshold(a.p), static_cast<Accum<T>>(1 / (1 - a.p)));
+    launch(q, on_boundary<T>(a.x) && on_boundary<T>(a.y) ? drop_counter<T, true> : drop_counter<T, false>,
+           blocks_for(n, 4 * 256, 0x7fffffff), 256, 0, a, n, dropout_threshold(a.p), static_cast<Accum<T>>(1 / (1 - a.p)));
   });
 }
 

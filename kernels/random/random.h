@@ -1,5 +1,6 @@
 // random: values that are a function of (seed, stream, position) alone (Philox4x32-10, Salmon et al. 2011), so that any thread, device or
-// resume point draws the same. Element i of a call uses counter position + i/4, lane i%4 (normal: pairs of lanes, Box-Muller in double, see box_muller.h).
+// resume point draws the same. Element i of a call uses counter position + i/4, lane i%4 (normal: pairs of lanes, Box-Muller in double, see
+// box_muller.h).
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"
@@ -15,10 +16,10 @@ enum class RandomKind {
 
 struct RandomArgs {
   RandomKind kind;
-  View out;                      // dense; float, or integer / bool for integer and bernoulli
+  View out;  // dense; float, or integer / bool for integer and bernoulli
   double a = 0, b = 1;
   std::uint64_t seed = 0, stream = 0, position = 0;
-  View offset = {};              // i64 [2] on the queue's device, added to stream and position when the kernel runs; or absent
+  View offset = {};  // i64 [2] on the queue's device, added to stream and position when the kernel runs; or absent
 };
 const Family<RandomArgs>& random_family();
 

@@ -5,12 +5,18 @@ namespace graft {
 
 std::vector<Spec> random_specs() {
   // beyond 2^32, so that a row that drops the upper half is seen
-  const Operand offset{.name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true};
+  const Operand offset{
+      .name = "offset", .shape = {2}, .fill = Fill::index, .dtype = DType::i64, .limit = std::int64_t{1} << 40, .dense_only = true};
   std::vector<Case<RandomArgs>> draws;
-  struct Kind { RandomKind kind; const char* name; double a, b; bool integers; };
+  struct Kind {
+    RandomKind kind;
+    const char* name;
+    double a, b;
+    bool integers;
+  };
   for (const Kind& k : {Kind{RandomKind::uniform, "uniform", -2, 3, false}, Kind{RandomKind::normal, "normal", 1, 0.5, false},
-                        Kind{RandomKind::bernoulli, "bernoulli", 0.3, 0, false}, Kind{RandomKind::bernoulli, "bernoulli_bits", 0.3, 0, true},
-                        Kind{RandomKind::integer, "integer", -7, 50, true}})
+                        Kind{RandomKind::bernoulli, "bernoulli", 0.3, 0, false},
+                        Kind{RandomKind::bernoulli, "bernoulli_bits", 0.3, 0, true}, Kind{RandomKind::integer, "integer", -7, 50, true}})
     for (std::int64_t n : {std::int64_t{1003}, std::int64_t{1}, std::int64_t{0}, std::int64_t{20000}}) {
       Case<RandomArgs> c;
       c.shape = std::string(k.name) + "_" + std::to_string(n);
@@ -24,13 +30,12 @@ std::vector<Spec> random_specs() {
         auto moved = c;
         moved.shape += "_offset";
         moved.operands.push_back(offset);
-        moved.bind = [k](const std::vector<View>& v) {
-          return RandomArgs{k.kind, v[0], k.a, k.b, 0x123456789abcdefull, 42, 17, v[1]};
-        };
+        moved.bind = [k](const std::vector<View>& v) { return RandomArgs{k.kind, v[0], k.a, k.b, 0x123456789abcdefull, 42, 17, v[1]}; };
         if (k.integers) moved.dtypes = {DType::i64};
         draws.push_back(moved);
       }
-      if (k.integers) c.dtypes = k.kind == RandomKind::integer ? std::vector{DType::i64, DType::i32} : std::vector{DType::b8, DType::u8, DType::i64};
+      if (k.integers)
+        c.dtypes = k.kind == RandomKind::integer ? std::vector{DType::i64, DType::i32} : std::vector{DType::b8, DType::u8, DType::i64};
       draws.push_back(c);
     }
   std::vector<Case<DropoutArgs>> drops;

@@ -1,5 +1,5 @@
-// How a long reduction is cut: into blocks of the axis whose partial results lie in scratch as [block, outer, inner] and are combined in the
-// order of the blocks. The cut depends on the shape alone.
+// How a long reduction is cut: into blocks of the axis whose partial results lie in scratch as [block, outer, inner] and are combined in
+// the order of the blocks. The cut depends on the shape alone.
 #pragma once
 #include <algorithm>
 
@@ -11,8 +11,8 @@ inline constexpr std::int64_t kColumnChunk = 128;  // inner positions that one t
 
 struct ReducePlan {
   std::int64_t outer, n, inner;
-  std::int64_t block, blocks;   // along the axis
-  std::int64_t chunk, chunks;   // along inner
+  std::int64_t block, blocks;  // along the axis
+  std::int64_t chunk, chunks;  // along inner
   std::int64_t tasks() const { return outer * blocks * chunks; }
 };
 inline ReducePlan reduce_plan(const View& in) {

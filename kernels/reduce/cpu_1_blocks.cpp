@@ -1,5 +1,6 @@
-// reduce in blocks: where inner > 1, a task walks the axis once and keeps a chunk of columns beside one another (memory is read as it lies);
-// where inner == 1, eight folds take every eighth element and meet in a fixed tree. A long axis is cut into blocks. Reads each byte once.
+// reduce in blocks: where inner > 1, a task walks the axis once and keeps a chunk of columns beside one another (memory is read as it
+// lies); where inner == 1, eight folds take every eighth element and meet in a fixed tree. A long axis is cut into blocks. Reads each byte
+// once.
 #include <new>
 
 #include "kernels/reduce/blocks.h"
@@ -12,8 +13,8 @@ namespace {
 constexpr int kLanes = 8;
 
 template <R op, class T>
-void reduce_piece(const ReduceArgs& a, const ReducePlan& p, std::int64_t o, std::int64_t k0, std::int64_t k1, std::int64_t j0, std::int64_t j1,
-                  Fold<op, T, Accum<T>>* out) {
+void reduce_piece(const ReduceArgs& a, const ReducePlan& p, std::int64_t o, std::int64_t k0, std::int64_t k1, std::int64_t j0,
+                  std::int64_t j1, Fold<op, T, Accum<T>>* out) {
   using A = Accum<T>;
   const T* x = a.in.as<const T>() + o * a.in.stride[0];
   const std::int64_t sk = a.in.stride[1], sj = a.in.stride[2];
@@ -53,19 +54,20 @@ void reduce_blocks(Queue& q, const ReduceArgs& a) {
       a.out.as<Out>()[o * a.out.stride[0] + j * a.out.stride[1]] = reduced<Out>(f.result(p.n));
     };
     const std::int64_t cost = p.block * p.chunk;
-    parallel_ranges(q.pool(), p.tasks(), std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cost)), [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t t = b; t < e; ++t) {
-        const std::int64_t c = t % p.chunks, block = t / p.chunks % p.blocks, o = t / p.chunks / p.blocks;
-        const std::int64_t j0 = c * p.chunk, j1 = std::min(p.inner, j0 + p.chunk);
-        const std::int64_t k0 = block * p.block, k1 = std::min(p.n, k0 + p.block);
-        F piece[kColumnChunk];
-        reduce_piece<op, T>(a, p, o, k0, k1, j0, j1, piece);
-        for (std::int64_t j = j0; j < j1; ++j) {
-          if (partial) new (partial + (block * p.outer + o) * p.inner + j) F(piece[j - j0]);
-          else store(o, j, piece[j - j0]);
-        }
-      }
-    });
+    parallel_ranges(q.pool(), p.tasks(), std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cost)),
+                    [&](std::int64_t b, std::int64_t e) {
+                      for (std::int64_t t = b; t < e; ++t) {
+                        const std::int64_t c = t % p.chunks, block = t / p.chunks % p.blocks, o = t / p.chunks / p.blocks;
+                        const std::int64_t j0 = c * p.chunk, j1 = std::min(p.inner, j0 + p.chunk);
+                        const std::int64_t k0 = block * p.block, k1 = std::min(p.n, k0 + p.block);
+                        F piece[kColumnChunk];
+                        reduce_piece<op, T>(a, p, o, k0, k1, j0, j1, piece);
+                        for (std::int64_t j = j0; j < j1; ++j) {
+                          if (partial) new (partial + (block * p.outer + o) * p.inner + j) F(piece[j - j0]);
+                          else store(o, j, piece[j - j0]);
+                        }
+                      }
+                    });
     if (!partial) return;
     for (std::int64_t o = 0; o < p.outer; ++o)
       for (std::int64_t j = 0; j < p.inner; ++j) {

@@ -1,5 +1,6 @@
 // sum, mean, sum of squares, maximum and minimum with vectors (Highway) on f32, bf16 and f16. Rows (inner == 1, axis dense): four vectors
-// of partial results per row, combined in a fixed order. Columns (inner dense): a vector per group of columns walks the axis. Cut as in blocks.h.
+// of partial results per row, combined in a fixed order. Columns (inner dense): a vector per group of columns walks the axis. Cut as in
+// blocks.h.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/reduce/cpu_2_simd.cpp"
 #include <hwy/foreach_target.h>
@@ -117,21 +118,23 @@ void reduce_simd(Queue& q, const ReduceArgs& a) {
     if (a.op == R::mean) v /= static_cast<float>(p.n);
     visit_float(a.out.dtype, [&]<class T>() { a.out.as<T>()[o * a.out.stride[0] + j * a.out.stride[1]] = static_cast<T>(v); });
   };
-  parallel_ranges(q.pool(), p.tasks(), std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, p.block * p.chunk)), [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t t = b; t < e; ++t) {
-      const std::int64_t c = t % p.chunks, block = t / p.chunks % p.blocks, o = t / p.chunks / p.blocks;
-      const std::int64_t j0 = c * p.chunk, count = std::min(p.inner, j0 + p.chunk) - j0;
-      const std::int64_t k0 = block * p.block, rows = std::min(p.n, k0 + p.block) - k0;
-      const std::byte* x = a.in.as<const std::byte>() + (o * a.in.stride[0] + k0 * a.in.stride[1] + j0 * a.in.stride[2]) * size;
-      float piece[kColumnChunk];
-      if (p.inner == 1) row(a.op, a.in.dtype, x, rows, piece);
-      else columns(a.op, a.in.dtype, x, rows, a.in.stride[1], count, piece);
-      for (std::int64_t j = 0; j < count; ++j) {
-        if (partial) partial[(block * p.outer + o) * p.inner + j0 + j] = piece[j];
-        else store(o, j0 + j, piece[j]);
-      }
-    }
-  });
+  parallel_ranges(q.pool(), p.tasks(), std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, p.block * p.chunk)),
+                  [&](std::int64_t b, std::int64_t e) {
+                    for (std::int64_t t = b; t < e; ++t) {
+                      const std::int64_t c = t % p.chunks, block = t / p.chunks % p.blocks, o = t / p.chunks / p.blocks;
+                      const std::int64_t j0 = c * p.chunk, count = std::min(p.inner, j0 + p.chunk) - j0;
+                      const std::int64_t k0 = block * p.block, rows = std::min(p.n, k0 + p.block) - k0;
+                      const std::byte* x =
+                          a.in.as<const std::byte>() + (o * a.in.stride[0] + k0 * a.in.stride[1] + j0 * a.in.stride[2]) * size;
+                      float piece[kColumnChunk];
+                      if (p.inner == 1) row(a.op, a.in.dtype, x, rows, piece);
+                      else columns(a.op, a.in.dtype, x, rows, a.in.stride[1], count, piece);
+                      for (std::int64_t j = 0; j < count; ++j) {
+                        if (partial) partial[(block * p.outer + o) * p.inner + j0 + j] = piece[j];
+                        else store(o, j0 + j, piece[j]);
+                      }
+                    }
+                  });
   if (!partial) return;
   for (std::int64_t o = 0; o < p.outer; ++o)
     for (std::int64_t j = 0; j < p.inner; ++j) {

@@ -1,8 +1,8 @@
-// reduce and cumsum: one thread per output (or line), the walks of plain.h. sort: one thread per element counts how many stand before it, which is its
-// place (n^2 comparisons; stable, since equal elements are ordered by index). Any dtype and stride.
-#include "kernels/simt/simt.h"
+// reduce and cumsum: one thread per output (or line), the walks of plain.h. sort: one thread per element counts how many stand before it,
+// which is its place (n^2 comparisons; stable, since equal elements are ordered by index). Any dtype and stride.
 #include "kernels/reduce/plain.h"
 #include "kernels/reduce/rows.h"
+#include "kernels/simt/simt.h"
 
 namespace graft::GRAFT_SIMT {
 namespace {

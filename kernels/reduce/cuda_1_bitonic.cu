@@ -1,10 +1,10 @@
-// sort in shared memory: a block per row of at most 2048 elements (rung 1), padded to a power of two; each thread compares and exchanges one pair per stage.
-// The index decides between equals, so the order is total and the network, which is not stable, gives what a stable sort gives. Longer rows (rung 2) are
-// sorted in tiles of 2048 and merged two by two: a thread per element finds its place by bisection of the sibling run; values and indices go back and forth
-// between two halves of scratch. Bytes: one read and write per element, and per merge another. Limits: rung 2 below 2^31 elements.
-// Networks: Batcher 1968. Merging by rank: Satish, Harris, Garland 2009.
-#include "kernels/reduce/plain.h"
+// sort in shared memory: a block per row of at most 2048 elements (rung 1), padded to a power of two; each thread compares and exchanges
+// one pair per stage. The index decides between equals, so the order is total and the network, which is not stable, gives what a stable
+// sort gives. Longer rows (rung 2) are sorted in tiles of 2048 and merged two by two: a thread per element finds its place by bisection of
+// the sibling run; values and indices go back and forth between two halves of scratch. Bytes: one read and write per element, and per merge
+// another. Limits: rung 2 below 2^31 elements. Networks: Batcher 1968. Merging by rank: Satish, Harris, Garland 2009.
 #include "kernels/reduce/pieces.h"
+#include "kernels/reduce/plain.h"
 #include "kernels/reduce/rows.h"
 #include "kernels/simt/simt.h"
 
@@ -57,7 +57,8 @@ __global__ void bitonic(View in, Places<T, I> to, unsigned tiles, int size, bool
 
 // v, i: [rows, n] of sorted runs of `width` -> runs of 2 * width
 template <class T, class I>
-__global__ void merge_runs(const T* v, const std::int32_t* i, Places<T, I> to, std::int64_t rows, std::int64_t n, std::int64_t width, bool descending) {
+__global__ void merge_runs(const T* v, const std::int32_t* i, Places<T, I> to, std::int64_t rows, std::int64_t n, std::int64_t width,
+                           bool descending) {
   const std::int64_t at = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (at >= rows * n) return;
   const std::int64_t r = at / n, p = at % n, run = p / width, left = run / 2 * 2 * width;
@@ -80,7 +81,8 @@ __global__ void merge_runs(const T* v, const std::int32_t* i, Places<T, I> to, s
 
 template <class T>
 Places<T, std::int64_t> final_places(const SortArgs& a) {
-  return {a.values.as<T>(), a.indices.as<std::int64_t>(), a.values.stride[0], a.values.stride[1], a.indices.stride[0], a.indices.stride[1], a.values.shape[1]};
+  return {a.values.as<T>(),    a.indices.as<std::int64_t>(), a.values.stride[0], a.values.stride[1],
+          a.indices.stride[0], a.indices.stride[1],          a.values.shape[1]};
 }
 
 }  // namespace
@@ -90,8 +92,8 @@ void sort_bitonic(Queue& q, const SortArgs& a) {
   int size = 64;
   while (size < a.in.shape[1]) size *= 2;
   visit(a.in.dtype, [&]<class T>() {
-    launch(q, bitonic<T, std::int64_t>, static_cast<unsigned>(a.in.shape[0]), static_cast<unsigned>(size / 2), static_cast<std::size_t>(size) * (sizeof(T) + 4), a.in,
-           final_places<T>(a), 1u, size, a.descending);
+    launch(q, bitonic<T, std::int64_t>, static_cast<unsigned>(a.in.shape[0]), static_cast<unsigned>(size / 2),
+           static_cast<std::size_t>(size) * (sizeof(T) + 4), a.in, final_places<T>(a), 1u, size, a.descending);
   });
 }
 void sort_merge(Queue& q, const SortArgs& a) {
@@ -104,12 +106,13 @@ void sort_merge(Queue& q, const SortArgs& a) {
     T* v[2] = {reinterpret_cast<T*>(scratch), reinterpret_cast<T*>(scratch + all * 8)};
     std::int32_t* i[2] = {reinterpret_cast<std::int32_t*>(scratch + all * 16), reinterpret_cast<std::int32_t*>(scratch + all * 20)};
     const auto places = [&](int half) { return Places<T, std::int32_t>{v[half], i[half], n, 1, n, 1, n}; };
-    launch(q, bitonic<T, std::int32_t>, static_cast<unsigned>(rows) * tiles, static_cast<unsigned>(kSortTile / 2), kSortTile * (sizeof(T) + 4), a.in,
-           places(0), tiles, static_cast<int>(kSortTile), a.descending);
+    launch(q, bitonic<T, std::int32_t>, static_cast<unsigned>(rows) * tiles, static_cast<unsigned>(kSortTile / 2),
+           kSortTile * (sizeof(T) + 4), a.in, places(0), tiles, static_cast<int>(kSortTile), a.descending);
     int from = 0;
     for (std::int64_t width = kSortTile; width < n; width *= 2, from = 1 - from) {
       const unsigned blocks = blocks_for(all, 256, 0x7fffffff);
-      if (2 * width < n) launch(q, merge_runs<T, std::int32_t>, blocks, 256, 0, v[from], i[from], places(1 - from), rows, n, width, a.descending);
+      if (2 * width < n)
+        launch(q, merge_runs<T, std::int32_t>, blocks, 256, 0, v[from], i[from], places(1 - from), rows, n, width, a.descending);
       else launch(q, merge_runs<T, std::int64_t>, blocks, 256, 0, v[from], i[from], final_places<T>(a), rows, n, width, a.descending);
     }
   });

@@ -1,9 +1,10 @@
-// cumsum, a block of 256 threads per line: a thread sums 4 neighbouring elements, the sums are scanned by shuffles within a warp and over the warps in shared
-// memory, and a carry goes from 1024 elements to the next. Where lines are few (rung 2) blocks take pieces of a line: one launch sums the pieces into scratch,
-// a second scans each with the sum of the pieces before it as its carry. The tree depends on the length alone. Bytes: one read (rung 2: two), one write.
-// Limits: at least 128 elements (rung 2: 2 pieces, less than 256 lines). Scan: Hillis and Steele 1986, in a warp; reduce then scan over pieces.
-#include "kernels/reduce/pieces.h"
+// cumsum, a block of 256 threads per line: a thread sums 4 neighbouring elements, the sums are scanned by shuffles within a warp and over
+// the warps in shared memory, and a carry goes from 1024 elements to the next. Where lines are few (rung 2) blocks take pieces of a line:
+// one launch sums the pieces into scratch, a second scans each with the sum of the pieces before it as its carry. The tree depends on the
+// length alone. Bytes: one read (rung 2: two), one write. Limits: at least 128 elements (rung 2: 2 pieces, less than 256 lines). Scan:
+// Hillis and Steele 1986, in a warp; reduce then scan over pieces.
 #include "kernels/reduce/fold.h"
+#include "kernels/reduce/pieces.h"
 #include "kernels/reduce/rows.h"
 #include "kernels/simt/simt.h"
 
@@ -39,7 +40,8 @@ __global__ void __launch_bounds__(kThreads) scan(CumsumArgs a, std::int64_t piec
   GRAFT_SHARED(A, warps, [kWarps]);
   GRAFT_SHARED(A, lines, [32]);
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, mine = blockIdx.x % pieces;
-  const std::int64_t i = blockIdx.x / pieces, n = a.in.shape[1], inner = a.in.shape[2], begin = mine * piece, end = begin + piece < n ? begin + piece : n;
+  const std::int64_t i = blockIdx.x / pieces, n = a.in.shape[1], inner = a.in.shape[2], begin = mine * piece,
+                     end = begin + piece < n ? begin + piece : n;
   const T* x = a.in.as<const T>() + i / inner * a.in.stride[0] + i % inner * a.in.stride[2];
   T* y = a.out.as<T>() + i / inner * a.out.stride[0] + i % inner * a.out.stride[2];
   A carry = 0;
@@ -82,7 +84,8 @@ void cumsum_scan(Queue& q, const CumsumArgs& a) {
 }
 void cumsum_split_scan(Queue& q, const CumsumArgs& a) {
   if (a.in.numel() == 0) return;
-  const auto lines = static_cast<unsigned>(a.in.shape[0] * a.in.shape[2]), pieces = static_cast<unsigned>((a.in.shape[1] + kScanPiece - 1) / kScanPiece);
+  const auto lines = static_cast<unsigned>(a.in.shape[0] * a.in.shape[2]),
+             pieces = static_cast<unsigned>((a.in.shape[1] + kScanPiece - 1) / kScanPiece);
   void* scratch = q.scratch(cumsum_split_scratch(a, 1));
   visit(a.in.dtype, [&]<class T>() {
     auto* totals = static_cast<Accum<T>*>(scratch);

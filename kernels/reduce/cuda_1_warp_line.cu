@@ -1,6 +1,6 @@
-// reduce, one warp per line: lanes take neighbouring elements of a dense axis, so that loads are coalesced, and meet in a tree of shuffles. Four lines per
-// block of 128 threads. Bytes: each element read once.
-// Limits: f32, bf16, f16; no prod, any, all; axis dense and at least 32 elements.
+// reduce, one warp per line: lanes take neighbouring elements of a dense axis, so that loads are coalesced, and meet in a tree of shuffles.
+// Four lines per block of 128 threads. Bytes: each element read once. Limits: f32, bf16, f16; no prod, any, all; axis dense and at least 32
+// elements.
 #include "kernels/reduce/groups.h"
 #include "kernels/reduce/rows.h"
 

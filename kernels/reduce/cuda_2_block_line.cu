@@ -1,7 +1,7 @@
-// reduce, blocks of 256 threads on long lines: one block per line (rung 2), or many blocks per line where lines are few (rung 3), each on a piece of it; their
-// folds lie in scratch as [line, piece], and a second launch with a warp per line merges them in a fixed tree. Threads load packs of 16 bytes where the
-// piece is aligned. Bytes: each element read once.
-// Limits: f32, bf16, f16; no prod, any, all; axis dense and at least 1024 elements (rung 3: less than 256 lines of at least 2 pieces).
+// reduce, blocks of 256 threads on long lines: one block per line (rung 2), or many blocks per line where lines are few (rung 3), each on a
+// piece of it; their folds lie in scratch as [line, piece], and a second launch with a warp per line merges them in a fixed tree. Threads
+// load packs of 16 bytes where the piece is aligned. Bytes: each element read once. Limits: f32, bf16, f16; no prod, any, all; axis dense
+// and at least 1024 elements (rung 3: less than 256 lines of at least 2 pieces).
 #include "kernels/reduce/groups.h"
 #include "kernels/reduce/pieces.h"
 #include "kernels/reduce/rows.h"
@@ -57,7 +57,8 @@ __global__ void merge_pieces(ReduceArgs a, unsigned pieces, const void* partial)
   F fold;
   for (unsigned p = threadIdx.x; p < pieces; p += 32) fold.merge(static_cast<const F*>(partial)[i * pieces + p]);
   fold_warp(fold);
-  if (threadIdx.x == 0) a.out.as<Out>()[i / inner * a.out.stride[0] + i % inner * a.out.stride[1]] = reduced<Out>(fold.result(a.in.shape[1]));
+  if (threadIdx.x == 0)
+    a.out.as<Out>()[i / inner * a.out.stride[0] + i % inner * a.out.stride[1]] = reduced<Out>(fold.result(a.in.shape[1]));
 }
 
 }  // namespace
@@ -65,7 +66,8 @@ __global__ void merge_pieces(ReduceArgs a, unsigned pieces, const void* partial)
 void reduce_block_line(Queue& q, const ReduceArgs& a) {
   const std::int64_t lines = a.out.numel();
   if (lines == 0) return;
-  visit_common(a, [&]<R op, class T>() { launch(q, block_line<op, T>, static_cast<unsigned>(lines), 256, 0, a, a.in.shape[1], 1u, nullptr); });
+  visit_common(a,
+               [&]<R op, class T>() { launch(q, block_line<op, T>, static_cast<unsigned>(lines), 256, 0, a, a.in.shape[1], 1u, nullptr); });
 }
 void reduce_split_line(Queue& q, const ReduceArgs& a) {
   const std::int64_t lines = a.out.numel();

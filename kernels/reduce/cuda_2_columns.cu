@@ -1,7 +1,7 @@
-// reduce over an axis that is not the dense one: a block of 32 x 8 threads takes 32 neighbouring columns, every eighth row per thread, so that a warp reads
-// 32 elements of one row; the eight folds of a column meet in shared memory in their order. Where columns are few the axis is cut into pieces too: their folds
-// lie in scratch as [piece, outer, inner], and a second launch merges them, a thread per column. Bytes: each element read once.
-// Limits: f32, bf16, f16; no prod, any, all; inner dense and at least 16.
+// reduce over an axis that is not the dense one: a block of 32 x 8 threads takes 32 neighbouring columns, every eighth row per thread, so
+// that a warp reads 32 elements of one row; the eight folds of a column meet in shared memory in their order. Where columns are few the
+// axis is cut into pieces too: their folds lie in scratch as [piece, outer, inner], and a second launch merges them, a thread per column.
+// Bytes: each element read once. Limits: f32, bf16, f16; no prod, any, all; inner dense and at least 16.
 #include "kernels/reduce/groups.h"
 #include "kernels/reduce/pieces.h"
 #include "kernels/reduce/rows.h"
@@ -16,7 +16,8 @@ __global__ void __launch_bounds__(256) columns(ReduceArgs a, ColumnPlan plan, vo
   using F = Fold<op, T, A>;
   using Out = ReduceOut<op, T>;
   GRAFT_SHARED(F, part, [8][32]);
-  const std::int64_t n = a.in.shape[1], inner = a.in.shape[2], chunks = (inner + 31) / 32, group = blockIdx.x % plan.groups, piece = blockIdx.x / plan.groups;
+  const std::int64_t n = a.in.shape[1], inner = a.in.shape[2], chunks = (inner + 31) / 32, group = blockIdx.x % plan.groups,
+                     piece = blockIdx.x / plan.groups;
   const std::int64_t o = group / chunks, j = group % chunks * 32 + threadIdx.x;
   const std::int64_t begin = piece * plan.piece, end = begin + plan.piece < n ? begin + plan.piece : n, step = a.in.stride[1];
   F fold;

@@ -15,7 +15,10 @@ constexpr bool is_extreme(R op) { return op == R::max || op == R::min || is_inde
 // A: double for ref, Accum<T> otherwise. Integers wrap, as the hardware does.
 template <R op, class T, class A>
 struct Fold {
-  A v = op == R::prod || op == R::all ? A(1) : op == R::max || op == R::argmax ? lowest() : op == R::min || op == R::argmin ? highest() : A(0);
+  A v = op == R::prod || op == R::all     ? A(1)
+        : op == R::max || op == R::argmax ? lowest()
+        : op == R::min || op == R::argmin ? highest()
+                                          : A(0);
   std::int64_t at = -1;
 
   static constexpr A lowest() {
@@ -38,8 +41,9 @@ struct Fold {
   }
   constexpr void merge(const Fold& o) {
     if constexpr (op == R::sum_of_squares) v = plus(v, o.v);
-    else if constexpr (is_index(op)) { if (o.at >= 0) take(o.v, o.at); }
-    else add(o.v, 0);
+    else if constexpr (is_index(op)) {
+      if (o.at >= 0) take(o.v, o.at);
+    } else add(o.v, 0);
   }
   constexpr auto result(std::int64_t n) const {
     if constexpr (is_index(op)) return at;
@@ -51,7 +55,10 @@ struct Fold {
   // The extreme with the smallest index; a NaN beats every number and the first NaN stays.
   constexpr void take(A x, std::int64_t i) {
     const bool better = op == R::argmax ? x > v : x < v;
-    if (at < 0 || (v == v && (x != x || better)) || (i < at && (x == v || (x != x && v != v)))) { v = x; at = i; }
+    if (at < 0 || (v == v && (x != x || better)) || (i < at && (x == v || (x != x && v != v)))) {
+      v = x;
+      at = i;
+    }
   }
   static constexpr A plus(A a, A b) {
     if constexpr (std::is_integral_v<A>) return static_cast<A>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
@@ -69,16 +76,28 @@ void visit_reduce(const ReduceArgs& a, F&& f) {
   visit(a.in.dtype, [&]<class T>() {
     constexpr bool real = !std::is_integral_v<T>, boolean = std::is_same_v<T, bool>;
     switch (a.op) {
-      case R::sum: if constexpr (!boolean) f.template operator()<R::sum, T>(); break;
-      case R::mean: if constexpr (real) f.template operator()<R::mean, T>(); break;
-      case R::prod: if constexpr (!boolean) f.template operator()<R::prod, T>(); break;
+      case R::sum:
+        if constexpr (!boolean) f.template operator()<R::sum, T>();
+        break;
+      case R::mean:
+        if constexpr (real) f.template operator()<R::mean, T>();
+        break;
+      case R::prod:
+        if constexpr (!boolean) f.template operator()<R::prod, T>();
+        break;
       case R::max: f.template operator()<R::max, T>(); break;
       case R::min: f.template operator()<R::min, T>(); break;
       case R::argmax: f.template operator()<R::argmax, T>(); break;
       case R::argmin: f.template operator()<R::argmin, T>(); break;
-      case R::any: if constexpr (boolean) f.template operator()<R::any, T>(); break;
-      case R::all: if constexpr (boolean) f.template operator()<R::all, T>(); break;
-      case R::sum_of_squares: if constexpr (real) f.template operator()<R::sum_of_squares, T>(); break;
+      case R::any:
+        if constexpr (boolean) f.template operator()<R::any, T>();
+        break;
+      case R::all:
+        if constexpr (boolean) f.template operator()<R::all, T>();
+        break;
+      case R::sum_of_squares:
+        if constexpr (real) f.template operator()<R::sum_of_squares, T>();
+        break;
     }
   });
 }

@@ -6,7 +6,7 @@
 
 namespace graft {
 
-inline constexpr std::size_t kFoldBytes = 16;  // a fold: value and index
+inline constexpr std::size_t kFoldBytes = 16;     // a fold: value and index
 inline constexpr std::int64_t kScanPiece = 8192;  // elements of a line that one block scans, where lines are few
 inline constexpr std::int64_t kSortTile = 2048;   // elements that one block sorts
 
@@ -20,7 +20,8 @@ struct ColumnPlan {
 };
 constexpr ColumnPlan column_plan(const View& in) {
   const std::int64_t n = in.shape[1], groups = in.shape[0] * ((in.shape[2] + 31) / 32);
-  const std::int64_t wanted = std::max<std::int64_t>(1, 512 / std::max<std::int64_t>(1, groups)), piece = std::max<std::int64_t>({256, (n + wanted - 1) / wanted});
+  const std::int64_t wanted = std::max<std::int64_t>(1, 512 / std::max<std::int64_t>(1, groups)),
+                     piece = std::max<std::int64_t>({256, (n + wanted - 1) / wanted});
   return {groups, piece, std::max<std::int64_t>(1, (n + piece - 1) / piece)};
 }
 

@@ -64,7 +64,8 @@ void sort_walk(const SortArgs& a, std::int64_t begin, std::int64_t end, bool par
         return i < j && !before(x[j * step], x[i * step], a.descending);
       });
     } else {
-      std::stable_sort(order.begin(), order.end(), [&](std::int64_t i, std::int64_t j) { return before(x[i * step], x[j * step], a.descending); });
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::int64_t i, std::int64_t j) { return before(x[i * step], x[j * step], a.descending); });
     }
     for (std::int64_t i = 0; i < k; ++i) {
       const std::int64_t from = order[static_cast<std::size_t>(i)];

@@ -82,7 +82,8 @@ std::vector<Spec> reduce_specs() {
   }
 
   std::vector<Case<CumsumArgs>> sums;
-  for (const Dims& s : std::vector<Dims>{{3, 50, 1}, {2, 17, 9}, {1, 1, 1}, {0, 3, 2}, {2, 0, 3}, {1, 5000, 3}, {2, 1500, 1}, {1, 20001, 1}}) {
+  for (const Dims& s :
+       std::vector<Dims>{{3, 50, 1}, {2, 17, 9}, {1, 1, 1}, {0, 3, 2}, {2, 0, 3}, {1, 5000, 3}, {2, 1500, 1}, {1, 20001, 1}}) {
     Case<CumsumArgs> c;
     c.shape = label(s);
     c.operands = {{.name = "in", .shape = s, .limit = 50}, {.name = "out", .role = Role::out, .shape = s}};
@@ -100,15 +101,24 @@ std::vector<Spec> reduce_specs() {
   }
 
   std::vector<Case<SortArgs>> sorts;
-  struct S { std::int64_t rows, n, k; Fill fill; bool descending; };
-  for (const S& s : {S{5, 40, 40, Fill::normal, false}, S{5, 40, 40, Fill::normal, true}, S{5, 40, 3, Fill::normal, true}, S{3, 64, 5, Fill::index, true},
-                     S{3, 64, 64, Fill::index, false}, S{3, 64, 7, Fill::equal, false}, S{6, 20, 20, Fill::inf_rows, false}, S{0, 4, 2, Fill::normal, false},
-                     S{4, 1, 1, Fill::normal, true}, S{2, 0, 0, Fill::normal, false}, S{3, 5, 0, Fill::normal, false}, S{300, 100, 10, Fill::normal, true},
+  struct S {
+    std::int64_t rows, n, k;
+    Fill fill;
+    bool descending;
+  };
+  for (const S& s : {S{5, 40, 40, Fill::normal, false}, S{5, 40, 40, Fill::normal, true}, S{5, 40, 3, Fill::normal, true},
+                     S{3, 64, 5, Fill::index, true}, S{3, 64, 64, Fill::index, false}, S{3, 64, 7, Fill::equal, false},
+                     S{6, 20, 20, Fill::inf_rows, false}, S{0, 4, 2, Fill::normal, false}, S{4, 1, 1, Fill::normal, true},
+                     S{2, 0, 0, Fill::normal, false}, S{3, 5, 0, Fill::normal, false}, S{300, 100, 10, Fill::normal, true},
                      S{2, 600, 600, Fill::normal, true}, S{2, 2500, 2500, Fill::normal, false}, S{1, 2100, 50, Fill::index, true}}) {
     Case<SortArgs> c;
     c.shape = std::to_string(s.rows) + "x" + std::to_string(s.n) + "_k" + std::to_string(s.k) + (s.descending ? "_down" : "") +
-              (s.fill == Fill::index ? "_ties" : s.fill == Fill::equal ? "_equal" : s.fill == Fill::inf_rows ? "_inf" : "");
-    c.operands = {{.name = "in", .shape = {s.rows, s.n}, .fill = s.fill, .limit = 6}, {.name = "values", .role = Role::out, .shape = {s.rows, s.k}},
+              (s.fill == Fill::index      ? "_ties"
+               : s.fill == Fill::equal    ? "_equal"
+               : s.fill == Fill::inf_rows ? "_inf"
+                                          : "");
+    c.operands = {{.name = "in", .shape = {s.rows, s.n}, .fill = s.fill, .limit = 6},
+                  {.name = "values", .role = Role::out, .shape = {s.rows, s.k}},
                   {.name = "indices", .role = Role::out, .shape = {s.rows, s.k}, .dtype = DType::i64}};
     c.bind = [down = s.descending](const std::vector<View>& v) { return SortArgs{v[0], v[1], v[2], down}; };
     c.flops = static_cast<double>(s.rows * s.n);
@@ -119,7 +129,8 @@ std::vector<Spec> reduce_specs() {
     if (s.fill == Fill::index) c.dtypes = {kAllDTypes, kAllDTypes + 7};
     sorts.push_back(c);
   }
-  return {make_spec(reduce_family(), std::move(cases)), make_spec(cumsum_family(), std::move(sums)), make_spec(sort_family(), std::move(sorts))};
+  return {make_spec(reduce_family(), std::move(cases)), make_spec(cumsum_family(), std::move(sums)),
+          make_spec(sort_family(), std::move(sorts))};
 }
 
 }  // namespace graft

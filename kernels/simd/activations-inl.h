@@ -13,7 +13,9 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
 
 HWY_INLINE F32Vec relu_f32(F32 d, F32Vec x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x); }
-HWY_INLINE F32Vec relu_grad_f32(F32 d, F32Vec dy, F32Vec x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), dy)); }
+HWY_INLINE F32Vec relu_grad_f32(F32 d, F32Vec dy, F32Vec x) {
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), dy));
+}
 HWY_INLINE F32Vec gelu_f32(F32 d, F32Vec x) {
   const auto one = hn::Set(d, 1.0f), half = hn::Set(d, 0.5f);
   return hn::Mul(hn::Mul(half, x), hn::Add(one, erf_f32(d, hn::Mul(x, hn::Set(d, static_cast<float>(kSqrtHalf))))));

@@ -1,7 +1,8 @@
-// The inner tile of matrix products: kRows x (2 vectors) of C in registers, one rank-1 update per step of k (Goto and van de Geijn, Anatomy of
-// high-performance matrix multiplication, 2008; the register tile of BLIS). A comes packed as [k][kRows], B as [k][columns], so both are read
-// as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. The loads leave room for more: a broadcast may as well come from rows that lie in their
-// matrix, and what is loaded of B in its matrix may be stored, so that packing costs little besides the way from memory. Included once per Highway target.
+// The inner tile of matrix products: kRows x (2 vectors) of C in registers, one rank-1 update per step of k (Goto and van de Geijn, Anatomy
+// of high-performance matrix multiplication, 2008; the register tile of BLIS). A comes packed as [k][kRows], B as [k][columns], so both are
+// read as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. The loads leave room for more: a broadcast may as well
+// come from rows that lie in their matrix, and what is loaded of B in its matrix may be stored, so that packing costs little besides the
+// way from memory. Included once per Highway target.
 #if defined(GRAFT_SIMD_GEMM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef GRAFT_SIMD_GEMM_INL_H
 #undef GRAFT_SIMD_GEMM_INL_H
@@ -26,7 +27,9 @@ inline constexpr int kTileRows = 12;
 inline constexpr int kTileRows = 6;
 #endif
 template <class T>
-HWY_INLINE std::int64_t tile_columns() { return static_cast<std::int64_t>(2 * hn::Lanes(hn::ScalableTag<T>())); }
+HWY_INLINE std::int64_t tile_columns() {
+  return static_cast<std::int64_t>(2 * hn::Lanes(hn::ScalableTag<T>()));
+}
 
 template <class T, int R = kTileRows>
 struct Tile {
@@ -35,14 +38,15 @@ struct Tile {
   V v[R][2];
 };
 
-// How a tile finds its rows of A: packed, [k][kTileRows]; in place, rows `a_step` apart that are dense along k; or, where the rows lie side by side, steps of k that are `a_step` apart,
-// copied to keep_a as packed rows while they go by.
+// How a tile finds its rows of A: packed, [k][kTileRows]; in place, rows `a_step` apart that are dense along k; or, where the rows lie side
+// by side, steps of k that are `a_step` apart, copied to keep_a as packed rows while they go by.
 enum class RowsOfA { packed, in_place, kept };
 
-// The first R rows of a tile. b: rows of tile_columns, `b_step` apart; with kKeepB they are copied to keep_b, [k][tile_columns], as they go by. The sums are the same bits in any form.
+// The first R rows of a tile. b: rows of tile_columns, `b_step` apart; with kKeepB they are copied to keep_b, [k][tile_columns], as they go
+// by. The sums are the same bits in any form.
 template <class T, int R, RowsOfA kA, bool kKeepB>
-HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, std::int64_t a_step, T* HWY_RESTRICT keep_a, const T* HWY_RESTRICT b, std::int64_t b_step, T* HWY_RESTRICT keep_b,
-                              Tile<T, R>& out) {
+HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, std::int64_t a_step, T* HWY_RESTRICT keep_a, const T* HWY_RESTRICT b,
+                              std::int64_t b_step, T* HWY_RESTRICT keep_b, Tile<T, R>& out) {
   const hn::ScalableTag<T> d;
   const auto lanes = hn::Lanes(d);
   using V = hn::Vec<decltype(d)>;
@@ -116,7 +120,8 @@ inline void pack_transposed(const float* src, std::int64_t step, std::int64_t gr
       for (; i + 4 <= end; i += 4) {
         if (fetch && (i - i0) % 16 == 0)
           for (std::int64_t l = 0; l < 4; ++l) hwy::Prefetch(ahead + l * step + i);
-        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i), r3 = hn::LoadU(d, s + 3 * step + i);
+        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i),
+                   r3 = hn::LoadU(d, s + 3 * step + i);
         const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
         const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
         hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + i * width + g);

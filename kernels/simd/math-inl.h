@@ -56,7 +56,7 @@ HWY_INLINE F32Vec log_f32(F32 d, F32Vec x) {
   m = hn::Sub(hn::IfThenElse(small, hn::Add(m, m), m), hn::Set(d, 1.0f));
   auto ef = hn::ConvertTo(d, e);
   ef = hn::IfThenElse(tiny, hn::Sub(ef, hn::Set(d, 23.0f)), ef);
-  const float c[] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
+  const float c[] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,  -1.2420140846e-1f, 1.4249322787e-1f,
                      -1.6668057665e-1f, 2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};
   const auto z = hn::Mul(m, m);
   auto y = hn::Mul(hn::Mul(polynomial(d, m, c), m), z);
@@ -95,7 +95,7 @@ HWY_INLINE F32Vec erf_f32(F32 d, F32Vec x) {
   const auto inner = hn::Mul(x, polynomial(d, hn::Mul(x, x), t));
   const float p[] = {2.326819970068386e-2f,  -1.387039388740657e-1f, 3.687424674597105e-1f,  -5.824733027278666e-1f, 6.210004621745983e-1f,
                      -4.944515323274145e-1f, 3.404879937665872e-1f,  -2.741127028184656e-1f, 5.638259427386472e-1f};
-  const float r[] = {-1.047766399936249e+1f, 1.297719955372516e+1f,  -7.495518717768503e+0f, 2.921019019210786e+0f,
+  const float r[] = {-1.047766399936249e+1f, 1.297719955372516e+1f, -7.495518717768503e+0f, 2.921019019210786e+0f,
                      -1.015265279202700e+0f, 4.218463358204948e-1f, -2.820767439740514e-1f, 5.641895067754075e-1f};
   const auto one = hn::Set(d, 1.0f);
   const auto q = hn::Div(one, hn::Max(a, one));

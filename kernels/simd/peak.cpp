@@ -2,10 +2,9 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/peak.cpp"
+#include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-
-#include <hwy/aligned_allocator.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,8 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Twelve independent chains hide the latency of the multiply-add. They begin at different values: equal chains are one to the compiler, and the peak came out
-// three times too high. Returns FLOPs done.
+// Twelve independent chains hide the latency of the multiply-add. They begin at different values: equal chains are one to the compiler, and
+// the peak came out three times too high. Returns FLOPs done.
 double multiply_adds(std::int64_t rounds, float* sink) {
   const hn::ScalableTag<float> d;
   const auto x = hn::Set(d, 0.999f), y = hn::Set(d, 0.001f);
@@ -27,7 +26,8 @@ double multiply_adds(std::int64_t rounds, float* sink) {
     f = hn::MulAdd(f, x, y), g = hn::MulAdd(g, x, y), h = hn::MulAdd(h, x, y), i = hn::MulAdd(i, x, y);
     j = hn::MulAdd(j, x, y), k = hn::MulAdd(k, x, y), l = hn::MulAdd(l, x, y), m = hn::MulAdd(m, x, y);
   }
-  const auto sum = hn::Add(hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(hn::Add(f, g), hn::Add(h, i))), hn::Add(hn::Add(j, k), hn::Add(l, m)));
+  const auto sum =
+      hn::Add(hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(hn::Add(f, g), hn::Add(h, i))), hn::Add(hn::Add(j, k), hn::Add(l, m)));
   *sink = hn::GetLane(sum);
   return 24.0 * static_cast<double>(hn::Lanes(d)) * static_cast<double>(rounds);
 }
@@ -39,7 +39,8 @@ void walk_cache(const float* from, float* to, std::size_t n, std::int64_t rounds
   auto a = hn::Zero(d), b = a, c = a, e = a;
   for (std::int64_t r = 0; r < rounds; ++r)
     for (std::size_t i = 0; i + 4 * lanes <= n; i += 4 * lanes) {
-      const auto p = hn::Load(d, from + i), q = hn::Load(d, from + i + lanes), s = hn::Load(d, from + i + 2 * lanes), t = hn::Load(d, from + i + 3 * lanes);
+      const auto p = hn::Load(d, from + i), q = hn::Load(d, from + i + lanes), s = hn::Load(d, from + i + 2 * lanes),
+                 t = hn::Load(d, from + i + 3 * lanes);
       if (copy) {
         hn::Store(p, d, to + i), hn::Store(q, d, to + i + lanes), hn::Store(s, d, to + i + 2 * lanes), hn::Store(t, d, to + i + 3 * lanes);
       } else {
@@ -73,7 +74,8 @@ Peak measure_peak(Queue& q) {
     for (std::size_t t = 0; t < threads; ++t) total += flops[t * 8];
     best.gflops = std::max(best.gflops, total / seconds * 1e-9);
     begin = now();
-    parallel_ranges(q.pool(), static_cast<std::int64_t>(from.size()), 1 << 18, [&](std::int64_t b, std::int64_t e) { std::copy(from.begin() + b, from.begin() + e, to.begin() + b); });
+    parallel_ranges(q.pool(), static_cast<std::int64_t>(from.size()), 1 << 18,
+                    [&](std::int64_t b, std::int64_t e) { std::copy(from.begin() + b, from.begin() + e, to.begin() + b); });
     seconds = now() - begin;
     best.gbps = std::max(best.gbps, 2.0 * static_cast<double>(from.size()) * sizeof(float) / seconds * 1e-9);
   }
@@ -99,7 +101,8 @@ double measure_cache(Queue& q, std::size_t bytes) {
         HWY_DYNAMIC_DISPATCH(walk_cache)(memory[i].get(), memory[i].get() + n, copy ? n : 2 * n, rounds, copy, &sinks[i * 16]);
       });
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      best = std::max(best, static_cast<double>(threads) * 2.0 * static_cast<double>(n) * sizeof(float) * static_cast<double>(rounds) / seconds * 1e-9);
+      best = std::max(
+          best, static_cast<double>(threads) * 2.0 * static_cast<double>(n) * sizeof(float) * static_cast<double>(rounds) / seconds * 1e-9);
     }
   return best;
 }

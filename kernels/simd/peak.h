@@ -1,5 +1,5 @@
-// What this machine can do at most, measured: multiply-adds from registers and bytes through memory, with all threads of a queue. The roofline that
-// benchmarks are held against (Williams, Waterman, Patterson 2009).
+// What this machine can do at most, measured: multiply-adds from registers and bytes through memory, with all threads of a queue. The
+// roofline that benchmarks are held against (Williams, Waterman, Patterson 2009).
 #pragma once
 #include <cstddef>
 
@@ -13,7 +13,8 @@ struct Peak {
 };
 Peak measure_peak(Queue& q);  // takes some 0.3 s
 
-// Bytes per second (1e9) out of and into the cache that holds `bytes` per thread, the best of reading and of copying within them; some 10 ms.
+// Bytes per second (1e9) out of and into the cache that holds `bytes` per thread, the best of reading and of copying within them; some 10
+// ms.
 double measure_cache(Queue& q, std::size_t bytes);
 
 }  // namespace graft

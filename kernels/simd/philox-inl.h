@@ -1,4 +1,5 @@
-// Philox4x32-10 with vectors: as many counters side by side as there are 32-bit lanes; the words of kernels/core/philox.h. Included once per Highway target.
+// Philox4x32-10 with vectors: as many counters side by side as there are 32-bit lanes; the words of kernels/core/philox.h. Included once
+// per Highway target.
 #if defined(GRAFT_SIMD_PHILOX_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef GRAFT_SIMD_PHILOX_INL_H
 #undef GRAFT_SIMD_PHILOX_INL_H
@@ -27,7 +28,7 @@ HWY_INLINE void multiply(U32 d, U32V x, std::uint32_t m, U32V& high, U32V& low) 
 HWY_INLINE void multiply(U32 d, U32V x, std::uint32_t m, U32V& high, U32V& low) {
   const hn::Repartition<std::uint64_t, U32> d64;
   const auto k = hn::Set(d, m);
-  const auto even = hn::MulEven(x, k);                                            // lanes 0, 2, ...
+  const auto even = hn::MulEven(x, k);                                                       // lanes 0, 2, ...
   const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, x))), k);  // lanes 1, 3, ...
   low = hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even));
   high = hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));

@@ -57,9 +57,8 @@ HWY_INLINE F32Vec fold_row(F32 d, const T* x, std::int64_t n, float fill, F32Vec
 
 template <class T>
 HWY_INLINE float row_top(F32 d, const T* x, std::int64_t n) {  // a NaN wins
-  return max_lanes(d, fold_row(d, x, n, -HUGE_VALF, hn::Set(d, -HUGE_VALF), [](F32Vec v, F32Vec m) HWY_ATTR {
-    return hn::IfThenElse(hn::Or(hn::Gt(v, m), hn::IsNaN(v)), v, m);
-  }));
+  return max_lanes(d, fold_row(d, x, n, -HUGE_VALF, hn::Set(d, -HUGE_VALF),
+                               [](F32Vec v, F32Vec m) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(v, m), hn::IsNaN(v)), v, m); }));
 }
 // sum(exp(x - top)); sink(exponentials, position, how many of them count) takes them on the way and may overwrite x.
 template <class T, class F>

@@ -1,5 +1,6 @@
-// A CUDA device's memory and streams through the runtime library. Blocks come from cudaMalloc and go back only when the engine's caching allocator
-// trims, so a training step allocates nothing. Linked only into CUDA builds; without a driver or GPU every call says so in one line.
+// A CUDA device's memory and streams through the runtime library. Blocks come from cudaMalloc and go back only when the engine's caching
+// allocator trims, so a training step allocates nothing. Linked only into CUDA builds; without a driver or GPU every call says so in one
+// line.
 #include <cuda_runtime.h>
 
 #include <chrono>
@@ -61,8 +62,12 @@ class CudaMemory : public DeviceMemory {
   void fill(void* p, int byte, std::size_t bytes, void* stream) override {
     if (bytes) check(cudaMemsetAsync(p, byte, bytes, static_cast<cudaStream_t>(stream)), "fill", index_);
   }
-  void copy(void* to, const void* from, std::size_t bytes, void* stream) override { move(to, from, bytes, cudaMemcpyDeviceToDevice, stream); }
-  void upload_async(void* to, const void* pinned, std::size_t bytes, void* stream) override { move(to, pinned, bytes, cudaMemcpyHostToDevice, stream); }
+  void copy(void* to, const void* from, std::size_t bytes, void* stream) override {
+    move(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+  }
+  void upload_async(void* to, const void* pinned, std::size_t bytes, void* stream) override {
+    move(to, pinned, bytes, cudaMemcpyHostToDevice, stream);
+  }
   void* make_stream() override {
     cudaStream_t s = nullptr;
     check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "stream", index_);
@@ -79,12 +84,20 @@ class CudaMemory : public DeviceMemory {
     return e;
   }
   void end_event(void* e) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(e)); }
-  void record_event(void* e, void* s) override { check(cudaEventRecord(static_cast<cudaEvent_t>(e), static_cast<cudaStream_t>(s)), "event", index_); }
-  void wait_event(void* s, void* e) override { check(cudaStreamWaitEvent(static_cast<cudaStream_t>(s), static_cast<cudaEvent_t>(e), 0), "event", index_); }
-  void finish_event(void* e) override { check(cudaEventSynchronize(static_cast<cudaEvent_t>(e)), "a kernel or copy failed (GRAFT_SYNC=1 names it)", index_); }
+  void record_event(void* e, void* s) override {
+    check(cudaEventRecord(static_cast<cudaEvent_t>(e), static_cast<cudaStream_t>(s)), "event", index_);
+  }
+  void wait_event(void* s, void* e) override {
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(s), static_cast<cudaEvent_t>(e), 0), "event", index_);
+  }
+  void finish_event(void* e) override {
+    check(cudaEventSynchronize(static_cast<cudaEvent_t>(e)), "a kernel or copy failed (GRAFT_SYNC=1 names it)", index_);
+  }
 
   // Relaxed: the allocator may ask for memory while a graph is captured. What it returns is the graph's until it dies.
-  void begin_capture(void* s) override { check(cudaStreamBeginCapture(static_cast<cudaStream_t>(s), cudaStreamCaptureModeRelaxed), "capture", index_); }
+  void begin_capture(void* s) override {
+    check(cudaStreamBeginCapture(static_cast<cudaStream_t>(s), cudaStreamCaptureModeRelaxed), "capture", index_);
+  }
   void abort_capture(void* s) noexcept override {
     cudaGraph_t graph = nullptr;
     (void)cudaStreamEndCapture(static_cast<cudaStream_t>(s), &graph);
@@ -112,14 +125,17 @@ class CudaMemory : public DeviceMemory {
     return e;
   }
   void end_mark(void* mark) override { (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark)); }
-  void set_mark(void* mark, void* stream) override { check(cudaEventRecord(static_cast<cudaEvent_t>(mark), static_cast<cudaStream_t>(stream)), "event", index_); }
+  void set_mark(void* mark, void* stream) override {
+    check(cudaEventRecord(static_cast<cudaEvent_t>(mark), static_cast<cudaStream_t>(stream)), "event", index_);
+  }
   void head_start(void* stream) override {
-    check(cudaLaunchHostFunc(static_cast<cudaStream_t>(stream),
-                             [](void*) {
-                               const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
-                               while (std::chrono::steady_clock::now() < until) {}
-                             },
-                             nullptr),
+    check(cudaLaunchHostFunc(
+              static_cast<cudaStream_t>(stream),
+              [](void*) {
+                const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+                while (std::chrono::steady_clock::now() < until) {}
+              },
+              nullptr),
           "host function", index_);
   }
   double seconds_between(void* first, void* second) override {
@@ -136,7 +152,8 @@ class CudaMemory : public DeviceMemory {
     };
     // clocks come in kHz; memory moves data on both edges over a bus of so many bits
     return {attribute(cudaDevAttrMultiProcessorCount), 1e3 * attribute(cudaDevAttrClockRate),
-            2e3 * attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8, static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize))};
+            2e3 * attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8,
+            static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize))};
   }
 
  private:
@@ -145,7 +162,8 @@ class CudaMemory : public DeviceMemory {
   }
   void refuse_capture(void* s, const char* what) {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    if (s && cudaStreamIsCapturing(static_cast<cudaStream_t>(s), &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) refuse_in_capture(what);
+    if (s && cudaStreamIsCapturing(static_cast<cudaStream_t>(s), &status) == cudaSuccess && status != cudaStreamCaptureStatusNone)
+      refuse_in_capture(what);
   }
   int index_;
 };
@@ -161,11 +179,13 @@ std::string why_no_cuda(int index) {
   int driver = 0, runtime = 0, count = 0;
   (void)cudaRuntimeGetVersion(&runtime);
   const auto version = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver (libcuda.so.1 was looked for); use --device cpu or emu";
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return "no NVIDIA driver (libcuda.so.1 was looked for); use --device cpu or emu";
   const cudaError_t e = cudaGetDeviceCount(&count);
   (void)cudaGetLastError();
   if (e == cudaErrorInsufficientDriver)
-    return "the NVIDIA driver is too old: it serves CUDA " + version(driver) + ", this build wants " + version(runtime) + "; update the driver";
+    return "the NVIDIA driver is too old: it serves CUDA " + version(driver) + ", this build wants " + version(runtime) +
+           "; update the driver";
   if (e != cudaSuccess) return std::string("no usable GPU: ") + cudaGetErrorString(e) + "; use --device cpu or emu";
   if (index >= count) return "there is no GPU " + std::to_string(index) + " (" + std::to_string(count) + " found); use --device cpu or emu";
   return {};
@@ -174,13 +194,14 @@ std::string why_no_cuda(int index) {
 std::string describe_cuda(int index) {
   cudaDeviceProp p{};
   check(cudaGetDeviceProperties(&p, index), "properties", index);
-  return std::string(p.name) + ", compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) + ", " + std::to_string(p.totalGlobalMem >> 20) + " MiB, " +
-         std::to_string(p.multiProcessorCount) + " multiprocessors";
+  return std::string(p.name) + ", compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) + ", " +
+         std::to_string(p.totalGlobalMem >> 20) + " MiB, " + std::to_string(p.multiProcessorCount) + " multiprocessors";
 }
 
 int cuda_capability() {
   int index = 0, major = 0, minor = 0;
-  const bool known = cudaGetDevice(&index) == cudaSuccess && cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) == cudaSuccess &&
+  const bool known = cudaGetDevice(&index) == cudaSuccess &&
+                     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) == cudaSuccess &&
                      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) == cudaSuccess;
   if (!known) (void)cudaGetLastError();  // it is sticky otherwise
   return known ? 10 * major + minor : 0;

@@ -6,7 +6,10 @@
 namespace graft::cuda {
 
 cudnnDataType_t cudnn_type(DType t) {
-  return t == DType::f64 ? CUDNN_DATA_DOUBLE : t == DType::bf16 ? CUDNN_DATA_BFLOAT16 : t == DType::f16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+  return t == DType::f64    ? CUDNN_DATA_DOUBLE
+         : t == DType::bf16 ? CUDNN_DATA_BFLOAT16
+         : t == DType::f16  ? CUDNN_DATA_HALF
+                            : CUDNN_DATA_FLOAT;
 }
 int cudnn_alignment(const void* p) {
   const auto u = reinterpret_cast<std::uintptr_t>(p) | 16;
@@ -30,10 +33,12 @@ CudnnGraph::Descriptor CudnnGraph::make(cudnnBackendDescriptorType_t type, const
   return d;
 }
 
-CudnnGraph::Descriptor CudnnGraph::tensor(DType dtype, const std::vector<std::int64_t>& dims, const std::vector<std::int64_t>& strides, const void* at) {
+CudnnGraph::Descriptor CudnnGraph::tensor(DType dtype, const std::vector<std::int64_t>& dims, const std::vector<std::int64_t>& strides,
+                                          const void* at) {
   const cudnnDataType_t type = cudnn_type(dtype);
   full_f32_ &= dtype == DType::f32;
-  const auto id = static_cast<std::int64_t>(ids_.size()) + 1, rank = static_cast<std::int64_t>(dims.size()), alignment = std::int64_t{cudnn_alignment(at)};
+  const auto id = static_cast<std::int64_t>(ids_.size()) + 1, rank = static_cast<std::int64_t>(dims.size()),
+             alignment = std::int64_t{cudnn_alignment(at)};
   ids_.push_back(id);
   return make(CUDNN_BACKEND_TENSOR_DESCRIPTOR, {{CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type},
                                                 {CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, rank, dims.data()},
@@ -43,7 +48,8 @@ CudnnGraph::Descriptor CudnnGraph::tensor(DType dtype, const std::vector<std::in
 }
 CudnnGraph::Descriptor CudnnGraph::scalar(DType dtype) {
   const cudnnDataType_t type = cudnn_type(dtype);
-  const std::int64_t one[4] = {1, 1, 1, 1}, alignment = static_cast<std::int64_t>(size_of(dtype)), id = static_cast<std::int64_t>(ids_.size()) + 1;
+  const std::int64_t one[4] = {1, 1, 1, 1}, alignment = static_cast<std::int64_t>(size_of(dtype)),
+                     id = static_cast<std::int64_t>(ids_.size()) + 1;
   const bool by_value = true;
   ids_.push_back(id);
   return make(CUDNN_BACKEND_TENSOR_DESCRIPTOR, {{CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type},
@@ -64,7 +70,8 @@ bool CudnnGraph::cuts(Descriptor config) const {
   cudnnStatus_t e = nn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine);
   count = 0;
   if (e == CUDNN_STATUS_SUCCESS)
-    e = nn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
+    e = nn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
+                                    &count, notes);
   (void)nn.cudnnBackendDestroyDescriptor(engine);
   check(e, "cudnnBackendGetAttribute");
   for (std::int64_t i = 0; i < count; ++i)
@@ -80,18 +87,24 @@ CudnnGraph::Plan CudnnGraph::finish() {
   result.ids = ids_;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // the handle ties the plan to a device; what replaces it came only with 9.8
-  const Descriptor graph = make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
-                                {{CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<std::int64_t>(operations_.size()), operations_.data()},
-                                 {CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_}});
+  const Descriptor graph = make(
+      CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
+      {{CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<std::int64_t>(operations_.size()), operations_.data()},
+       {CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_}});
   std::string last = "the heuristics name no engine";
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    const Descriptor heuristics = make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, {{CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph},
-                                                                             {CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode}});
+    const Descriptor heuristics =
+        make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, {{CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph},
+                                                   {CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode}});
     std::int64_t count = 0;
-    check(nn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr), "cudnnBackendGetAttribute");
+    check(nn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr),
+          "cudnnBackendGetAttribute");
     std::vector<Descriptor> configs(static_cast<std::size_t>(count));
-    for (Descriptor& c : configs) check(nn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &c), "cudnnBackendCreateDescriptor");
-    check(nn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count, configs.data()), "cudnnBackendGetAttribute");
+    for (Descriptor& c : configs)
+      check(nn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &c), "cudnnBackendCreateDescriptor");
+    check(nn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count,
+                                      configs.data()),
+          "cudnnBackendGetAttribute");
     for (std::int64_t i = 0; i < count; ++i) {
       if (full_f32_ && cuts(configs[static_cast<std::size_t>(i)])) {
         last = "the engines cut f32 to tf32";
@@ -101,7 +114,8 @@ CudnnGraph::Plan CudnnGraph::finish() {
       check(nn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan), "cudnnBackendCreateDescriptor");
       cudnnStatus_t e = nn.cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_);
       if (e == CUDNN_STATUS_SUCCESS)
-        e = nn.cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configs[static_cast<std::size_t>(i)]);
+        e = nn.cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                        &configs[static_cast<std::size_t>(i)]);
       if (e == CUDNN_STATUS_SUCCESS) e = nn.cudnnBackendFinalize(plan);
       std::int64_t workspace = 0;
       if (e == CUDNN_STATUS_SUCCESS)
@@ -139,8 +153,10 @@ void run_cudnn(Queue& q, const CudnnGraph::Plan& plan, const char* op, std::vect
   check(nn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), "cudnnBackendCreateDescriptor");
   const auto n = static_cast<std::int64_t>(pointers.size());
   cudnnStatus_t e = nn.cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, plan.ids.data());
-  if (e == CUDNN_STATUS_SUCCESS) e = nn.cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, pointers.data());
-  if (e == CUDNN_STATUS_SUCCESS) e = nn.cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+  if (e == CUDNN_STATUS_SUCCESS)
+    e = nn.cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, pointers.data());
+  if (e == CUDNN_STATUS_SUCCESS)
+    e = nn.cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   if (e == CUDNN_STATUS_SUCCESS) e = nn.cudnnBackendFinalize(pack);
   if (e == CUDNN_STATUS_SUCCESS) e = nn.cudnnBackendExecute(handle, plan.plan, pack);
   (void)nn.cudnnBackendDestroyDescriptor(pack);

@@ -1,5 +1,6 @@
-// cuDNN's graph API in a few words: tensors and operations become a plan once per key, later calls only bind pointers. For kernels/<family>/vendor_cudnn*.cpp.
-// Source: cuDNN backend API, "Operation graph", "Execution plan". Descriptors are cuDNN's; what is built is never freed (plans live as long as the process).
+// cuDNN's graph API in a few words: tensors and operations become a plan once per key, later calls only bind pointers. For
+// kernels/<family>/vendor_cudnn*.cpp. Source: cuDNN backend API, "Operation graph", "Execution plan". Descriptors are cuDNN's; what is
+// built is never freed (plans live as long as the process).
 #pragma once
 #include <functional>
 #include <memory>
@@ -35,8 +36,8 @@ class CudnnGraph {
     std::vector<std::int64_t> ids;
     std::string refused;  // no engine takes the graph: why
   };
-  // The first engine of the heuristics (mode A, then the fallback) that takes the graph within kVendorWorkspace; where every tensor is f32, one that keeps
-  // f32 products and sums.
+  // The first engine of the heuristics (mode A, then the fallback) that takes the graph within kVendorWorkspace; where every tensor is f32,
+  // one that keeps f32 products and sums.
   Plan finish();
 
  private:
@@ -49,7 +50,8 @@ class CudnnGraph {
 
 // The plan of this thread for `key` (device, shapes, strides, alignments, options), made by `build` when it is new.
 const CudnnGraph::Plan& cudnn_plan(const Queue& q, const std::vector<std::int64_t>& key, const std::function<void(CudnnGraph&)>& build);
-// pointers: of every tensor and scalar in the order in which they were made. Throws Error(device) when no engine takes the graph, naming `op`.
+// pointers: of every tensor and scalar in the order in which they were made. Throws Error(device) when no engine takes the graph, naming
+// `op`.
 void run_cudnn(Queue& q, const CudnnGraph::Plan& plan, const char* op, std::vector<void*> pointers);
 
 cudnnDataType_t cudnn_type(DType t);

@@ -43,15 +43,16 @@ constexpr std::size_t kStackBytes = 128 * 1024;
 #endif
 constexpr std::size_t kGuardBytes = 256;
 constexpr std::size_t kArenaBytes = kSharedLimit + 65536;  // with guards
-constexpr std::size_t kLanes = 1024;  // of a block, at most
+constexpr std::size_t kLanes = 1024;                       // of a block, at most
 constexpr std::array<unsigned char, kGuardBytes> kUntouched = [] {
   std::array<unsigned char, kGuardBytes> a{};
   a.fill(0xff);
   return a;
 }();
 
-// A stack with a page below it that may not be touched: an overflow stops there instead of in somebody else's data. A guarded stack is two mappings, of
-// which Linux gives a process 65530 (vm.max_map_count); pools of many threads with blocks of 1024 would want more, so beyond a number stacks have no guard.
+// A stack with a page below it that may not be touched: an overflow stops there instead of in somebody else's data. A guarded stack is two
+// mappings, of which Linux gives a process 65530 (vm.max_map_count); pools of many threads with blocks of 1024 would want more, so beyond a
+// number stacks have no guard.
 constexpr int kGuarded = 16384;
 std::atomic<int> stacks{0};
 struct Stack {
@@ -82,7 +83,9 @@ std::string text(const Where& w) {
     }
   return file + ":" + std::to_string(w.line());
 }
-bool same(const Where& a, const Where& b) { return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0; }
+bool same(const Where& a, const Where& b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
 
 }  // namespace
 
@@ -118,9 +121,20 @@ struct GroupMeeting {
   int arrived = 0;
   void* args[128] = {};
 };
-struct Named { int lanes = 0; std::vector<Lane*> waiting; };
-struct Polling { Lane* lane; bool (*ready)(void*); void* what; };
-struct Site { const void* key; std::size_t begin, bytes; Where at; };
+struct Named {
+  int lanes = 0;
+  std::vector<Lane*> waiting;
+};
+struct Polling {
+  Lane* lane;
+  bool (*ready)(void*);
+  void* what;
+};
+struct Site {
+  const void* key;
+  std::size_t begin, bytes;
+  Where at;
+};
 struct Unwind {};  // thrown into suspended lanes when their block has failed
 
 // Lanes that may run. Each is in it at most once.
@@ -211,8 +225,9 @@ struct Machine {
     release(lanes, Side::back);
     lanes.clear();
   }
-  // A warp that has met goes on before others begin: its stacks are in the cache, and it runs as far ahead of the others as it may, which shows missing
-  // barriers. Now and then, and at random when the order is, it goes to the back: a warp that loops until another has done something must not starve it.
+  // A warp that has met goes on before others begin: its stacks are in the cache, and it runs as far ahead of the others as it may, which
+  // shows missing barriers. Now and then, and at random when the order is, it goes to the back: a warp that loops until another has done
+  // something must not starve it.
   void release_warp(std::size_t begin, std::uint32_t mask) {
     some.clear();
     for (; mask; mask &= mask - 1) some.push_back(&block.lanes[begin + static_cast<std::size_t>(std::countr_zero(mask))]);
@@ -233,8 +248,8 @@ struct Machine {
     for (const Meeting& m : w.open)
       if (m.mask & bit) {
         const Lane& other = b.lanes[l->index / kWarp * kWarp + static_cast<unsigned>(std::countr_zero(m.arrived))];
-        fault(other.at, std::string(m.kind) + ": thread " + text(other.thread) + " waits here for lane " + std::to_string(l->index % kWarp) +
-                            ", which has returned");
+        fault(other.at, std::string(m.kind) + ": thread " + text(other.thread) + " waits here for lane " +
+                            std::to_string(l->index % kWarp) + ", which has returned");
       }
     if (!b.at_barrier.empty() && static_cast<int>(b.at_barrier.size()) == b.live) open_barrier();
   }
@@ -268,19 +283,19 @@ struct Machine {
     Machine& m = *static_cast<Machine*>(t.data);
     m.last->at = t.fctx;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &m.last->low, &m.last->size);  // tells the bounds of the scheduler's stack, where we come from first
+    __sanitizer_finish_switch_fiber(nullptr, &m.last->low,
+                                    &m.last->size);  // tells the bounds of the scheduler's stack, where we come from first
 #endif
     Fiber& f = static_cast<Fiber&>(*m.running);
     for (;;) {
       try {
         m.lane_main(f.lane);
       } catch (const Unwind&) {
-      } catch (...) {
-        m.fail();
-      }
+      } catch (...) { m.fail(); }
       f.lane = nullptr;
       m.idle.push_back(&f);
-      Context& to = m.next();  // a lane that begins gets the fiber that was idle last, this one: a kernel that never waits needs one fiber and no switch
+      Context& to = m.next();  // a lane that begins gets the fiber that was idle last, this one: a kernel that never waits needs one fiber
+                               // and no switch
       if (&to != &f) m.jump(to);
     }
   }
@@ -344,7 +359,8 @@ struct Machine {
   }
 
   // ---- a block ----
-  void run_block(const uint3& index, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& f, LaneOrder wanted, const Where& at) {
+  void run_block(const uint3& index, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& f, LaneOrder wanted,
+                 const Where& at) {
     Block& b = block;
     const std::size_t threads = std::size_t{g.block.x} * g.block.y * g.block.z;
     b.index = index;
@@ -398,7 +414,8 @@ struct Machine {
     self = nullptr;
     try {
       if (error) std::rethrow_exception(error);
-      if (b.live > 0) throw Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(b.index) + ": deadlock: " + who_waits());
+      if (b.live > 0)
+        throw Error(Code::bug, "emu: kernel launched at " + text(at) + ", block " + text(b.index) + ": deadlock: " + who_waits());
       if (b.state) b.state->end();
       check_guards("kernel launched at ", at);
     } catch (...) {
@@ -443,7 +460,8 @@ struct Machine {
     return s + (gone ? "; " + std::to_string(gone) + " lanes have returned" : "");
   }
 
-  // Guard bytes: [1024 - 256, 1024) before dynamic memory, kGuardBytes after it and after each array. AddressSanitizer sees the access itself.
+  // Guard bytes: [1024 - 256, 1024) before dynamic memory, kGuardBytes after it and after each array. AddressSanitizer sees the access
+  // itself.
   void check_guards(const char* when, const Where& at) {
     if (kAsan) return;
     const Block& b = block;
@@ -489,7 +507,8 @@ int sync_block(int predicate, const Where& at) {
   if (!b.at_barrier.empty()) {
     const Lane* first = b.at_barrier.front();
     if (!same(first->at, at))
-      fault(at, "divergent barrier: thread " + text(first->thread) + " waits in __syncthreads at " + text(first->at) + ", this one at " + text(at));
+      fault(at, "divergent barrier: thread " + text(first->thread) + " waits in __syncthreads at " + text(first->at) + ", this one at " +
+                    text(at));
   }
   b.barrier_sum += predicate != 0;
   b.at_barrier.push_back(self);
@@ -509,9 +528,7 @@ void sync_named(int id, int lanes, const Where& at) {
     fault(at, "barrier " + std::to_string(id) + " is met with " + std::to_string(lanes) + " and " + std::to_string(n.lanes) + " lanes");
   n.lanes = lanes;
   n.waiting.push_back(self);
-  if (static_cast<int>(n.waiting.size()) == lanes) {
-    m.release_sorted(n.waiting);
-  }
+  if (static_cast<int>(n.waiting.size()) == lanes) { m.release_sorted(n.waiting); }
   m.wait("bar.sync", at);
 }
 
@@ -532,8 +549,8 @@ void meet_warp(const char* kind, std::uint32_t mask, void* arg, Combine combine,
     if (!(o.mask & mask)) continue;
     if (o.mask != mask || std::strcmp(o.kind, kind) != 0) {
       const int other = std::countr_zero(o.arrived);
-      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " +
-                    std::to_string(other) + ", which waits in " + o.kind + " at " + text(b.lanes[begin + static_cast<unsigned>(other)].at));
+      fault(at, "lane " + std::to_string(lane) + " calls " + kind + " with another mask or operation than lane " + std::to_string(other) +
+                    ", which waits in " + o.kind + " at " + text(b.lanes[begin + static_cast<unsigned>(other)].at));
     }
     found = &o;
   }
@@ -555,11 +572,13 @@ void meet_warp_group(const char* kind, void* arg, void (*combine)(void* const*),
   Block& b = m.block;
   const int group = static_cast<int>(self->index / 128);
   const std::size_t begin = static_cast<std::size_t>(group) * 128;
-  if (begin + 128 > b.lanes.size()) fault(at, std::string(kind) + ": the warp group is not whole: the block has " + std::to_string(b.lanes.size()) + " lanes");
+  if (begin + 128 > b.lanes.size())
+    fault(at, std::string(kind) + ": the warp group is not whole: the block has " + std::to_string(b.lanes.size()) + " lanes");
   GroupMeeting* found = nullptr;
   for (GroupMeeting& o : b.groups)
     if (o.group == group) found = &o;
-  if (found && std::strcmp(found->kind, kind) != 0) fault(at, std::string(kind) + " is called while other lanes of the warp group wait in " + found->kind);
+  if (found && std::strcmp(found->kind, kind) != 0)
+    fault(at, std::string(kind) + " is called while other lanes of the warp group wait in " + found->kind);
   if (!found) {
     b.groups.push_back({kind, group});
     found = &b.groups.back();
@@ -598,7 +617,8 @@ void* shared_site(const void* site, std::size_t bytes, const Where& at) {
   std::size_t fixed = bytes;
   for (const Site& s : b.sites) fixed += s.bytes;
   if (fixed > kStaticLimit)
-    fault(at, "shared arrays of " + std::to_string(fixed) + " bytes: a block may declare " + std::to_string(kStaticLimit) + "; use dynamic shared memory");
+    fault(at, "shared arrays of " + std::to_string(fixed) + " bytes: a block may declare " + std::to_string(kStaticLimit) +
+                  "; use dynamic shared memory");
   if (b.declared + bytes > kSharedLimit)
     fault(at, "shared memory of " + std::to_string(b.declared + bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
   b.declared += bytes;
@@ -641,38 +661,41 @@ std::string context(const Geometry& g, const Where& at, const std::string& what)
 }
 // `what` tells the operation; asked only after a failure, because the workers in which blocks fail do not know it.
 template <class What>
-void run_blocks(Queue& q, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at, const What& what) {
+void run_blocks(Queue& q, const Geometry& g, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at,
+                const What& what) {
   const dim3& grid = g.grid;
   const std::int64_t blocks = std::int64_t{grid.x} * grid.y * grid.z;
   const LaneOrder order = q.lane_order();
   const auto one = [&](std::int64_t t) {
     if (order == LaneOrder::down) t = blocks - 1 - t;
     const auto u = static_cast<std::uint64_t>(t);
-    const uint3 index{static_cast<unsigned>(u % grid.x), static_cast<unsigned>(u / grid.x % grid.y), static_cast<unsigned>(u / grid.x / grid.y)};
+    const uint3 index{static_cast<unsigned>(u % grid.x), static_cast<unsigned>(u / grid.x % grid.y),
+                      static_cast<unsigned>(u / grid.x / grid.y)};
     machine().run_block(index, g, dynamic_bytes, body, order, at);
   };
   try {
     if (blocks == 1) one(0);
     else q.pool().run(blocks, [&](std::int64_t t, int) { one(t); });
-  } catch (const Error& e) {
-    throw Error(e.code(), e.what() + context(g, at, what()));
-  }
+  } catch (const Error& e) { throw Error(e.code(), e.what() + context(g, at, what())); }
 }
 }  // namespace
 
 void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at) {
   const Geometry g{grid, block};
-  const auto refuse = [&](const std::string& what) { throw Error(Code::usage, "kernel launched at " + text(at) + ": " + what + context(g, at, running())); };
+  const auto refuse = [&](const std::string& what) {
+    throw Error(Code::usage, "kernel launched at " + text(at) + ": " + what + context(g, at, running()));
+  };
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64) refuse("a block of " + text(block) + " threads: 1 to 1024, z at most 64");
   if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
     refuse("a grid of " + text(grid) + " blocks: at least 1, at most 2147483647 x 65535 x 65535");
   if (dynamic_bytes > kSharedLimit)
     refuse("dynamic shared memory of " + std::to_string(dynamic_bytes) + " bytes: a block may have " + std::to_string(kSharedLimit));
-  enqueue(q.stream(), [&] { run_blocks(q, g, dynamic_bytes, body, at, running); },
-          [&]() -> std::function<void()> {
-            return [&q, g, dynamic_bytes, body, at, what = running()] { run_blocks(q, g, dynamic_bytes, body, at, [&] { return what; }); };
-          });
+  enqueue(
+      q.stream(), [&] { run_blocks(q, g, dynamic_bytes, body, at, running); },
+      [&]() -> std::function<void()> {
+        return [&q, g, dynamic_bytes, body, at, what = running()] { run_blocks(q, g, dynamic_bytes, body, at, [&] { return what; }); };
+      });
 }
 
 std::int64_t early_exits() { return early.load(std::memory_order_relaxed); }

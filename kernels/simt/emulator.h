@@ -1,9 +1,9 @@
 // The emulator: runs a CUDA kernel on the host, one fiber per CUDA thread (docs/emulator.md). This header is its machine side, without
-// CUDA's words (those are in host_words.h). Blocks are tasks of the pool; inside a block one OS thread runs the lanes in turn, switching only where
-// a kernel waits (__syncthreads, warp operations), so a kernel without barriers costs one fiber and no switch.
-// Rules it keeps: a lane that returned is never entered again; a barrier waits for every lane that has not exited and refuses to be met at two places;
-// warp operations meet per warp and mask; a deadlock is an error that names lanes and lines; shared memory has exactly the declared size, is NaN-filled
-// per block, guarded, and counted against the device's limit. A broken kernel throws Error(bug), one line.
+// CUDA's words (those are in host_words.h). Blocks are tasks of the pool; inside a block one OS thread runs the lanes in turn, switching
+// only where a kernel waits (__syncthreads, warp operations), so a kernel without barriers costs one fiber and no switch. Rules it keeps: a
+// lane that returned is never entered again; a barrier waits for every lane that has not exited and refuses to be met at two places; warp
+// operations meet per warp and mask; a deadlock is an error that names lanes and lines; shared memory has exactly the declared size, is
+// NaN-filled per block, guarded, and counted against the device's limit. A broken kernel throws Error(bug), one line.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,9 @@ struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-struct uint3 { unsigned x, y, z; };
+struct uint3 {
+  unsigned x, y, z;
+};
 
 namespace graft::simt {
 
@@ -29,7 +31,9 @@ inline constexpr std::size_t kSharedLimit = 232448;  // bytes a block may have i
 inline constexpr std::size_t kStaticLimit = 49152;   // of which declared in the kernel
 using Where = std::source_location;
 
-struct Geometry { dim3 grid, block; };
+struct Geometry {
+  dim3 grid, block;
+};
 struct BlockState {  // what hopper.h keeps for a block
   virtual ~BlockState() = default;
   virtual void end() = 0;  // all lanes have returned; may throw
@@ -42,19 +46,19 @@ struct Place {  // of the block that runs: what blockIdx, blockDim and gridDim s
 struct Fiber;
 
 struct Lane {
-  uint3 thread{};           // threadIdx
-  unsigned index = 0;       // linear in the block
+  uint3 thread{};      // threadIdx
+  unsigned index = 0;  // linear in the block
   const Place* block = nullptr;
   bool exited = false;
   const char* waits = nullptr;  // what it waits in, for the deadlock report
   Where at{};
-  Fiber* fiber = nullptr;       // where it is suspended
-  std::shared_ptr<void> slot;   // what prims.h keeps for this lane; empty when a block begins
+  Fiber* fiber = nullptr;      // where it is suspended
+  std::shared_ptr<void> slot;  // what prims.h keeps for this lane; empty when a block begins
 };
 extern constinit thread_local Lane* self;  // the lane that runs now
 
-// What a family of lanes does together. `args[i]` is what lane i (of the group) brought, nullptr when the mask does not name it; it lives on that
-// lane's stack. Called once, when the last one has come; results are written through the pointers.
+// What a family of lanes does together. `args[i]` is what lane i (of the group) brought, nullptr when the mask does not name it; it lives
+// on that lane's stack. Called once, when the last one has come; results are written through the pointers.
 using Combine = void (*)(void* const* args, std::uint32_t mask);
 
 // All lanes of `mask` in this warp meet in one operation `kind`; each brings `arg`.
@@ -83,8 +87,8 @@ void check_shared(const void* p, std::size_t bytes, std::size_t align, const cha
 
 inline unsigned lane_of_warp() { return self->index % kWarp; }
 
-// Runs `body` for every thread of the grid, now or, while a graph is captured, at its replays: body holds its arguments by value. Throws Error(usage) for
-// a geometry or shared-memory size that no device takes.
+// Runs `body` for every thread of the grid, now or, while a graph is captured, at its replays: body holds its arguments by value. Throws
+// Error(usage) for a geometry or shared-memory size that no device takes.
 void run_grid(Queue& q, dim3 grid, dim3 block, std::size_t dynamic_bytes, const std::function<void()>& body, const Where& at);
 
 // Barriers that were passed although lanes had returned before (legal on the hardware, seldom meant), since the process began.

@@ -1,6 +1,7 @@
-// What hopper.h's words do on the host. Everything asynchronous happens as late as the program allows, and what it works on is NaN meanwhile: results before
-// a wait, tiles before their barrier. The asynchronous proxy (TMA, wgmma) has a view of shared memory of its own, which ordinary writes reach only by
-// fence_proxy_async. What the hardware answers with garbage or a hang is an error with a name where the model can know it.
+// What hopper.h's words do on the host. Everything asynchronous happens as late as the program allows, and what it works on is NaN
+// meanwhile: results before a wait, tiles before their barrier. The asynchronous proxy (TMA, wgmma) has a view of shared memory of its own,
+// which ordinary writes reach only by fence_proxy_async. What the hardware answers with garbage or a hang is an error with a name where the
+// model can know it.
 #pragma once
 #include <cstdio>
 #include <cstring>
@@ -49,13 +50,25 @@ void each_piece(const TensorTile& t, const std::int64_t (&at)[3], F f) {
       for (std::int64_t x = at[0]; x < at[0] + t.box[0]; x += per, byte += 16) {
         const std::int64_t before = std::clamp<std::int64_t>(-x, 0, per), count = std::clamp<std::int64_t>(t.size[0] - x, 0, per) - before;
         const bool inside = count > 0 && y >= 0 && y < t.size[1] && z >= 0 && z < t.size[2];
-        f(byte, inside ? static_cast<std::byte*>(t.data) + (x + y * t.stride[1] + z * t.stride[2]) * size : nullptr, before * size, inside ? count * size : 0);
+        f(byte, inside ? static_cast<std::byte*>(t.data) + (x + y * t.stride[1] + z * t.stride[2]) * size : nullptr, before * size,
+          inside ? count * size : 0);
       }
 }
 
-struct Load { TensorMap map; std::int64_t at[3]; std::uint32_t to; Where issued; };
-struct Store { TensorMap map; std::int64_t at[3]; std::uint32_t from; Where issued; std::vector<std::byte> seen; };
-struct Stores {  // of one lane
+struct Load {
+  TensorMap map;
+  std::int64_t at[3];
+  std::uint32_t to;
+  Where issued;
+};
+struct Store {
+  TensorMap map;
+  std::int64_t at[3];
+  std::uint32_t from;
+  Where issued;
+  std::vector<std::byte> seen;
+};
+struct Stores {                           // of one lane
   std::vector<Store> open;                // not yet in a group
   std::deque<std::vector<Store>> groups;  // oldest first
 };
@@ -70,13 +83,17 @@ struct Operand {
   bool mn_major = false;
   std::vector<std::uint16_t> seen;  // [m or n, 16]
 };
-struct Product { Where at; Operand a, b; std::shared_ptr<Sums> sums; };
+struct Product {
+  Where at;
+  Operand a, b;
+  std::shared_ptr<Sums> sums;
+};
 struct WarpGroup {
   bool fenced = false;
   std::vector<Product> open;
   std::deque<std::vector<Product>> groups;
   std::map<const float*, std::shared_ptr<Sums>> sums;  // by the first lane's registers
-  int registers = 0, wanted = 0;  // setmaxnreg, per lane
+  int registers = 0, wanted = 0;                       // setmaxnreg, per lane
 };
 
 class Hopper : public simt::BlockState {
@@ -97,15 +114,18 @@ class Hopper : public simt::BlockState {
     for (auto& [lane, s] : stores_) {
       s.groups.push_back(std::move(s.open));
       for (const auto& group : s.groups)
-        if (!group.empty()) simt::fault(group.front().issued, "tma_store: the block ended before tma_store_wait; its shared memory may be another's by then");
+        if (!group.empty())
+          simt::fault(group.front().issued, "tma_store: the block ended before tma_store_wait; its shared memory may be another's by then");
     }
   }
 
   // ---- the asynchronous proxy's view of shared memory ----
   void fence_proxy() {
-    simt::each_shared([](std::byte* p, std::size_t bytes, void* view) {
-      std::memcpy(static_cast<std::byte*>(view) + (p - static_cast<std::byte*>(simt::shared_pointer(0))), p, bytes);
-    }, view_.data());
+    simt::each_shared(
+        [](std::byte* p, std::size_t bytes, void* view) {
+          std::memcpy(static_cast<std::byte*>(view) + (p - static_cast<std::byte*>(simt::shared_pointer(0))), p, bytes);
+        },
+        view_.data());
     fence_barriers();
   }
   void fence_barriers() { hidden_.clear(); }
@@ -117,7 +137,8 @@ class Hopper : public simt::BlockState {
   // ---- mbarriers ----
   void init(void* p, int arrivals, const Where& at) {
     simt::check_shared(p, 8, 8, "mbarrier_init", at);
-    if (arrivals < 1 || arrivals >= 1 << 20) simt::fault(at, "mbarrier_init: " + std::to_string(arrivals) + " arrivals, wants 1 to 2^20 - 1");
+    if (arrivals < 1 || arrivals >= 1 << 20)
+      simt::fault(at, "mbarrier_init: " + std::to_string(arrivals) + " arrivals, wants 1 to 2^20 - 1");
     Barrier b;
     b.expected = b.pending = static_cast<unsigned>(arrivals);
     b.store(p);
@@ -125,24 +146,35 @@ class Hopper : public simt::BlockState {
   }
   void arrive(void* p, int bytes, const char* kind, const Where& at) {
     Barrier b = Barrier::load(p, kind, at);
-    if (bytes < 0 || b.bytes + bytes >= 1 << 20) simt::fault(at, std::string(kind) + ": " + std::to_string(bytes) + " bytes, a phase has at most 2^20 - 1");
-    if (b.pending == 0) simt::fault(at, std::string(kind) + ": more arrivals in this phase than the " + std::to_string(b.expected) + " of mbarrier_init");
+    if (bytes < 0 || b.bytes + bytes >= 1 << 20)
+      simt::fault(at, std::string(kind) + ": " + std::to_string(bytes) + " bytes, a phase has at most 2^20 - 1");
+    if (b.pending == 0)
+      simt::fault(at, std::string(kind) + ": more arrivals in this phase than the " + std::to_string(b.expected) + " of mbarrier_init");
     b.bytes += bytes;
     if (--b.pending == 0 && b.bytes == 0) {
       if (const auto& loads = loads_[simt::shared_address(p, at)]; !loads.empty())
-        simt::fault(at, std::string(kind) + ": the phase completes while a tma_load to it is under way: its bytes were not announced by expect_tx");
+        simt::fault(
+            at, std::string(kind) + ": the phase completes while a tma_load to it is under way: its bytes were not announced by expect_tx");
       b.next_phase();
     }
     b.store(p);
   }
-  struct Wait { void* barrier; unsigned parity; const Where* at; char text[160]; };
+  struct Wait {
+    void* barrier;
+    unsigned parity;
+    const Where* at;
+    char text[160];
+  };
   void wait(void* p, unsigned parity, const Where& at) {
     if (parity > 1) simt::fault(at, "mbarrier_wait: parity " + std::to_string(parity) + ", wants 0 or 1");
     Wait w{p, parity, &at, "mbarrier_wait"};
-    simt::wait_until(w.text, [](void* arg) {
-      Wait& me = *static_cast<Wait*>(arg);
-      return mine().completed(me);
-    }, &w, at);
+    simt::wait_until(
+        w.text,
+        [](void* arg) {
+          Wait& me = *static_cast<Wait*>(arg);
+          return mine().completed(me);
+        },
+        &w, at);
   }
 
   // ---- TMA ----
@@ -151,7 +183,8 @@ class Hopper : public simt::BlockState {
     check_box(map, to, rank, "tma_load", where);
     Barrier::load(barrier, "tma_load", where);
     const std::uint32_t address = simt::shared_address(barrier, where), first = simt::shared_address(to, where);
-    if (hidden_.count(address)) simt::fault(where, "tma_load: no mbarrier_init_fence since mbarrier_init: the copy may not see the barrier");
+    if (hidden_.count(address))
+      simt::fault(where, "tma_load: no mbarrier_init_fence since mbarrier_init: the copy may not see the barrier");
     const std::vector<std::byte> nan(bytes, std::byte{0xff});
     put(first, nan.data(), bytes);
     loads_[address].push_back({map, {at[0], at[1], at[2]}, first, where});
@@ -159,7 +192,8 @@ class Hopper : public simt::BlockState {
   void store(const TensorMap& map, const void* from, const std::int64_t (&at)[3], int rank, const Where& where) {
     check_box(map, from, rank, "tma_store", where);
     const std::uint32_t first = simt::shared_address(from, where);
-    stores_[simt::self->index].open.push_back({map, {at[0], at[1], at[2]}, first, where, seen(first, static_cast<std::size_t>(map.box_bytes()))});
+    stores_[simt::self->index].open.push_back(
+        {map, {at[0], at[1], at[2]}, first, where, seen(first, static_cast<std::size_t>(map.box_bytes()))});
   }
   void commit_stores() {
     Stores& s = stores_[simt::self->index];
@@ -172,7 +206,8 @@ class Hopper : public simt::BlockState {
       for (const Store& c : s.groups.front()) {
         if (seen(c.from, c.seen.size()) != c.seen) simt::fault(at, "tma_store: its shared memory was overwritten before this wait");
         each_piece(c.map, c.at, [&](unsigned byte, std::byte* global, std::int64_t before, std::int64_t count) {
-          if (global) std::memcpy(global + before, view_.data() + swizzled(c.from + byte, c.map.swizzle) + before, static_cast<std::size_t>(count));
+          if (global)
+            std::memcpy(global + before, view_.data() + swizzled(c.from + byte, c.map.swizzle) + before, static_cast<std::size_t>(count));
         });
       }
   }
@@ -185,7 +220,8 @@ class Hopper : public simt::BlockState {
     const unsigned start = field(0), leading = field(16), stride = field(32);
     const auto swizzle = static_cast<Swizzle>(o.descriptor >> 62);
     const unsigned pieces = swizzle_pieces(swizzle);
-    if (o.descriptor >> 49 & 7) simt::fault(at, "wgmma: the descriptor has a base offset; tiles here begin at multiples of the swizzle's pattern");
+    if (o.descriptor >> 49 & 7)
+      simt::fault(at, "wgmma: the descriptor has a base offset; tiles here begin at multiples of the swizzle's pattern");
     std::vector<std::uint16_t> out(static_cast<std::size_t>(lines) * 16);
     const auto piece = [&](unsigned address, std::uint16_t* to, std::size_t step) {
       address = swizzled(start + address, swizzle);
@@ -202,7 +238,12 @@ class Hopper : public simt::BlockState {
       }
     return out;
   }
-  struct Issue { float* d; std::uint64_t a, b; bool add; const Where* at; };
+  struct Issue {
+    float* d;
+    std::uint64_t a, b;
+    bool add;
+    const Where* at;
+  };
   template <class T>
   void issue(void* const* args, int n, bool a_mn, bool b_mn) {
     const auto lane = [&](int i) -> const Issue& { return *static_cast<const Issue*>(args[i]); };
@@ -251,10 +292,13 @@ class Hopper : public simt::BlockState {
   }
 
   // ---- registers ----
-  struct Registers { int wanted; };
+  struct Registers {
+    int wanted;
+  };
   void set_registers(int wanted, bool more, const Where& at) {
     WarpGroup& g = group();
-    if (wanted < 24 || wanted > 256 || wanted % 8) simt::fault(at, "setmaxnreg: " + std::to_string(wanted) + ", wants a multiple of 8 from 24 to 256");
+    if (wanted < 24 || wanted > 256 || wanted % 8)
+      simt::fault(at, "setmaxnreg: " + std::to_string(wanted) + ", wants a multiple of 8 from 24 to 256");
     if (more ? wanted < g.registers : wanted > g.registers)
       simt::fault(at, "setmaxnreg: from " + std::to_string(g.registers) + " to " + std::to_string(wanted) + " is the other direction");
     g.wanted = wanted;
@@ -307,7 +351,8 @@ class Hopper : public simt::BlockState {
   std::vector<std::byte> seen(std::uint32_t first, std::size_t bytes) const { return {view_.data() + first, view_.data() + first + bytes}; }
   static void check_box(const TensorMap& map, const void* p, int rank, const char* kind, const Where& at) {
     if (map.rank != rank)
-      simt::fault(at, std::string(kind) + ": " + std::to_string(rank) + " coordinates for " + map.name + ", which has rank " + std::to_string(map.rank));
+      simt::fault(at, std::string(kind) + ": " + std::to_string(rank) + " coordinates for " + map.name + ", which has rank " +
+                          std::to_string(map.rank));
     simt::check_shared(p, static_cast<std::size_t>(map.box_bytes()), 128, kind, at);
   }
   // Whether the phase is over. The last arrival's copies are performed when somebody asks and not before.
@@ -329,12 +374,13 @@ class Hopper : public simt::BlockState {
       if (b.bytes == 0) b.next_phase();
       b.store(w.barrier);
     }
-    std::snprintf(w.text, sizeof w.text, "mbarrier_wait (phase %u lacks %u of %u arrivals and %d announced bytes)", w.parity, b.pending, b.expected, b.bytes);
+    std::snprintf(w.text, sizeof w.text, "mbarrier_wait (phase %u lacks %u of %u arrivals and %d announced bytes)", w.parity, b.pending,
+                  b.expected, b.bytes);
     return b.phase != w.parity;
   }
 
   std::vector<std::byte> view_;
-  std::set<std::uint32_t> hidden_;  // mbarriers that the asynchronous proxy cannot see yet
+  std::set<std::uint32_t> hidden_;                    // mbarriers that the asynchronous proxy cannot see yet
   std::map<std::uint32_t, std::vector<Load>> loads_;  // under way, by their mbarrier
   std::map<unsigned, Stores> stores_;
   std::vector<WarpGroup> groups_;

@@ -1,5 +1,5 @@
-// Maximum and sum of exponentials in one visit (online softmax, Milakov and Gimelshein 2018): a running maximum and the sum of exp(x - maximum), rescaled when
-// the maximum grows. Pairs are joined over a warp or a block in a fixed tree; every thread gets the result.
+// Maximum and sum of exponentials in one visit (online softmax, Milakov and Gimelshein 2018): a running maximum and the sum of exp(x -
+// maximum), rescaled when the maximum grows. Pairs are joined over a warp or a block in a fixed tree; every thread gets the result.
 #pragma once
 #include "kernels/simt/simt.h"
 
@@ -7,7 +7,8 @@ namespace graft::GRAFT_SIMT {
 
 template <class A>
 struct Running {
-  A top, sum;  // nothing seen: -inf, 0; one value x: x, 1. An element equal to top counts 1, so a row of -inf sums to its length, not to NaN
+  A top,
+      sum;  // nothing seen: -inf, 0; one value x: x, 1. An element equal to top counts 1, so a row of -inf sums to its length, not to NaN
 };
 template <class A>
 __device__ __forceinline__ Running<A> join(Running<A> a, Running<A> b) {

@@ -10,7 +10,8 @@ struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Piece {
   T v[N];
 };
 
-// Rows that are only moved: f.operator()<V>() with the widest V on whose boundary `boundary` lies, which is the addresses and byte strides of all rows or-ed.
+// Rows that are only moved: f.operator()<V>() with the widest V on whose boundary `boundary` lies, which is the addresses and byte strides
+// of all rows or-ed.
 template <class F>
 void visit_piece(std::uint64_t boundary, F&& f) {
   if (boundary % 16 == 0) f.template operator()<uint4>();

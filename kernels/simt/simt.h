@@ -1,10 +1,11 @@
-// The one header of a .cu file. A .cu is compiled twice: by nvcc into namespace graft::cuda, by the host compiler into graft::emu, where the emulator
-// runs it. CUDA's own words stay (__global__, threadIdx, __syncthreads, __shfl_xor_sync, atomicAdd); the house words are
+// The one header of a .cu file. A .cu is compiled twice: by nvcc into namespace graft::cuda, by the host compiler into graft::emu, where
+// the emulator runs it. CUDA's own words stay (__global__, threadIdx, __syncthreads, __shfl_xor_sync, atomicAdd); the house words are
 //   launch(queue, kernel, grid, block, dynamic_bytes, args...)   instead of <<<>>>
 //   GRAFT_SHARED(float, tile, [32][33]);                         a __shared__ array
 //   GRAFT_DYNAMIC_SHARED(float, panel);                          float* to the dynamic shared memory, aligned to 1024 bytes
 // and what prims.h (tensor cores, asynchronous copies) and hopper.h (wgmma, TMA, mbarrier) declare. A family's .cu looks like this:
-//   namespace graft::GRAFT_SIMT { namespace { template <class T> __global__ void k(...) {...} }  void family_idea(Queue& q, const Args& a) {...} }
+//   namespace graft::GRAFT_SIMT { namespace { template <class T> __global__ void k(...) {...} }  void family_idea(Queue& q, const Args& a)
+//   {...} }
 #pragma once
 #ifdef __CUDACC__
 #define GRAFT_SIMT cuda
@@ -26,13 +27,16 @@ __device__ __forceinline__ T warp_sum(T v) {
 }
 // NaN wins, as PyTorch's maximum.
 template <class T>
-__device__ __forceinline__ T max_or_nan(T a, T b) { return a != a ? a : b != b ? b : a > b ? a : b; }
+__device__ __forceinline__ T max_or_nan(T a, T b) {
+  return a != a ? a : b != b ? b : a > b ? a : b;
+}
 template <class T>
 __device__ __forceinline__ T warp_max(T v) {
   for (int o = 16; o > 0; o /= 2) v = max_or_nan(v, __shfl_xor_sync(0xffffffffu, v, o));
   return v;
 }
-// Over a block of whole warps, every thread gets the result. `lines` is a shared array of at least 32 elements, free again after the next barrier.
+// Over a block of whole warps, every thread gets the result. `lines` is a shared array of at least 32 elements, free again after the next
+// barrier.
 template <class T, class F>
 __device__ __forceinline__ T block_fold(T v, T neutral, T* lines, F fold) {
   for (int o = 16; o > 0; o /= 2) v = fold(v, __shfl_xor_sync(0xffffffffu, v, o));

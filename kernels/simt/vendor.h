@@ -21,10 +21,12 @@ inline int index_of(const Queue& q) { return q.device().index; }
 inline cudaStream_t stream_of(const Queue& q) { return static_cast<cudaStream_t>(q.stream()); }
 
 #ifdef GRAFT_HAVE_CUBLASLT
+// clang-format off
 #define GRAFT_CUBLASLT_CALLS(X)                                                                                                                      \
   X(cublasLtCreate) X(cublasLtMatmul) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy)                      \
   X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute)                  \
   X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtGetVersion)
+// clang-format on
 struct CublasLt {
 #define GRAFT_MEMBER(f) decltype(&::f) f = nullptr;
   GRAFT_CUBLASLT_CALLS(GRAFT_MEMBER)
@@ -33,15 +35,18 @@ struct CublasLt {
 };
 const CublasLt& cublaslt();  // the library is there (cublaslt_missing)
 inline void check(cublasStatus_t e, const char* call) {
-  if (e != CUBLAS_STATUS_SUCCESS) throw Error(e == CUBLAS_STATUS_ALLOC_FAILED ? Code::memory : Code::device, std::string(call) + ": status " + std::to_string(e));
+  if (e != CUBLAS_STATUS_SUCCESS)
+    throw Error(e == CUBLAS_STATUS_ALLOC_FAILED ? Code::memory : Code::device, std::string(call) + ": status " + std::to_string(e));
 }
 #endif
 
 #ifdef GRAFT_HAVE_CUDNN
+// clang-format off
 #define GRAFT_CUDNN_CALLS(X)                                                                                                              \
   X(cudnnCreate) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetVersion) X(cudnnBackendCreateDescriptor) X(cudnnBackendDestroyDescriptor) \
   X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) X(cudnnBackendExecute) X(cudnnCreateTensorDescriptor)       \
   X(cudnnDestroyTensorDescriptor) X(cudnnSetTensorNdDescriptor) X(cudnnSoftmaxForward) X(cudnnSoftmaxBackward)
+// clang-format on
 struct Cudnn {
 #define GRAFT_MEMBER(f) decltype(&::f) f = nullptr;
   GRAFT_CUDNN_CALLS(GRAFT_MEMBER)

@@ -1,5 +1,6 @@
-// softmax, log-softmax and their gradients: one thread per row, the plain loops of plain.h. The yardstick of the other rungs; any dtype and stride.
-// Neighbouring threads read addresses a row apart, so every load is a transaction of its own: 3 reads and 1 write per element, uncoalesced.
+// softmax, log-softmax and their gradients: one thread per row, the plain loops of plain.h. The yardstick of the other rungs; any dtype and
+// stride. Neighbouring threads read addresses a row apart, so every load is a transaction of its own: 3 reads and 1 write per element,
+// uncoalesced.
 #include "kernels/simt/simt.h"
 #include "kernels/softmax/plain.h"
 #include "kernels/softmax/rows.h"

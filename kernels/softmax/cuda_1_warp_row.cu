@@ -1,6 +1,7 @@
-// softmax and log-softmax, a group of threads per row: a warp (rung 1) or a block (rung 2, for rows that keep 256 threads busy). Lanes take neighbouring
-// columns, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum m and the sum of exp(x - m), rescaled when m grows,
-// and pairs (m, sum) are folded over the group (online softmax, Milakov and Gimelshein 2018). Bytes: 2 reads (the second from L2) and 1 write per element.
+// softmax and log-softmax, a group of threads per row: a warp (rung 1) or a block (rung 2, for rows that keep 256 threads busy). Lanes take
+// neighbouring columns, so loads are coalesced. Maximum and sum come from one visit: each thread keeps a running maximum m and the sum of
+// exp(x - m), rescaled when m grows, and pairs (m, sum) are folded over the group (online softmax, Milakov and Gimelshein 2018). Bytes: 2
+// reads (the second from L2) and 1 write per element.
 #include "kernels/simt/online.h"
 #include "kernels/softmax/rows.h"
 

@@ -21,7 +21,9 @@ Case<SoftmaxArgs> forward(const Dims& s, bool log, Fill fill = Fill::normal) {
 Case<SoftmaxGradArgs> backward(const Dims& s, bool log) {
   Case<SoftmaxGradArgs> c;
   c.shape = std::to_string(s[0]) + "x" + std::to_string(s[1]) + (log ? "_log" : "");
-  c.operands = {{.name = "y", .shape = s, .fill = log ? Fill::normal : Fill::unit}, {.name = "dy", .shape = s}, {.name = "dx", .role = Role::out, .shape = s}};
+  c.operands = {{.name = "y", .shape = s, .fill = log ? Fill::normal : Fill::unit},
+                {.name = "dy", .shape = s},
+                {.name = "dx", .role = Role::out, .shape = s}};
   c.bind = [log](const std::vector<View>& v) { return SoftmaxGradArgs{v[0], v[1], v[2], log}; };
   const double n = static_cast<double>(s[0] * s[1]);
   c.flops = 4 * n;

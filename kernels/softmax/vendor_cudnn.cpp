@@ -1,4 +1,5 @@
-// cudnnSoftmaxForward and Backward as rows: the baseline of the ladder. Rows are images of `cols` channels (mode "instance"), the accurate algorithms.
+// cudnnSoftmaxForward and Backward as rows: the baseline of the ladder. Rows are images of `cols` channels (mode "instance"), the accurate
+// algorithms.
 #include "kernels/simt/cudnn_graph.h"
 #include "kernels/softmax/rows.h"
 
@@ -37,14 +38,14 @@ cudnnSoftmaxAlgorithm_t algorithm(bool log) { return log ? CUDNN_SOFTMAX_LOG : C
 
 void softmax_cudnn(Queue& q, const SoftmaxArgs& a) {
   if (a.x.numel() == 0) return;
-  check(cudnn().cudnnSoftmaxForward(cudnn().handle(q), algorithm(a.log), CUDNN_SOFTMAX_MODE_INSTANCE, kOne.as(a.x.dtype), Tensor(a.x), a.x.data, kZero.as(a.x.dtype),
-                                    Tensor(a.y), a.y.data),
+  check(cudnn().cudnnSoftmaxForward(cudnn().handle(q), algorithm(a.log), CUDNN_SOFTMAX_MODE_INSTANCE, kOne.as(a.x.dtype), Tensor(a.x),
+                                    a.x.data, kZero.as(a.x.dtype), Tensor(a.y), a.y.data),
         "cudnnSoftmaxForward");
 }
 void softmax_grad_cudnn(Queue& q, const SoftmaxGradArgs& a) {
   if (a.y.numel() == 0) return;
-  check(cudnn().cudnnSoftmaxBackward(cudnn().handle(q), algorithm(a.log), CUDNN_SOFTMAX_MODE_INSTANCE, kOne.as(a.y.dtype), Tensor(a.y), a.y.data, Tensor(a.dy),
-                                     a.dy.data, kZero.as(a.y.dtype), Tensor(a.dx), a.dx.data),
+  check(cudnn().cudnnSoftmaxBackward(cudnn().handle(q), algorithm(a.log), CUDNN_SOFTMAX_MODE_INSTANCE, kOne.as(a.y.dtype), Tensor(a.y),
+                                     a.y.data, Tensor(a.dy), a.dy.data, kZero.as(a.y.dtype), Tensor(a.dx), a.dx.data),
         "cudnnSoftmaxBackward");
 }
 #else

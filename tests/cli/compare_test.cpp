@@ -1,4 +1,5 @@
-// graft compare on drawn images: equal conditions for every arm, the same answer for any number of threads, costs that add up, a page that needs no network.
+// graft compare on drawn images: equal conditions for every arm, the same answer for any number of threads, costs that add up, a page that
+// needs no network.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -19,7 +20,8 @@ void pretrain(const TempFolder& t) {
   ASSERT_EQ(o.code, 0) << o.err;
 }
 Json compared(const TempFolder& t, const std::string& arguments) {
-  const Outcome o = run(t.path, "compare letters-cnn --from digits/checkpoints/best " + kMlp + "data.train_count=520 train.batch=16 --json -q " + arguments);
+  const Outcome o = run(
+      t.path, "compare letters-cnn --from digits/checkpoints/best " + kMlp + "data.train_count=520 train.batch=16 --json -q " + arguments);
   EXPECT_EQ(o.code, 0) << o.err;
   return Json::parse(o.out, nullptr, false);
 }
@@ -52,7 +54,8 @@ TEST(Compare, GivesEveryArmTheSameAndAVerdictPerSize) {
   const std::string page = read_file(t.path / "a/report.html");
   for (const char* wanted : {"<svg", "prefers-color-scheme", "no evidence", "graft compare letters-cnn --from digits/checkpoints/best"})
     EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
-  for (const char* unwanted : {"http", "<script", "src=", "@import"}) EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted << " in a page without network";
+  for (const char* unwanted : {"http", "<script", "src=", "@import"})
+    EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted << " in a page without network";
 }
 
 TEST(Compare, IsTheSameForAnyNumberOfThreads) {
@@ -98,7 +101,8 @@ TEST(Compare, CountsFloatingPointOperationsAndKeepsToABudgetOfThem) {
 TEST(Compare, ATriedRateThatDivergesIsNotTheEnd) {
   TempFolder t;
   pretrain(t);
-  const Json j = compared(t, "--fractions 0.2 --arms scratch,full --seeds 1 --tune 9 --budget 8st optim.name=sgd optim.lr=3000 schedule.warmup=0");
+  const Json j =
+      compared(t, "--fractions 0.2 --arms scratch,full --seeds 1 --tune 9 --budget 8st optim.name=sgd optim.lr=3000 schedule.warmup=0");
   ASSERT_TRUE(j.is_object());
   for (const Json& r : j["rows"]) {
     EXPECT_EQ(r["tuning"].size(), 9u);
@@ -114,11 +118,15 @@ TEST(Compare, AnInterruptEndsItInALine) {
     const char* options;
     int code;
     const char* says;
-  } cases[] = {{"INT", "--arms scratch,full --fractions 0.5", 130, "graft: stopped within a training of scratch on 260 images; nothing is kept: run it again\n"},
-               {"TERM", "--arms full,scratch --fractions 1", 143, "graft: stopped within a training of full on 520 images; nothing is kept: run it again\n"}};
+  } cases[] = {{"INT", "--arms scratch,full --fractions 0.5", 130,
+                "graft: stopped within a training of scratch on 260 images; nothing is kept: run it again\n"},
+               {"TERM", "--arms full,scratch --fractions 1", 143,
+                "graft: stopped within a training of full on 520 images; nothing is kept: run it again\n"}};
   for (const auto& one : cases) {
-    const Outcome o = interrupted(t.path, one.signal, "compare letters-cnn --from digits/checkpoints/best " + kMlp + "data.train_count=520 train.batch=16 --json -q " + one.options +
-                                                          " --seeds 1 --tune 1 --budget 9999999st -o stopped");
+    const Outcome o =
+        interrupted(t.path, one.signal,
+                    "compare letters-cnn --from digits/checkpoints/best " + kMlp + "data.train_count=520 train.batch=16 --json -q " +
+                        one.options + " --seeds 1 --tune 1 --budget 9999999st -o stopped");
     EXPECT_EQ(o.code, one.code) << o.err;
     EXPECT_EQ(o.err, one.says);
     EXPECT_EQ(o.out, "");
@@ -130,8 +138,9 @@ TEST(Compare, AnInterruptEndsItInALine) {
 TEST(Compare, FindsThatACheckpointOfTheSameTaskIsBetter) {
   TempFolder t;
   pretrain(t);
-  const Outcome o = run(t.path, "compare digits-cnn --from digits/checkpoints/best " + kMlp +
-                                    "data.seed=9 data.train_count=400 --arms scratch,full --fractions 1pc --seeds 3 --tune 2 --budget 20st --json -q");
+  const Outcome o =
+      run(t.path, "compare digits-cnn --from digits/checkpoints/best " + kMlp +
+                      "data.seed=9 data.train_count=400 --arms scratch,full --fractions 1pc --seeds 3 --tune 2 --budget 20st --json -q");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   const Json& full = j["rows"][1];

@@ -1,6 +1,5 @@
 // graft data check, split and preview as a user calls them: exit codes, what is written, and what must not be.
 #include <gtest/gtest.h>
-
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -25,7 +24,8 @@ void write_png(const fs::path& p, const Image& image) { write_file(p, text_of(en
 void write_shapes(const fs::path& root, std::int64_t count, std::uint64_t seed) {
   const Drawn d = draw_shapes(count, seed);
   for (std::int64_t i = 0; i < count; ++i)
-    write_png(root / d.class_names[static_cast<std::size_t>(d.labels[static_cast<std::size_t>(i)])] / (std::to_string(i) + ".png"), shape(d, i));
+    write_png(root / d.class_names[static_cast<std::size_t>(d.labels[static_cast<std::size_t>(i)])] / (std::to_string(i) + ".png"),
+              shape(d, i));
 }
 std::vector<std::string> files_below(const fs::path& root) {
   std::vector<std::string> all;
@@ -110,17 +110,22 @@ TEST(DataCheck, HardSetsGiveOneClearLineOrJustWork) {
 }
 TEST(DataCheck, AnInterruptEndsItInALine) {
   TempFolder t;
-  const Outcome o = run(t.path, "--foreground --preserve-status -s INT 0.3 '" GRAFT_BINARY "' data check digits-cnn data.train_count=20000 --out r", "timeout");
+  const Outcome o =
+      run(t.path, "--foreground --preserve-status -s INT 0.3 '" GRAFT_BINARY "' data check digits-cnn data.train_count=20000 --out r",
+          "timeout");
   EXPECT_EQ(o.code, 130) << o.out;
   EXPECT_LE(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;  // none where it came before the program's first line
   EXPECT_FALSE(fs::exists(t.path / "r") || fs::exists(t.path / "r.new"));
 }
-// What folders and archives leave out is said when their part is opened, also where there is to be no progress; where nothing is left out, nothing is said.
+// What folders and archives leave out is said when their part is opened, also where there is to be no progress; where nothing is left out,
+// nothing is said.
 TEST(DataCheck, TrainingSaysWhatItLeavesOut) {
   TempFolder t;
   write_shapes(t.path / "set/train", 80, 1);
   write_shapes(t.path / "set/test", 40, 2);
-  const std::string args = "shapes-resnet data.kind=folder data.train_count=0 data.test_count=0 model.width=2 train.steps=2 train.batch=8 eval.train_count=8 --json -q ";
+  const std::string args =
+      "shapes-resnet data.kind=folder data.train_count=0 data.test_count=0 model.width=2 train.steps=2 train.batch=8 eval.train_count=8 "
+      "--json -q ";
   Outcome o = run(t.path, "train " + args + "data.path=set -o clean");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(o.err, "");
@@ -136,22 +141,30 @@ TEST(DataCheck, TrainingSaysWhatItLeavesOut) {
   o = run(t.path, "train " + args + "data.path=set -o run");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_TRUE(said("train", "1 of the pictures lie outside of the classes' folders and were left out, such as stray.png\n")) << o.err;
-  EXPECT_TRUE(has(o.err, "graft: set/train: 2 files do not end as a picture's does") && has(o.err, "left out: the first is circle/about.txt\n")) << o.err;
+  EXPECT_TRUE(has(o.err, "graft: set/train: 2 files do not end as a picture's does") &&
+              has(o.err, "left out: the first is circle/about.txt\n"))
+      << o.err;
   EXPECT_TRUE(said("test", "1 file does not end as a picture's does") && said("test", "was left out: moon/list.csv\n")) << o.err;
   EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 3) << o.err;
   o = run(t.path, "finetune " + args + "data.path=set --from run/checkpoints/best eval.test=false -o tuned");
   ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_TRUE(said("train", "stray.png\n") && said("train", "the first is circle/about.txt\n") && !has(o.err, "moon/list.csv")) << o.err << "the test part is not opened";
+  EXPECT_TRUE(said("train", "stray.png\n") && said("train", "the first is circle/about.txt\n") && !has(o.err, "moon/list.csv"))
+      << o.err << "the test part is not opened";
   o = run(t.path, "eval run/checkpoints/best -q");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_TRUE(said("test", "was left out: moon/list.csv\n") && !has(o.err, "stray.png")) << o.err;
   EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
   if (const std::string why = why_no_archives(); !why.empty()) GTEST_SKIP() << "the rest: " << why;
   fs::create_symlink("8.png", t.path / "set/train/circle/link.png");
-  ASSERT_EQ(std::system(("cd '" + t.path.string() + "' && mkdir packed && tar cf packed/train.tar -C set/train . && tar cf packed/test.tar -C set/test .").c_str()), 0);
+  ASSERT_EQ(std::system(("cd '" + t.path.string() +
+                         "' && mkdir packed && tar cf packed/train.tar -C set/train . && tar cf packed/test.tar -C set/test .")
+                            .c_str()),
+            0);
   o = run(t.path, "train " + args + "data.path=packed -o from_archives");
   ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_TRUE(has(o.err, "graft: packed/train.tar: 1 symbolic links are no files of the archive and were left out, such as circle/link.png\n")) << o.err;
+  EXPECT_TRUE(
+      has(o.err, "graft: packed/train.tar: 1 symbolic links are no files of the archive and were left out, such as circle/link.png\n"))
+      << o.err;
   EXPECT_TRUE(has(o.err, "graft: packed/test.tar: 1 file")) << o.err;
 }
 TEST(DataCheck, AnArchiveWithPartsAndOneWithout) {
@@ -161,14 +174,16 @@ TEST(DataCheck, AnArchiveWithPartsAndOneWithout) {
   write_shapes(t.path / "a/test", 40, 2);
   fs::create_directories(t.path / "a/train/empty");
   ASSERT_EQ(std::system(("cd '" + t.path.string() +
-                         "' && tar cf parts.tar -C a train test && tar cf one.tar -C a/train . && mkdir b && tar czf b/train.tar.gz -C a/train . && tar cf "
+                         "' && tar cf parts.tar -C a train test && tar cf one.tar -C a/train . && mkdir b && tar czf b/train.tar.gz -C "
+                         "a/train . && tar cf "
                          "b/test.tar -C a/test .")
                             .c_str()),
             0);
   for (const char* data : {"parts.tar", "b"}) {
     const Outcome o = run(t.path, std::string("data check ") + data);
     EXPECT_EQ(o.code, 1) << o.err << o.out;
-    EXPECT_TRUE(has(o.out, "train       80 pictures") && has(o.out, "test        40 pictures") && has(o.out, "empty: no picture")) << data << o.out;
+    EXPECT_TRUE(has(o.out, "train       80 pictures") && has(o.out, "test        40 pictures") && has(o.out, "empty: no picture"))
+        << data << o.out;
   }
   EXPECT_TRUE(has(run(t.path, "data check one.tar").out, "all         80 pictures"));
   const Outcome o = run(t.path, "data split one.tar --out s");
@@ -264,7 +279,8 @@ TEST(DataSplit, TablesKeepTheirBytes) {
       "a,\"b, c\",label\r\n";
   std::vector<std::string> rows;
   for (int i = 0; i < 50; ++i)
-    rows.push_back(std::to_string(i % 20) + ",\"line\n" + std::to_string(i % 20) + "\"," + (i % 20 % 4 ? "x" : "y") + (i % 2 ? "\r\n" : "\n"));
+    rows.push_back(std::to_string(i % 20) + ",\"line\n" + std::to_string(i % 20) + "\"," + (i % 20 % 4 ? "x" : "y") +
+                   (i % 2 ? "\r\n" : "\n"));
   rows.back() = "99,last,x";  // without an end of line
   std::string text = head;
   for (const auto& r : rows) text += r;
@@ -301,7 +317,8 @@ TEST(DataPreview, SheetsOfEveryKind) {
   for (std::int64_t y = 0; y < 96; ++y)
     for (std::int64_t x = 0; x < 96; ++x)
       for (std::int64_t k = 0; k < 3; ++k) {
-        ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 108 + x) * 3 + k], circle.data<std::uint8_t>()[((y / 3) * 32 + x / 3) * 3 + k])
+        ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 108 + x) * 3 + k],
+                  circle.data<std::uint8_t>()[((y / 3) * 32 + x / 3) * 3 + k])
             << y << " " << x;
         ASSERT_EQ(sheet.data<std::uint8_t>()[((4 + y) * sheet.width + 4 + x) * 3 + k], 128);
       }
@@ -317,9 +334,10 @@ TEST(DataPreview, SheetsOfEveryKind) {
 }
 TEST(DataPreview, ShowsWhatTrainingMakesOfAPicture) {
   TempFolder t;
-  const Outcome o = run(t.path,
-                        "data preview digits-cnn data.train_count=20 data.test_count=10 augment.shift=0 augment.rotate=0 augment.scale=0 augment.flip=1 "
-                        "data.normalize=[0.2,0.4] --count 1 --augment --out s.png");
+  const Outcome o =
+      run(t.path,
+          "data preview digits-cnn data.train_count=20 data.test_count=10 augment.shift=0 augment.rotate=0 augment.scale=0 augment.flip=1 "
+          "data.normalize=[0.2,0.4] --count 1 --augment --out s.png");
   ASSERT_EQ(o.code, 0) << o.err;
   const std::string png = read_file(t.path / "s.png");
   const Image s = decode_image(bytes_of(png), "s");

@@ -51,10 +51,11 @@ class EventsOfARun : public testing::Test {
  protected:
   // 10 steps; everything after step 5 is forgotten, and it goes on from there: the older file knows more than it should.
   void SetUp() override {
-    const Outcome o = run(t.path,
-                          "train digits-cnn data.train_count=352 data.validation=32 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 "
-                          "train.clip_norm=1 train.checkpoint_every=5 "
-                          "train.keep=9 -q --out r");
+    const Outcome o =
+        run(t.path,
+            "train digits-cnn data.train_count=352 data.validation=32 data.test_count=40 train.batch=32 train.steps=10 train.log_every=1 "
+            "train.clip_norm=1 train.checkpoint_every=5 "
+            "train.keep=9 -q --out r");
     ASSERT_EQ(o.code, 0) << o.err;
     ASSERT_EQ(event_files(folder).size(), 1u);
     const auto before = shown(folder);

@@ -1,6 +1,7 @@
-// Round trips judged by others: what graft converts and exports is read and written again by safetensors, huggingface_hub, PyTorch, NumPy, PEFT and transformers (tests/golden/roundtrip). Two programs
-// of GRAFT_PYTHON's are started, each once for all of its parts; a part whose packages are not there says so and is skipped. gguf-py, ONNX Runtime and PyTorch's other judges stand in
-// tests/weights and weights_test.cpp.
+// Round trips judged by others: what graft converts and exports is read and written again by safetensors, huggingface_hub, PyTorch, NumPy,
+// PEFT and transformers (tests/golden/roundtrip). Two programs of GRAFT_PYTHON's are started, each once for all of its parts; a part whose
+// packages are not there says so and is skipped. gguf-py, ONNX Runtime and PyTorch's other judges stand in tests/weights and
+// weights_test.cpp.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -62,7 +63,8 @@ class Adapters : public testing::Test {
   static void SetUpTestSuite() {
     const TempFolder t;
     if (run(t.path, "-c 'import importlib.util as u; raise SystemExit(u.find_spec(\"torch\") is None)'", python()).code != 0) return;
-    const std::string net = "digits-cnn data.train_count=64 data.test_count=20 data.validation=0 train.batch=16 schedule.warmup=0 train.steps=3 ";
+    const std::string net =
+        "digits-cnn data.train_count=64 data.test_count=20 data.validation=0 train.batch=16 schedule.warmup=0 train.steps=3 ";
     ASSERT_EQ(run(t.path, "train " + net + "-q -o a").code, 0);
     ASSERT_EQ(run(t.path, "finetune " + net + "--from a/checkpoints/best peft.method=lora peft.rank=2 optim.lr=1e-2 -q -o b").code, 0);
     const Outcome o = run(t.path, "export b/checkpoints/best adapter --format peft");

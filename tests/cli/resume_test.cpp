@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 // A network that steps in milliseconds, and one with dropout and convolutions.
-const std::string kQuick = "digits-cnn data.train_count=240 data.test_count=40 model.name=mlp model.hidden=24 train.batch=16 schedule.warmup=3 train.log_every=2 ";
+const std::string kQuick =
+    "digits-cnn data.train_count=240 data.test_count=40 model.name=mlp model.hidden=24 train.batch=16 schedule.warmup=3 train.log_every=2 ";
 const std::string kConv = "digits-cnn data.train_count=96 data.test_count=20 train.batch=8 schedule.warmup=3 train.log_every=2 ";
 
 std::string hash_of(const Outcome& o) {
@@ -43,7 +44,8 @@ void expect_same_run(const fs::path& a, const fs::path& b) {
   const auto report = [](const fs::path& run) {
     const Json j = Json::parse(read_file(run / "report.json"), nullptr, false);
     Json kept;
-    for (const char* key : {"test.accuracy", "train.loss", "best.accuracy", "steps", "weights_hash"}) kept[key] = j.is_object() ? j.value(key, Json()) : Json();
+    for (const char* key : {"test.accuracy", "train.loss", "best.accuracy", "steps", "weights_hash"})
+      kept[key] = j.is_object() ? j.value(key, Json()) : Json();
     return kept;
   };
   EXPECT_EQ(report(a), report(b));
@@ -53,7 +55,8 @@ void expect_same_run(const fs::path& a, const fs::path& b) {
 // kill -9 at 50 random moments, several per run, checkpoints written after nearly every step.
 TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
   TempFolder t;
-  const std::string settings[] = {kQuick + "train.steps=40 train.checkpoint_every=1 ", kQuick + "train.steps=50 train.checkpoint_every=2 optim.name=sgd train.ema=0.9 ",
+  const std::string settings[] = {kQuick + "train.steps=40 train.checkpoint_every=1 ",
+                                  kQuick + "train.steps=50 train.checkpoint_every=2 optim.name=sgd train.ema=0.9 ",
                                   kConv + "train.steps=24 train.checkpoint_every=1 train.clip_norm=1 augment.shift=2 "};
   std::mt19937 random(20261125);
   int kills = 0;
@@ -61,9 +64,7 @@ TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
     const std::size_t which = static_cast<std::size_t>(run_number) % std::size(settings);
     const std::string whole = "whole-" + std::to_string(which), broken = "broken-" + std::to_string(run_number);
     const auto begun = std::chrono::steady_clock::now();
-    if (!fs::exists(t.path / whole)) {
-      ASSERT_EQ(run(t.path, "train " + settings[which] + "--json -q -o " + whole).code, 0);
-    }
+    if (!fs::exists(t.path / whole)) { ASSERT_EQ(run(t.path, "train " + settings[which] + "--json -q -o " + whole).code, 0); }
     static double seconds[3] = {};
     if (seconds[which] == 0) seconds[which] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     Outcome o;
@@ -73,7 +74,8 @@ TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
       const std::string call = there ? "resume " + broken : "train " + settings[which] + "-o " + broken;
       const double after = std::uniform_real_distribution<>(0.05, 0.7)(random) * seconds[which];
       const bool last = kills >= 50 || attempt > 12;
-      o = last ? run(t.path, call + " --json -q") : run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + call + " --json -q", "timeout");
+      o = last ? run(t.path, call + " --json -q")
+               : run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + call + " --json -q", "timeout");
       if (o.code == 0) break;
       if (o.code == 124) continue;  // it ended by itself in the moment when it was to be killed: to go on from that changes nothing
       ASSERT_TRUE(o.code == 137 || o.code == -1) << o.code << ": " << o.err;
@@ -89,8 +91,10 @@ TEST(Resume, AfterKillNineAtRandomMomentsItEndsWithTheSameBits) {
 
 TEST(Resume, EveryOptimizerGoesOnFromItsState) {
   TempFolder t;
-  for (const char* optim : {"sgd optim.momentum=0.9 optim.nesterov=true", "adam", "adamw", "rmsprop", "adagrad", "adafactor", "lion", "adamw train.ema=0.9 train.dtype=bf16"}) {
-    const std::string all = std::string("train ") + kQuick + "train.steps=12 train.checkpoint_every=5 optim.name=" + optim + " --json -q -o ";
+  for (const char* optim : {"sgd optim.momentum=0.9 optim.nesterov=true", "adam", "adamw", "rmsprop", "adagrad", "adafactor", "lion",
+                            "adamw train.ema=0.9 train.dtype=bf16"}) {
+    const std::string all =
+        std::string("train ") + kQuick + "train.steps=12 train.checkpoint_every=5 optim.name=" + optim + " --json -q -o ";
     fs::remove_all(t.path / "a");
     fs::remove_all(t.path / "b");
     const Outcome whole = run(t.path, all + "a");
@@ -112,12 +116,12 @@ TEST(Resume, AfterASignalOrATimeLimitTheLineThatWasPrintedWorks) {
   ASSERT_EQ(whole.code, 0) << whole.err;
   for (const char* how : {"-s TERM 0.4", "-s INT 0.4", ""}) {
     fs::remove_all(t.path / "part");
-    Outcome o = *how ? run(t.path, "--foreground " + std::string(how) + " '" GRAFT_BINARY "' train " + settings + "--threads 1 --json -q -o part", "timeout")
-                     : run(t.path, "train " + settings + "--max-time 20ms --json -q -o part");
+    Outcome o =
+        *how ? run(t.path, "--foreground " + std::string(how) + " '" GRAFT_BINARY "' train " + settings + "--threads 1 --json -q -o part",
+                   "timeout")
+             : run(t.path, "train " + settings + "--max-time 20ms --json -q -o part");
     if (*how && o.code == 124 && !fs::exists(t.path / "part/config.toml")) continue;  // the signal came before anything had begun
-    if (!*how) {
-      EXPECT_EQ(o.code, 75) << o.err;
-    }
+    if (!*how) { EXPECT_EQ(o.code, 75) << o.err; }
     const auto at = o.err.find("graft resume ");
     ASSERT_NE(at, std::string::npos) << o.err;
     std::string line = o.err.substr(at + 6);
@@ -206,8 +210,8 @@ TEST(Resume, CheckpointsOnUsr1AndLocksItsFolder) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    execl(GRAFT_BINARY, GRAFT_BINARY, "train", "digits-cnn", "data.train_count=640", "data.test_count=40", "train.steps=100000", "train.checkpoint_every=100000",
-          "eval.every=100000", "-q", "-o", folder.c_str(), static_cast<char*>(nullptr));
+    execl(GRAFT_BINARY, GRAFT_BINARY, "train", "digits-cnn", "data.train_count=640", "data.test_count=40", "train.steps=100000",
+          "train.checkpoint_every=100000", "eval.every=100000", "-q", "-o", folder.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
   const auto wait_for = [](const std::function<bool()>& what) {

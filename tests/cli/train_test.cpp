@@ -1,4 +1,5 @@
-// The main job from the command line, on drawn data: training, the checkpoint, fine-tuning, evaluation, the same bits for any number of threads.
+// The main job from the command line, on drawn data: training, the checkpoint, fine-tuning, evaluation, the same bits for any number of
+// threads.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -18,18 +19,22 @@ TEST(Train, WritesItsRunFolderAndOneJsonDocument) {
   const Outcome o = run(t.path, "train " + kSmall + "train.log_every=2 --json");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
-  for (const char* key : {"test.accuracy", "train.loss", "steps", "seconds", "samples_per_second", "peak_rss_bytes", "weights_hash"}) EXPECT_TRUE(j.contains(key)) << key;
+  for (const char* key : {"test.accuracy", "train.loss", "steps", "seconds", "samples_per_second", "peak_rss_bytes", "weights_hash"})
+    EXPECT_TRUE(j.contains(key)) << key;
   EXPECT_EQ(j["test"]["accuracy"], j["test.accuracy"]);
   EXPECT_EQ(j["steps"], 8);
   EXPECT_EQ(j["weights_hash"].get<std::string>().size(), 32u);
   const auto folder = t.path / j["run"].get<std::string>();
-  for (const char* f : {"config.toml", "env.json", "log.jsonl", "metrics.csv", "report.json", "report.html", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors"})
+  for (const char* f : {"config.toml", "env.json", "log.jsonl", "metrics.csv", "report.json", "report.html",
+                        "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors"})
     EXPECT_TRUE(std::filesystem::exists(folder / f)) << f;
   const std::string page = read_file(folder / "report.html");
   for (const char* wanted : {"<svg", "prefers-color-scheme", "train digits-cnn data.train_count=640", "<h2>Loss</h2>", "was called what"})
     EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
-  for (const char* unwanted : {"http", "<script", "@import"}) EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted << " in a page without network";
-  for (std::size_t at = page.find("src="); at != std::string::npos; at = page.find("src=", at + 1)) EXPECT_EQ(page.compare(at, 10, "src=\"data:"), 0) << page.substr(at, 80);
+  for (const char* unwanted : {"http", "<script", "@import"})
+    EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted << " in a page without network";
+  for (std::size_t at = page.find("src="); at != std::string::npos; at = page.find("src=", at + 1))
+    EXPECT_EQ(page.compare(at, 10, "src=\"data:"), 0) << page.substr(at, 80);
   for (std::size_t at = page.find("<svg"); at != std::string::npos; at = page.find("<svg", at + 1)) {
     const std::string drawing = page.substr(at, page.find("</svg>", at) - at);
     for (const char* unwanted : {"nan", "inf"}) EXPECT_EQ(drawing.find(unwanted), std::string::npos) << unwanted << " among coordinates";
@@ -49,7 +54,9 @@ TEST(Train, SameHashForAnyThreadsWorkersAndFromRunToRun) {
   std::string augmented;
   for (const char* workers : {"0", "1", "8"})
     for (const char* threads : {"1", "2"}) {
-      const Outcome o = run(t.path, "train " + kSmall + "augment.crop_pad=2 augment.rotate=10 augment.mixup=0.2 augment.erase=0.5 --json -q --threads " + threads + " data.workers=" + workers);
+      const Outcome o =
+          run(t.path, "train " + kSmall + "augment.crop_pad=2 augment.rotate=10 augment.mixup=0.2 augment.erase=0.5 --json -q --threads " +
+                          threads + " data.workers=" + workers);
       ASSERT_EQ(o.code, 0) << o.err;
       const std::string h = Json::parse(o.out)["weights_hash"];
       if (augmented.empty()) augmented = h;
@@ -70,7 +77,8 @@ TEST(Train, OnTheEmulatorLearnsTheSame) {
   const double on_cpu = Json::parse(run(t.path, args + "cpu").out)["train.loss"], on_emu = Json::parse(emu.out)["train.loss"];
   EXPECT_NEAR(on_emu, on_cpu, 1e-4 * on_cpu);
   // a checkpoint of one device is read by the other
-  const Outcome eval = run(t.path, "eval " + (t.path / Json::parse(emu.out)["run"].get<std::string>() / "checkpoints/best").string() + " --json -q data.test_count=40");
+  const Outcome eval = run(t.path, "eval " + (t.path / Json::parse(emu.out)["run"].get<std::string>() / "checkpoints/best").string() +
+                                       " --json -q data.test_count=40");
   ASSERT_EQ(eval.code, 0) << eval.err;
   EXPECT_EQ(Json::parse(eval.out)["test.accuracy"], Json::parse(emu.out)["test.accuracy"]);
 }
@@ -78,7 +86,8 @@ TEST(Train, OnTheEmulatorLearnsTheSame) {
 // A captured step replayed leaves the same bits; where there is nothing to capture, one line says so.
 TEST(Train, ByReplaysOfAGraphIsTheSameTraining) {
   TempFolder t;
-  const std::string args = "train digits-cnn data.train_count=64 data.test_count=10 train.steps=4 train.batch=4 train.clip_norm=1 --json -q ";
+  const std::string args =
+      "train digits-cnn data.train_count=64 data.test_count=10 train.steps=4 train.batch=4 train.clip_norm=1 --json -q ";
   const Outcome plain = run(t.path, args + "--device emu"), replayed = run(t.path, args + "--device emu train.graph=true");
   if (plain.code == 6) GTEST_SKIP() << plain.err;
   ASSERT_EQ(replayed.code, 0) << replayed.err;
@@ -102,7 +111,9 @@ TEST(Finetune, AccountsForEveryTensorAndEvalAgrees) {
   TempFolder t;
   const Outcome first = run(t.path, "train " + kSmall + "--out base --json");
   ASSERT_EQ(first.code, 0) << first.err;
-  const Outcome o = run(t.path, "finetune letters-cnn --from base/checkpoints/best data.train_count=520 data.test_count=260 train.steps=6 --out tuned --json");
+  const Outcome o =
+      run(t.path,
+          "finetune letters-cnn --from base/checkpoints/best data.train_count=520 data.test_count=260 train.steps=6 --out tuned --json");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   ASSERT_EQ(j["import"].size(), 8u);
@@ -123,7 +134,8 @@ TEST(Finetune, FrozenParametersStay) {
   ASSERT_EQ(run(t.path, "train " + kSmall + "--out base -q").code, 0);
   const Outcome o = run(t.path, "finetune " + kSmall + "--from base/checkpoints/best \"init.freeze=[conv*,fc1.*]\" --out tuned --json -q");
   ASSERT_EQ(o.code, 0) << o.err;
-  const auto before = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors"), after = SafetensorsFile::open(t.path / "tuned/checkpoints/best/model.safetensors");
+  const auto before = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors"),
+             after = SafetensorsFile::open(t.path / "tuned/checkpoints/best/model.safetensors");
   ASSERT_EQ(before.entries.size(), 8u);
   for (const auto& e : before.entries) {
     const SafetensorsEntry* now = after.find(e.name);
@@ -164,7 +176,8 @@ TEST(Finetune, OtherClassesGetANewHead) {
   const std::string small = "data.train_count=64 data.test_count=20 train.steps=2 -q ";
   ASSERT_EQ(run(t.path, "train digits-cnn model.classes=0 'data.classes=[0,1,2]' " + small + "-o a").code, 0);
   const auto head = [&](const std::string& classes) {
-    const Outcome o = run(t.path, "finetune digits-cnn model.classes=0 'data.classes=" + classes + "' --from a/checkpoints/best --json " + small);
+    const Outcome o =
+        run(t.path, "finetune digits-cnn model.classes=0 'data.classes=" + classes + "' --from a/checkpoints/best --json " + small);
     EXPECT_EQ(o.code, 0) << o.err;
     const Json j = Json::parse(o.out);
     for (const Json& l : j["import"])
@@ -187,7 +200,8 @@ TEST(Train, RealMnistWhenItIsThere) {
   const std::filesystem::path data = named ? std::filesystem::path(named) : std::filesystem::path(GRAFT_SOURCE_DIR) / "../shared/data";
   if (!std::filesystem::exists(data / "mnist")) GTEST_SKIP() << "no MNIST at " << data << "; set GRAFT_TEST_DATA";
   TempFolder t;
-  const Outcome o = run(t.path, "train mnist-cnn data.path='" + std::filesystem::canonical(data / "mnist").string() + "' train.steps=150 data.test_count=2000 --json -q");
+  const Outcome o = run(t.path, "train mnist-cnn data.path='" + std::filesystem::canonical(data / "mnist").string() +
+                                    "' train.steps=150 data.test_count=2000 --json -q");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_GT(Json::parse(o.out)["test.accuracy"].get<double>(), 0.9);
 }

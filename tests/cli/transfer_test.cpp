@@ -1,4 +1,5 @@
-// Fine-tuning from the command line: the table and the proof, adapters that are merged, and runs that go on across an unfreezing as if they had never stopped.
+// Fine-tuning from the command line: the table and the proof, adapters that are merged, and runs that go on across an unfreezing as if they
+// had never stopped.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 // A residual network of 20 layers that steps in some milliseconds; six steps are an epoch.
-const std::string kNet = "digits-cnn data.train_count=96 data.test_count=30 train.batch=16 model.name=cifar-resnet20 model.width=2 schedule.warmup=0 ";
+const std::string kNet =
+    "digits-cnn data.train_count=96 data.test_count=30 train.batch=16 model.name=cifar-resnet20 model.width=2 schedule.warmup=0 ";
 
 class Transfer : public ::testing::Test {
  protected:
@@ -30,8 +32,10 @@ Json row_of(const Json& report, const std::string& tensor) {
 }
 
 TEST_F(Transfer, TellsRatesAndProvesThatFrozenTensorsStay) {
-  const Outcome o = finetune("train.epochs=2 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.*:1]\" init.batch_norm=affine optim.layer_decay=0.5 optim.l2_sp=0.01 optim.lr=0.01 "
-                             "\"optim.groups=['linear.*:lr=10']\" -o tuned");
+  const Outcome o = finetune(
+      "train.epochs=2 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.*:1]\" init.batch_norm=affine optim.layer_decay=0.5 "
+      "optim.l2_sp=0.01 optim.lr=0.01 "
+      "\"optim.groups=['linear.*:lr=10']\" -o tuned");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   EXPECT_EQ(j["parameters"].size(), 19u * 3 + 2);
@@ -44,29 +48,32 @@ TEST_F(Transfer, TellsRatesAndProvesThatFrozenTensorsStay) {
   EXPECT_EQ(j["frozen"]["count"], (1 + 6 + 6) * 3 + 19 * 2) << "weights, scales and shifts before layer3, and all running statistics";
   EXPECT_EQ(j["frozen"]["unchanged"], true);
   EXPECT_EQ(j["frozen"]["hash_before"], j["frozen"]["hash_after"]);
-  EXPECT_NE(o.err.find("77 frozen tensors unchanged (hash " + j["frozen"]["hash_before"].get<std::string>() + ")\n"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("77 frozen tensors unchanged (hash " + j["frozen"]["hash_before"].get<std::string>() + ")\n"), std::string::npos)
+      << o.err;
   const auto line = o.err.find("  layer3.0.conv1.weight ", o.err.find("weight decay"));
   ASSERT_NE(line, std::string::npos) << o.err;
   EXPECT_NE(o.err.substr(line, o.err.find('\n', line) - line).find("frozen for 1 epoch, pulled to its start"), std::string::npos) << o.err;
   // Not by graft's word alone: the bytes in the checkpoints
-  const SafetensorsFile before = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors"), after = SafetensorsFile::open(t.path / "tuned/checkpoints/last/model.safetensors");
+  const SafetensorsFile before = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors"),
+                        after = SafetensorsFile::open(t.path / "tuned/checkpoints/last/model.safetensors");
   std::size_t same = 0;
   for (const SafetensorsEntry& e : before.entries) {
     const SafetensorsEntry* other = after.find(e.name);
     ASSERT_NE(other, nullptr) << e.name;
     const bool equal = std::equal(e.bytes.begin(), e.bytes.end(), other->bytes.begin(), other->bytes.end());
     same += equal;
-    if (e.name.starts_with("layer3") && e.name.ends_with("conv1.weight")) {
-      EXPECT_FALSE(equal) << e.name;
-    }
+    if (e.name.starts_with("layer3") && e.name.ends_with("conv1.weight")) { EXPECT_FALSE(equal) << e.name; }
   }
   EXPECT_EQ(same, 77u);
 }
 
 TEST_F(Transfer, RefusesSettingsThatMatchNothing) {
-  for (const auto& [arguments, says] : std::vector<std::pair<const char*, const char*>>{{"\"optim.groups=['fc2.*:lr=2']\"", "no parameter matches 'fc2.*'"},
-       {"\"init.freeze=[backbones]\"", "no parameter matches 'backbones'"}, {"init.unfreeze_every=1", "nothing is frozen"}, {"peft.rank=4", "peft.method = lora"},
-       {"peft.method=lora \"peft.targets=[fc*]\"", "'fc*' matches no linear layer"}}) {
+  for (const auto& [arguments, says] :
+       std::vector<std::pair<const char*, const char*>>{{"\"optim.groups=['fc2.*:lr=2']\"", "no parameter matches 'fc2.*'"},
+                                                        {"\"init.freeze=[backbones]\"", "no parameter matches 'backbones'"},
+                                                        {"init.unfreeze_every=1", "nothing is frozen"},
+                                                        {"peft.rank=4", "peft.method = lora"},
+                                                        {"peft.method=lora \"peft.targets=[fc*]\"", "'fc*' matches no linear layer"}}) {
     const Outcome o = finetune(std::string(arguments) + " -q -o no");
     EXPECT_EQ(o.code, 2) << arguments << ": " << o.err;
     EXPECT_NE(o.err.find(says), std::string::npos) << o.err;
@@ -79,7 +86,8 @@ TEST_F(Transfer, RefusesSettingsThatMatchNothing) {
 TEST_F(Transfer, GoesOnAcrossAnUnfreezingBitForBit) {
   const std::string settings[] = {
       "train.epochs=3 \"init.freeze=[backbone]\" init.unfreeze_every=1 optim.layer_decay=0.7 optim.l2_sp=0.05 train.clip_norm=1",
-      "train.epochs=3 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.*:1,layer1.*:2]\" optim.l2_sp=0.05 optim.name=sgd optim.momentum=0.9 train.ema=0.8 init.batch_norm=eval",
+      "train.epochs=3 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.*:1,layer1.*:2]\" optim.l2_sp=0.05 optim.name=sgd "
+      "optim.momentum=0.9 train.ema=0.8 init.batch_norm=eval",
       "train.epochs=2 peft.method=lora peft.rank=2 train.ema=0.8"};
   for (const std::string& s : settings) {
     fs::remove_all(t.path / "whole");
@@ -111,10 +119,14 @@ TEST_F(Transfer, GoesOnAcrossAnUnfreezingBitForBit) {
 // On the emulator steps are captured and replayed: what unfreezes or is pulled must be in the capture.
 TEST_F(Transfer, CapturedStepsFollowTheUnfreezing) {
   const auto finetune = [&](const std::string& more) {
-    return run(t.path, "finetune digits-cnn data.train_count=12 data.validation=0 data.test_count=10 train.batch=3 model.name=cifar-resnet20 model.width=2 schedule.warmup=0 --from base/checkpoints/best --json " + more);
+    return run(t.path,
+               "finetune digits-cnn data.train_count=12 data.validation=0 data.test_count=10 train.batch=3 model.name=cifar-resnet20 "
+               "model.width=2 schedule.warmup=0 --from base/checkpoints/best --json " +
+                   more);
   };
-  const std::string s = "train.epochs=2 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.2.*:1]\" optim.l2_sp=0.05 optim.layer_decay=0.5 "
-                        "init.batch_norm=eval -q --device emu train.graph=";
+  const std::string s =
+      "train.epochs=2 \"init.freeze=[backbone]\" \"init.unfreeze=[layer3.2.*:1]\" optim.l2_sp=0.05 optim.layer_decay=0.5 "
+      "init.batch_norm=eval -q --device emu train.graph=";
   const Outcome plain = finetune(s + "false -o plain");
   if (plain.code == 6) GTEST_SKIP() << plain.err;
   ASSERT_EQ(plain.code, 0) << plain.err;
@@ -127,14 +139,17 @@ TEST_F(Transfer, CapturedStepsFollowTheUnfreezing) {
 }
 
 TEST_F(Transfer, AdaptersAreMergedInThePlainCheckpoint) {
-  const Outcome o = finetune("data.validation=0 train.steps=8 peft.method=lora peft.rank=2 peft.alpha=4 \"peft.targets=[layer3.*,conv1]\" init.batch_norm=eval optim.lr=0.05 -q -o lora");
+  const Outcome o = finetune(
+      "data.validation=0 train.steps=8 peft.method=lora peft.rank=2 peft.alpha=4 \"peft.targets=[layer3.*,conv1]\" init.batch_norm=eval "
+      "optim.lr=0.05 -q -o lora");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);
   EXPECT_EQ(row_of(j, "conv1.lora_A")["frozen"], false);
   EXPECT_EQ(row_of(j, "conv1.weight")["frozen"], true);
   EXPECT_EQ(j["frozen"]["count"], 19 * 5);
   const auto part = [&](const char* name) { return SafetensorsFile::open(t.path / "lora/checkpoints/last" / name); };
-  const SafetensorsFile model = part("model.safetensors"), adapter = part("adapter.safetensors"), base = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors");
+  const SafetensorsFile model = part("model.safetensors"), adapter = part("adapter.safetensors"),
+                        base = SafetensorsFile::open(t.path / "base/checkpoints/best/model.safetensors");
   EXPECT_EQ(model.entries.size(), base.entries.size());
   for (const SafetensorsEntry& e : base.entries) EXPECT_NE(model.find(e.name), nullptr) << e.name;
   EXPECT_EQ(adapter.entries.size(), 2u * 7);
@@ -151,7 +166,9 @@ TEST_F(Transfer, AdaptersAreMergedInThePlainCheckpoint) {
   EXPECT_EQ(run(t.path, "finetune " + kNet + "--from lora/checkpoints/best train.steps=2 -q -o again").code, 0);
   EXPECT_EQ(run(t.path, "finetune " + kNet + "--from lora/checkpoints/best train.steps=2 peft.method=lora -q -o twice").code, 0);
   // threads change nothing
-  const Outcome one = finetune("data.validation=0 train.steps=8 peft.method=lora peft.rank=2 peft.alpha=4 \"peft.targets=[layer3.*,conv1]\" init.batch_norm=eval optim.lr=0.05 -q -o one --threads 1");
+  const Outcome one = finetune(
+      "data.validation=0 train.steps=8 peft.method=lora peft.rank=2 peft.alpha=4 \"peft.targets=[layer3.*,conv1]\" init.batch_norm=eval "
+      "optim.lr=0.05 -q -o one --threads 1");
   ASSERT_EQ(one.code, 0) << one.err;
   EXPECT_EQ(Json::parse(one.out)["weights_hash"], j["weights_hash"]);
 }

@@ -1,5 +1,5 @@
-// graft tune on drawn images: what it finds and says, that the seed's noise is never called a gain, and that a study which is killed, stopped or shared ends as
-// one that was left alone.
+// graft tune on drawn images: what it finds and says, that the seed's noise is never called a gain, and that a study which is killed,
+// stopped or shared ends as one that was left alone.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -27,7 +27,8 @@ TEST(Tune, WithoutSqliteItSaysHowToGetIt) {
 }
 #else
 
-const std::string kMlp = "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.test_count=50 train.batch=16 --threads 1 ";
+const std::string kMlp =
+    "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.test_count=50 train.batch=16 --threads 1 ";
 const std::string kRate = "--search 'optim.lr=log(1e-4,1)' ";
 
 Json tuned(const TempFolder& t, const std::string& arguments) {
@@ -45,7 +46,8 @@ std::map<std::string, Json> trainings(const fs::path& study, bool shared = false
   for (Json t : j["trials"]) {
     t.erase("seconds");
     if (shared) t.erase("id");
-    all[t["kind"].get<std::string>() + " " + (t.contains("trial") ? t["trial"].dump() : "") + " rung " + t["rung"].dump() + " seed " + t["seed"].dump()] = t;
+    all[t["kind"].get<std::string>() + " " + (t.contains("trial") ? t["trial"].dump() : "") + " rung " + t["rung"].dump() + " seed " +
+        t["seed"].dump()] = t;
   }
   EXPECT_EQ(all.size(), j["trials"].size()) << "one training is there twice";
   for (const char* key : {"winner", "default", "gain", "verdict"}) all[key] = j[key];
@@ -63,8 +65,10 @@ std::multiset<std::string> finished(const std::string& err) {
 
 TEST(Tune, FindsABetterRateThanABadOneAndTheWinnerCanBeTrained) {
   TempFolder t;
-  const Json j = tuned(t, kRate + "--search 'optim.name=choice(sgd,adamw)' --search 'optim.momentum=uniform(0,0.9)' --search 'train.batch=logint(8,32)' optim.lr=1e-5 data.validation=90 "
-                                  "--trials 14 --budget 40 -o a");
+  const Json j = tuned(t, kRate +
+                              "--search 'optim.name=choice(sgd,adamw)' --search 'optim.momentum=uniform(0,0.9)' --search "
+                              "'train.batch=logint(8,32)' optim.lr=1e-5 data.validation=90 "
+                              "--trials 14 --budget 40 -o a");
   ASSERT_TRUE(j.is_object());
   EXPECT_EQ(j["verdict"], "better");
   EXPECT_EQ(j["validation_images"], 90);
@@ -92,17 +96,22 @@ TEST(Tune, FindsABetterRateThanABadOneAndTheWinnerCanBeTrained) {
   EXPECT_EQ(seeds, (std::set<std::int64_t>{2, 3, 4})) << "not the search's own, with which the winner was lucky";
   EXPECT_EQ(j["winner"]["search.accuracy"], best);
 
-  for (const std::string& call : {std::string("a/winner.toml"), "digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.test_count=50 data.validation=90 train.steps=40 schedule.warmup=4 " +
-                                                                    j["winner"]["assignments"].get<std::string>() +
-                                                                    (j["winner"]["assignments"].get<std::string>().find("train.batch") == std::string::npos ? " train.batch=16" : "")}) {
+  for (const std::string& call :
+       {std::string("a/winner.toml"),
+        "digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.test_count=50 data.validation=90 train.steps=40 "
+        "schedule.warmup=4 " +
+            j["winner"]["assignments"].get<std::string>() +
+            (j["winner"]["assignments"].get<std::string>().find("train.batch") == std::string::npos ? " train.batch=16" : "")}) {
     fs::remove_all(t.path / "w");
     const Outcome o = run(t.path, "train " + call + " --threads 1 --json -q -o w");
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_EQ(Json::parse(o.out)["weights_hash"], hash) << "what is pasted is what was tried: " << call;
   }
   const std::string page = read_file(t.path / "a/report.html");
-  for (const char* wanted : {"<svg", "prefers-color-scheme", "better: the winner gains", "optim.momentum", "graft tune digits-cnn"}) EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
-  for (const char* unwanted : {"http", "<script", "src=", "@import", "=\"nan", "=\"-nan"}) EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted;
+  for (const char* wanted : {"<svg", "prefers-color-scheme", "better: the winner gains", "optim.momentum", "graft tune digits-cnn"})
+    EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
+  for (const char* unwanted : {"http", "<script", "src=", "@import", "=\"nan", "=\"-nan"})
+    EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted;
 }
 
 // A key that changes next to nothing: the search still has a best trial, and it must not be called a gain.
@@ -118,7 +127,9 @@ TEST(Tune, TheLuckOfASeedIsNoGain) {
 
 TEST(Tune, TheTestImagesHaveNoSay) {
   TempFolder t;
-  const std::string call = "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.validation=0 train.batch=16 --threads 1 " + kRate + "--method random --trials 3 --budget 10 -q ";
+  const std::string call =
+      "tune digits-cnn model.name=mlp model.hidden=24 data.train_count=400 data.validation=0 train.batch=16 --threads 1 " + kRate +
+      "--method random --trials 3 --budget 10 -q ";
   ASSERT_EQ(run(t.path, call + "data.test_count=50 -o a").code, 0);
   ASSERT_EQ(run(t.path, call + "data.test_count=7 -o b").code, 0);
   EXPECT_EQ(trainings(t.path / "a"), trainings(t.path / "b"));
@@ -131,8 +142,8 @@ TEST(Tune, SuccessiveHalvingPromotesTheBestAndGivesThemMoreSteps) {
   TempFolder t;
   const Json j = tuned(t, kRate + "--method asha --trials 9 --budget 45 --test -o a");
   ASSERT_TRUE(j.is_object());
-  std::map<std::int64_t, std::vector<double>> scores;
-  std::map<std::int64_t, std::set<std::int64_t>> steps;
+  std::map<std::int64_t, std::vector<double> > scores;
+  std::map<std::int64_t, std::set<std::int64_t> > steps;
   int pruned = 0;
   for (const Json& one : j["trials"]) {
     if (one["kind"] != "search") continue;
@@ -173,16 +184,19 @@ TEST(Tune, WhatDivergesIsNotChosenAndNotTheEnd) {
     }
   EXPECT_GT(failed, 0);
   EXPECT_EQ(j["winner"]["assignments"], "optim.lr=1e-2");
-  const Outcome o = run(t.path, kMlp + "--search 'optim.lr=choice(1e29,1e30)' optim.name=sgd --method random --trials 2 --budget 20 -q -o b");
+  const Outcome o =
+      run(t.path, kMlp + "--search 'optim.lr=choice(1e29,1e30)' optim.name=sgd --method random --trials 2 --budget 20 -q -o b");
   EXPECT_EQ(o.code, 5);
   EXPECT_NE(o.err.find("no configuration could be trained"), std::string::npos) << o.err;
 }
 
-// Trials of some 20 ms, killed at random moments over the whole study; by --resume and by the same command in turn. What was finished is never trained again.
+// Trials of some 20 ms, killed at random moments over the whole study; by --resume and by the same command in turn. What was finished is
+// never trained again.
 TEST(Tune, AfterKillNineAtRandomMomentsItEndsAsIfNothingHadHappened) {
   TempFolder t;
   std::mt19937 random(20261125);
-  for (const char* how : {"--method tpe --trials 13 --budget 300 --seeds-noise 2 ", "--method asha --trials 9 --budget 450 --seeds-noise 2 --test "}) {
+  for (const char* how :
+       {"--method tpe --trials 13 --budget 300 --seeds-noise 2 ", "--method asha --trials 9 --budget 450 --seeds-noise 2 --test "}) {
     fs::remove_all(t.path / "whole"), fs::remove_all(t.path / "broken");
     const std::string call = kMlp + kRate + "--search 'model.hidden=int(16,64)' " + how;
     const auto begun = std::chrono::steady_clock::now();
@@ -196,7 +210,8 @@ TEST(Tune, AfterKillNineAtRandomMomentsItEndsAsIfNothingHadHappened) {
       const bool there = fs::exists(t.path / "broken/study.db");
       const std::string again = attempt % 2 && there ? "tune --resume broken --threads 1" : call + "-o broken";
       const double after = std::uniform_real_distribution<>(0.1, 0.6)(random) * seconds;
-      o = kills < 10 ? run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + again, "timeout") : run(t.path, again);
+      o = kills < 10 ? run(t.path, "--foreground -s KILL " + std::to_string(after) + " '" GRAFT_BINARY "' " + again, "timeout")
+                     : run(t.path, again);
       for (const std::string& one : finished(o.err)) done.insert(one);
       if (o.code == 0) break;
       if (o.err.find("before the study was made") != std::string::npos) continue;  // the whole command comes next
@@ -218,10 +233,12 @@ TEST(Tune, ASignalOrATimeLimitGivesTheTrialBackAndTheLineThatWasPrintedWorks) {
   ASSERT_EQ(run(t.path, call + "-q -o whole").code, 0);
   for (const char* how : {"-s TERM 0.4", "-s INT 0.4", ""}) {
     fs::remove_all(t.path / "part");
-    Outcome o = *how ? run(t.path, "--foreground --preserve-status " + std::string(how) + " '" GRAFT_BINARY "' " + call + "-q -o part", "timeout")
-                     : run(t.path, call + "--max-time 150ms -q -o part");
+    Outcome o =
+        *how ? run(t.path, "--foreground --preserve-status " + std::string(how) + " '" GRAFT_BINARY "' " + call + "-q -o part", "timeout")
+             : run(t.path, call + "--max-time 150ms -q -o part");
     if (o.code != (*how ? (how[3] == 'T' ? 143 : 130) : 75)) {
-      EXPECT_TRUE(*how && (o.code == -1 || o.code == 0)) << how << ": " << o.code << ": " << o.err;  // the signal came before the program watched, or after the end
+      EXPECT_TRUE(*how && (o.code == -1 || o.code == 0))
+          << how << ": " << o.code << ": " << o.err;  // the signal came before the program watched, or after the end
       continue;
     }
     if (!fs::exists(t.path / "part/study.db")) continue;
@@ -241,21 +258,26 @@ TEST(Tune, TwoProcessesShareAStudyAndOneTakesOverWhatTheOtherLeaves) {
   const std::string call = kMlp + kRate + "--method random --trials 10 --budget 300 --seeds-noise 2 ";
   ASSERT_EQ(run(t.path, call + "-q -o whole").code, 0);
   const std::string two = "'" GRAFT_BINARY "' " + call + "-o both";
-  const int status = std::system(("cd '" + t.path.string() + "' && { " + two + " 2>first.txt >/dev/null & " + two + " 2>second.txt >/dev/null; a=$?; wait $!; exit $((a + $?)); }").c_str());
+  const int status = std::system(("cd '" + t.path.string() + "' && { " + two + " 2>first.txt >/dev/null & " + two +
+                                  " 2>second.txt >/dev/null; a=$?; wait $!; exit $((a + $?)); }")
+                                     .c_str());
   ASSERT_EQ(status, 0) << read_file(t.path / "first.txt") << read_file(t.path / "second.txt");
   EXPECT_EQ(trainings(t.path / "whole", true), trainings(t.path / "both", true));
 
-  const int mixed = std::system(("cd '" + t.path.string() + "' && { timeout --foreground -s KILL 0.4 " + "'" GRAFT_BINARY "' " + call + "-o left 2>/dev/null >/dev/null & '" GRAFT_BINARY "' " + call +
-                                 "-o left 2>left.txt >/dev/null; a=$?; wait $!; exit $a; }").c_str());
+  const int mixed = std::system(("cd '" + t.path.string() + "' && { timeout --foreground -s KILL 0.4 " + "'" GRAFT_BINARY "' " + call +
+                                 "-o left 2>/dev/null >/dev/null & '" GRAFT_BINARY "' " + call +
+                                 "-o left 2>left.txt >/dev/null; a=$?; wait $!; exit $a; }")
+                                    .c_str());
   ASSERT_EQ(mixed, 0) << read_file(t.path / "left.txt");
   EXPECT_EQ(trainings(t.path / "whole", true), trainings(t.path / "left", true));
 }
 
-// The number of classes and data.normalize come from the images, once: the winner's file says them, and a study that goes on finds the same.
+// The number of classes and data.normalize come from the images, once: the winner's file says them, and a study that goes on finds the
+// same.
 TEST(Tune, SettlesWhatTheRecipeLeavesToTheData) {
   TempFolder t;
-  const std::string call =
-      "tune spirals-mlp model.hidden=8 data.train_count=200 data.test_count=30 --threads 1 --json -q " + kRate + "--method random --trials 2 --budget 6 --seeds-noise 2 ";
+  const std::string call = "tune spirals-mlp model.hidden=8 data.train_count=200 data.test_count=30 --threads 1 --json -q " + kRate +
+                           "--method random --trials 2 --budget 6 --seeds-noise 2 ";
   const Outcome o = run(t.path, call + "-o a");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out);

@@ -30,7 +30,8 @@ double accuracy(const std::string& arguments) {
 
 TEST(Weights, RealCheckpointsScoreWhatTheyScoredWhereTheyWereMade) {
   const fs::path data = real_data(), from = data / "checkpoints";
-  if (!fs::exists(from) || !fs::exists(data / "mnist") || !fs::exists(data / "cifar10")) GTEST_SKIP() << "no real data at " << data << " (GRAFT_TEST_DATA)";
+  if (!fs::exists(from) || !fs::exists(data / "mnist") || !fs::exists(data / "cifar10"))
+    GTEST_SKIP() << "no real data at " << data << " (GRAFT_TEST_DATA)";
   const std::string mnist = " data.path=" + (data / "mnist").string(), cifar = " data.path=" + (data / "cifar10").string();
   // PyTorch gives 0.8102 for these 5,000 files.
   EXPECT_NEAR(accuracy("cifar-resnet20 --from " + (from / "resnet20-cifar10-12fca82f.th").string() + cifar), 0.8102, 0.0005);
@@ -47,7 +48,9 @@ TEST(Weights, ATrainedModelGoesBackIntoTheFileItCameFrom) {
   TempFolder t;
   // Three updates in PyTorch, wrapped as a training script does.
   const std::string origin = (kGolden / "torch_optimizer/mlp_adamw.pt").string();
-  const std::string recipe = "mnist-mlp model.hidden=4 data.kind=digits data.train_count=64 data.test_count=20 data.validation=0 train.batch=32 schedule.warmup=0 ";
+  const std::string recipe =
+      "mnist-mlp model.hidden=4 data.kind=digits data.train_count=64 data.test_count=20 data.validation=0 train.batch=32 "
+      "schedule.warmup=0 ";
   Outcome o = run(t.path, "finetune " + recipe + "--from " + origin + " init.optimizer=true train.steps=2 optim.lr=1e-3 -o tuned");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_NE(o.err.find("the optimizer goes on from 12 tensors of 3 updates"), std::string::npos) << o.err;
@@ -77,7 +80,9 @@ TEST(Weights, ATrainedModelGoesBackIntoTheFileItCameFrom) {
 
 TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
   TempFolder t;
-  ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code, 0);
+  ASSERT_EQ(
+      run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code,
+      0);
   const std::string best = "a/checkpoints/best/model.safetensors";
   for (const auto& [name, extension] : {std::pair{"one", "pt"}, std::pair{"two", "npz"}, std::pair{"three", "gguf"}}) {
     const std::string file = std::string(name) + "." + extension;
@@ -95,7 +100,8 @@ TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
   fs::create_directory(t.path / "s");
   o = run(t.path, "convert back.safetensors s/model.safetensors --shard-size 1MB");
   ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_TRUE(fs::exists(t.path / "s/model-00001-of-00002.safetensors")) << o.out;  // as huggingface_hub splits: the one tensor that is larger, and the others
+  EXPECT_TRUE(fs::exists(t.path / "s/model-00001-of-00002.safetensors"))
+      << o.out;  // as huggingface_hub splits: the one tensor that is larger, and the others
   ASSERT_EQ(run(t.path, "convert s together.safetensors").code, 0);
   EXPECT_EQ(read_file(t.path / "together.safetensors"), read_file(t.path / "back.safetensors"));
 
@@ -113,7 +119,9 @@ TEST(Weights, ConvertGoesRoundAndDiffSaysWhatDiffers) {
 
 TEST(Weights, ImportAccountsForEveryTensorAndExportRunsAgain) {
   TempFolder t;
-  ASSERT_EQ(run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code, 0);
+  ASSERT_EQ(
+      run(t.path, "train digits-cnn data.train_count=64 data.test_count=20 train.steps=2 schedule.warmup=0 train.batch=16 -q -o a").code,
+      0);
   Outcome o = run(t.path, "export a/checkpoints/best out.pt");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_NE(o.out.find("outputs differ by at most 0 "), std::string::npos) << o.out;
@@ -164,7 +172,8 @@ TEST(Weights, TokenizerPreprocessingAndLabelsGoWithTheWeights) {
   fs::create_directories(t.path / "hub");
   ASSERT_EQ(run(t.path, "convert plain.pt hub/model.safetensors").code, 0);
   Json config{{"model_type", "cnn"}, {"id2label", Json::object()}, {"label2id", Json::object()}};
-  for (int i = 0; i < 10; ++i) config["id2label"][std::to_string(i)] = "digit " + std::to_string(i), config["label2id"]["digit " + std::to_string(i)] = i;
+  for (int i = 0; i < 10; ++i)
+    config["id2label"][std::to_string(i)] = "digit " + std::to_string(i), config["label2id"]["digit " + std::to_string(i)] = i;
   const std::string words = "{\"model\": {\"vocab\": {\"a\": 0}}}";
   write_file(t.path / "hub/config.json", config.dump());
   write_file(t.path / "hub/tokenizer.json", words);
@@ -192,7 +201,8 @@ TEST(Weights, TokenizerPreprocessingAndLabelsGoWithTheWeights) {
   EXPECT_FALSE(fs::exists(t.path / "third/tokenizer.json"));
   fs::remove(t.path / "hub/download.safetensors");
 
-  // The labels are the outputs' names: of a run that goes on from the folder with other classes, the exported configuration says the new ones.
+  // The labels are the outputs' names: of a run that goes on from the folder with other classes, the exported configuration says the new
+  // ones.
   o = run(t.path, "import hub --out imported --json");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(Json::parse(open_source(t.path / "imported")->metadata.at("graft.classes")).at(9), "digit 9");
@@ -256,17 +266,24 @@ TEST(Weights, EachNetworkGoesOutAsAnOnnxGraph) {
   const char* given = std::getenv("GRAFT_PYTHON");
   const std::string python = given ? given : "python3";
   const bool judge = std::system((python + " -c 'import onnx, onnxruntime' >/dev/null 2>&1").c_str()) == 0;
-  for (const std::string net : {"mnist-cnn", "mnist-bn-cnn", "mlp model.hidden=16", "cifar-resnet20 model.width=4", "resnet8 model.width=4"}) {
+  for (const std::string net :
+       {"mnist-cnn", "mnist-bn-cnn", "mlp model.hidden=16", "cifar-resnet20 model.width=4", "resnet8 model.width=4"}) {
     const std::string out = net.substr(0, net.find(' '));
     const std::string data = out.starts_with("mlp") || out.starts_with("mnist") ? "digits-cnn " : "shapes-resnet ";
-    Outcome o = run(t.path, "train " + data + "data.train_count=64 data.test_count=20 data.validation=0 train.batch=16 train.steps=2 schedule.name=constant schedule.warmup=0 -q -o " + out + " model.name=" + net);
+    Outcome o = run(t.path, "train " + data +
+                                "data.train_count=64 data.test_count=20 data.validation=0 train.batch=16 train.steps=2 "
+                                "schedule.name=constant schedule.warmup=0 -q -o " +
+                                out + " model.name=" + net);
     ASSERT_EQ(o.code, 0) << o.err;
     o = run(t.path, "export " + out + "/checkpoints/best " + out + ".onnx --json");
     ASSERT_EQ(o.code, 0) << out << ": " << o.err;
     EXPECT_LE(Json::parse(o.out)["difference"].get<double>(), 1e-5) << out;
     // Where ONNX Runtime is: the checker's verdict, and its outputs as what `graft import --check` compares with.
     if (judge) {
-      EXPECT_EQ(std::system((python + " '" + (kGolden / "onnx_export/judge.py").string() + "' '" + (t.path / (out + ".onnx")).string() + "' '" GRAFT_BINARY "' >'" + (t.path / ".judge").string() + "' 2>&1").c_str()), 0)
+      EXPECT_EQ(std::system((python + " '" + (kGolden / "onnx_export/judge.py").string() + "' '" + (t.path / (out + ".onnx")).string() +
+                             "' '" GRAFT_BINARY "' >'" + (t.path / ".judge").string() + "' 2>&1")
+                                .c_str()),
+                0)
           << out << ": " << read_file(t.path / ".judge");
     }
   }

@@ -54,7 +54,8 @@ struct Wrong {
 };
 
 TEST(ConfigWrong, KeyValue) {
-  const std::string optim_keys = "the keys of [optim] are name, lr, weight_decay, momentum, nesterov, beta1, beta2, eps, groups, layer_decay and l2_sp";
+  const std::string optim_keys =
+      "the keys of [optim] are name, lr, weight_decay, momentum, nesterov, beta1, beta2, eps, groups, layer_decay and l2_sp";
   const std::string the_sections = "the sections are data, model, init, train, optim, schedule, augment, peft, eval and log";
   const std::string epochs = "train.epochs must be a whole number of epochs, such as 5 or 5ep, got ";
   const std::vector<Wrong> all = {
@@ -114,7 +115,8 @@ TEST(ConfigWrong, KeyValue) {
        "off)"},
       {{"train.seed=-1"},
        "train.seed = -1 is out of range: it must be >= 0 (seed of initial weights, order of images, dropout and augmentation)"},
-      {{"augment.shift=1001"}, "augment.shift = 1001 is out of range: it must be >= 0 and <= 1000 (largest shift in each direction, in pixels)"},
+      {{"augment.shift=1001"},
+       "augment.shift = 1001 is out of range: it must be >= 0 and <= 1000 (largest shift in each direction, in pixels)"},
       {{"augment.area=[0.5]"}, "augment.area must be [smallest, largest], got 1 numbers"},
       {{"augment.ratio=[2, 1]"}, "augment.ratio = [2.0, 1.0] is the wrong way round: it must be [smallest, largest]"},
       {{"optim.name=adamm"},
@@ -153,9 +155,11 @@ TEST(ConfigWrong, KeyValue) {
       {{"optim.momentum=0.9"},
        "optim.momentum = 0.9 is not used: it applies only with optim.name = sgd or rmsprop, and optim.name is adamw (default); remove it"},
       {{"data.kind=digits", "data.path=x"},
-       "data.path = \"x\" is not used: it applies only with data.kind = mnist, cifar, folder or table, and data.kind is digits (command line); remove it"},
+       "data.path = \"x\" is not used: it applies only with data.kind = mnist, cifar, folder or table, and data.kind is digits (command "
+       "line); remove it"},
       {{"data.seed=3"},
-       "data.seed = 3 is not used: it applies only with data.kind = digits, letters, shapes or spirals or with data.per_class, data.train_count, "
+       "data.seed = 3 is not used: it applies only with data.kind = digits, letters, shapes or spirals or with data.per_class, "
+       "data.train_count, "
        "data.test_count or data.validation set, and data.kind is mnist (default); remove it"},
       {{"init.head=new"},
        "init.head = \"new\" is not used: it applies only with init.from set, and init.from is empty (default); remove it"},
@@ -179,7 +183,8 @@ TEST(ConfigWrong, KeyValue) {
        "data.test_count = 0 says `all`, and data.kind = digits is drawn without end; set data.test_count=N"},
       {{"data.train_count=300", "data.validation=300"},
        "data.validation = 300 leaves nothing to train on: there are 300 training images (data.train_count = 300); choose fewer"},
-      {{"train.patience=3"}, "train.patience ends training by held-out images, and data.validation = 0 holds out none; set data.validation=0.1"},
+      {{"train.patience=3"},
+       "train.patience ends training by held-out images, and data.validation = 0 holds out none; set data.validation=0.1"},
       {{"optim.name=sgd", "optim.nesterov=true"}, "optim.nesterov = true needs a momentum; set optim.momentum=0.9"},
       {{"train.steps=5", "schedule.warmup=5"}, "schedule.warmup = 5 does not end within train.steps = 5; choose fewer"},
   };
@@ -214,7 +219,8 @@ TEST(ConfigWrong, Files) {
        "the pooling)"},
       // the first in the file, not in the alphabet
       {"[train]\nzz = 1\nbatch = 0\n[data]\nyy = 1",
-       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, recompute, eval_batch, seed, checkpoint_every, keep, on_nan, patience, min_gain, preflight, clip_norm, ema, "
+       "c.toml:2: unknown key train.zz; the keys of [train] are epochs, steps, batch, accumulate, recompute, eval_batch, seed, "
+       "checkpoint_every, keep, on_nan, patience, min_gain, preflight, clip_norm, ema, "
        "label_smoothing, log_every, graph and dtype"},
       {"[optim]\nname = 'sgd'\nbeta1 = 0.5",
        "c.toml:3: optim.beta1 = 0.5 is not used: it applies only with optim.name = adam, adamw or lion, and optim.name is sgd (c.toml:2); "
@@ -255,10 +261,12 @@ TEST(ConfigWrong, FilesThatCannotBeRead) {
 }
 
 TEST(ConfigWrong, RecipeAndFlagAndVerb) {
-  EXPECT_EQ(refusal([] { Config::recipe("mnist-cn"); }),
-            R"(unknown recipe "mnist-cn"; did you mean mnist-cnn? the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
-  EXPECT_EQ(refusal([] { Config::recipe("zebra"); }),
-            R"(unknown recipe "zebra"; the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
+  EXPECT_EQ(
+      refusal([] { Config::recipe("mnist-cn"); }),
+      R"(unknown recipe "mnist-cn"; did you mean mnist-cnn? the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
+  EXPECT_EQ(
+      refusal([] { Config::recipe("zebra"); }),
+      R"(unknown recipe "zebra"; the recipes are mnist-cnn, mnist-bn-cnn, digits-cnn, letters-cnn, mnist-mlp, shapes-resnet, spirals-mlp, table-mlp, cifar-resnet8, cifar-resnet20, cifar-resnet32, cifar-resnet44 and cifar-resnet56)");
   Config c;
   EXPECT_EQ(refusal([&] { c.set("train.seed=x", Origin::flag("--seed")); }), R"(flag --seed: train.seed must be a whole number, got "x")");
   EXPECT_EQ(refusal([&] { c.explain("optim.rl"); }), "unknown key optim.rl; did you mean optim.lr?");

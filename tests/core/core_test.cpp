@@ -17,7 +17,10 @@ TEST(DType, HalfConversionsRoundTripEveryBitPattern) {
     f16 h;
     h.bits = static_cast<std::uint16_t>(b);
     const float f = h;
-    if (std::isnan(f)) { EXPECT_TRUE(std::isnan(static_cast<float>(f16(f)))); continue; }
+    if (std::isnan(f)) {
+      EXPECT_TRUE(std::isnan(static_cast<float>(f16(f))));
+      continue;
+    }
     ASSERT_EQ(f16(f).bits, h.bits) << b;
     bf16 g;
     g.bits = static_cast<std::uint16_t>(b);
@@ -27,8 +30,8 @@ TEST(DType, HalfConversionsRoundTripEveryBitPattern) {
 }
 
 TEST(DType, HalfConversionsRoundToNearestEven) {
-  EXPECT_EQ(f16(1.0f + 0x1p-11f).bits, f16(1.0f).bits);                 // tie goes to even
-  EXPECT_EQ(f16(1.0f + 3 * 0x1p-11f).bits, f16(1.0f + 0x1p-9f).bits);   // tie goes up to even
+  EXPECT_EQ(f16(1.0f + 0x1p-11f).bits, f16(1.0f).bits);                // tie goes to even
+  EXPECT_EQ(f16(1.0f + 3 * 0x1p-11f).bits, f16(1.0f + 0x1p-9f).bits);  // tie goes up to even
   EXPECT_EQ(f16(65519.0f).bits, f16(65504.0f).bits);
   EXPECT_TRUE(std::isinf(static_cast<float>(f16(65520.0f))));
   EXPECT_EQ(static_cast<float>(f16(0x1p-24f)), 0x1p-24f);
@@ -57,23 +60,28 @@ TEST(ThreadPool, RunsEveryTaskOnceForAnyNumberOfThreads) {
 TEST(ThreadPool, NestedCallsRunInlineAndTheFirstErrorArrives) {
   ThreadPool pool(3);
   std::atomic<int> inner{0};
-  pool.run(8, [&](std::int64_t, int w) { pool.run(4, [&](std::int64_t, int v) { EXPECT_EQ(v, w); ++inner; }); });
+  pool.run(8, [&](std::int64_t, int w) {
+    pool.run(4, [&](std::int64_t, int v) {
+      EXPECT_EQ(v, w);
+      ++inner;
+    });
+  });
   EXPECT_EQ(inner.load(), 32);
   try {
     pool.run(100, [&](std::int64_t t, int) {
       if (t >= 40) throw Error(Code::bug, std::to_string(t));
     });
     FAIL() << "nothing thrown";
-  } catch (const Error& e) {
-    EXPECT_STREQ(e.what(), "40");
-  }
+  } catch (const Error& e) { EXPECT_STREQ(e.what(), "40"); }
   std::atomic<int> after{0};
   pool.run(10, [&](std::int64_t, int) { ++after; });
   EXPECT_EQ(after.load(), 10);
 }
 
 // ---- a toy family: y = x + x[0], with rows that are wrong in the ways that kernels are wrong ----
-struct ToyArgs { View x, y; };
+struct ToyArgs {
+  View x, y;
+};
 template <int Kind>
 void toy(Queue&, const ToyArgs& a) {
   const std::int64_t n = a.x.shape[0], sx = a.x.stride[0], sy = a.y.stride[0];
@@ -83,22 +91,23 @@ void toy(Queue&, const ToyArgs& a) {
     T* y = a.y.as<T>();
     for (std::int64_t i = 0; i < n; ++i) y[i * sy] = T(static_cast<Accum<T>>(x[i * sx]) + static_cast<Accum<T>>(x[0]));
     if (Kind == 1 && n > 2) y[(n - 1) * sy] = T(static_cast<Accum<T>>(y[(n - 1) * sy]) * Accum<T>(1.01));  // wrong value at the end
-    if (Kind == 2) y[n * sy] = T(Accum<T>(0));                                                       // one past the end
-    if (Kind == 3) const_cast<T*>(x)[0] = T(Accum<T>(0));                                            // writes its input
-    if (Kind == 4 && n > 1) y[sy] = T(Accum<T>(NAN));                                                // NaN instead of a number
-    if (Kind == 6 && n > 1) std::memcpy(&y[sy], "\xff\xff\xff\xff\xff\xff\xff\xff", sizeof(T));      // "forgot" to write
+    if (Kind == 2) y[n * sy] = T(Accum<T>(0));                                                             // one past the end
+    if (Kind == 3) const_cast<T*>(x)[0] = T(Accum<T>(0));                                                  // writes its input
+    if (Kind == 4 && n > 1) y[sy] = T(Accum<T>(NAN));                                                      // NaN instead of a number
+    if (Kind == 6 && n > 1) std::memcpy(&y[sy], "\xff\xff\xff\xff\xff\xff\xff\xff", sizeof(T));            // "forgot" to write
   });
-  if (Kind == 5 && n == 0) a.y.as<unsigned char>()[0] = 1;                                           // touches a tensor of size zero
+  if (Kind == 5 && n == 0) a.y.as<unsigned char>()[0] = 1;  // touches a tensor of size zero
 }
 Verdict only_long(const ToyArgs& a) { return a.x.shape[0] > 1000000 ? yes() : no("wants more than 1000000 elements"); }
 
 Family<ToyArgs> toy_family() {
-  return Family<ToyArgs>("toy", {host<ToyArgs>("ref", toy<0>, any<ToyArgs>, 0, ""), host<ToyArgs>("naive", toy<0>, any<ToyArgs>, 1, ""),
-                                 host<ToyArgs>("cpu.wrong", toy<1>, any<ToyArgs>, 2, ""), host<ToyArgs>("cpu.beyond", toy<2>, any<ToyArgs>, 3, ""),
-                                 host<ToyArgs>("cpu.input", toy<3>, any<ToyArgs>, 4, ""), host<ToyArgs>("cpu.nan", toy<4>, any<ToyArgs>, 5, ""),
-                                 host<ToyArgs>("cpu.zero", toy<5>, any<ToyArgs>, 6, ""), host<ToyArgs>("cpu.unwritten", toy<6>, any<ToyArgs>, 7, ""),
-                                 host<ToyArgs>("cpu.never", toy<0>, {"very long", only_long}, 8, ""),
-                                 host<ToyArgs>("cpu.right", toy<0>, any<ToyArgs>, 9, "")});
+  return Family<ToyArgs>(
+      "toy",
+      {host<ToyArgs>("ref", toy<0>, any<ToyArgs>, 0, ""), host<ToyArgs>("naive", toy<0>, any<ToyArgs>, 1, ""),
+       host<ToyArgs>("cpu.wrong", toy<1>, any<ToyArgs>, 2, ""), host<ToyArgs>("cpu.beyond", toy<2>, any<ToyArgs>, 3, ""),
+       host<ToyArgs>("cpu.input", toy<3>, any<ToyArgs>, 4, ""), host<ToyArgs>("cpu.nan", toy<4>, any<ToyArgs>, 5, ""),
+       host<ToyArgs>("cpu.zero", toy<5>, any<ToyArgs>, 6, ""), host<ToyArgs>("cpu.unwritten", toy<6>, any<ToyArgs>, 7, ""),
+       host<ToyArgs>("cpu.never", toy<0>, {"very long", only_long}, 8, ""), host<ToyArgs>("cpu.right", toy<0>, any<ToyArgs>, 9, "")});
 }
 Spec toy_spec(const Family<ToyArgs>& f) {
   std::vector<Case<ToyArgs>> cases;
@@ -134,8 +143,9 @@ TEST(Harness, CatchesWrongKernelsAndPassesRightOnes) {
 }
 
 TEST(Selection, ARowOfAnotherComputeCapabilityIsRefusedWithItsReason) {
-  const Family<ToyArgs> family("toy", {}, {{"1_future", &toy<0>, &toy<0>, any<ToyArgs>, 1, "", nullptr, false, {9990, true}},
-                                         {"2_newer", &toy<0>, &toy<0>, any<ToyArgs>, 2, "", nullptr, false, {9991}}});
+  const Family<ToyArgs> family("toy", {},
+                               {{"1_future", &toy<0>, &toy<0>, any<ToyArgs>, 1, "", nullptr, false, {9990, true}},
+                                {"2_newer", &toy<0>, &toy<0>, any<ToyArgs>, 2, "", nullptr, false, {9991}}});
   const ToyArgs a{};
   EXPECT_TRUE(family.find("emu.1_future")->allowed(a)) << "the emulator has every instruction";
   const Verdict v = family.find("cuda.1_future")->allowed(a);

@@ -1,4 +1,7 @@
-// Streams, events, pinned copies and graphs, on every device there is; what `emu` shows on top, because it does nothing before somebody waits.
+// Streams, events, pinned copies and graphs, on every device there is; what `emu` shows on top, because it does nothing before somebody
+// waits.
+#include "kernels/core/device.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -7,7 +10,6 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/core/device.h"
 #include "kernels/core/error.h"
 #include "kernels/core/graph.h"
 #include "kernels/core/scope.h"
@@ -70,7 +72,8 @@ TEST_P(Devices, APinnedBufferIsTheCopysUntilItIsWaitedFor) {
   EXPECT_NE(refusal(Code::bug, [&] { buffer.upload(there, 8, 64 * sizeof(int), stream); }).find("of 256"), std::string::npos);
 }
 
-// Two buffers take turns, as a training loop's batches do: the queue holds for the copy, the copy for the queue's work on what the buffer had before.
+// Two buffers take turns, as a training loop's batches do: the queue holds for the copy, the copy for the queue's work on what the buffer
+// had before.
 TEST_P(Devices, AnEventOrdersTwoStreams) {
   Stream stream(device);
   PinnedBuffer buffers[2] = {{device, sizeof(int)}, {device, sizeof(int)}};
@@ -144,7 +147,8 @@ TEST_P(Devices, WhatTheHostDoesInACaptureIsRefusedByTheOperationsName) {
   };
   const std::string read_text = refused([&] { memory().download(&here, a, sizeof(int), queue->stream()); });
   EXPECT_EQ(read_text.find("argmax(axis=1) of f32[4,10]: the host reads device memory while a graph is captured"), 0u) << read_text;
-  EXPECT_NE(refused([&] { memory().upload(a, &here, sizeof(int), queue->stream()); }).find("the host writes device memory"), std::string::npos);
+  EXPECT_NE(refused([&] { memory().upload(a, &here, sizeof(int), queue->stream()); }).find("the host writes device memory"),
+            std::string::npos);
   EXPECT_NE(refused([&] { queue->synchronize(); }).find("the host waits"), std::string::npos);
   EXPECT_NE(refused([&] { graph.capture([] {}); }).find("being captured"), std::string::npos);
   EXPECT_FALSE(graph.captured());
@@ -184,7 +188,8 @@ TEST(Scopes, SayWhatRuns) {
     EXPECT_EQ(running(), "kernel softmax=emu.1_warp_row");
     EXPECT_EQ(running_name(), "softmax");
     const int axis = 3;
-    const OpScope op("softmax", [](const void* a) { return "softmax(axis=" + std::to_string(*static_cast<const int*>(a)) + ")"; }, &axis);
+    const OpScope op(
+        "softmax", [](const void* a) { return "softmax(axis=" + std::to_string(*static_cast<const int*>(a)) + ")"; }, &axis);
     EXPECT_EQ(running(), "softmax(axis=3), kernel softmax=emu.1_warp_row");
     {
       const OpScope inner("add");

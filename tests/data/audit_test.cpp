@@ -1,4 +1,6 @@
 // The audit against a set that the test breaks itself, in places it knows: every defect is found, and none that is not there.
+#include "engine/data/audit.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 
 #include "engine/base/context.h"
 #include "engine/data/archive.h"
-#include "engine/data/audit.h"
 #include "engine/data/audit_table.h"
 #include "engine/data/drawn.h"
 #include "engine/data/folder.h"
@@ -80,7 +81,8 @@ TEST(Audit, FindsNothingInCleanSets) {
     EXPECT_EQ(kinds(s), "") << "shapes, seed " << seed;
     EXPECT_EQ(s.readable(), 1000);
     for (const char* kind : {"digits", "letters"}) {
-      const AuditReport g = audit_pictures({{"train", draw_glyphs(kind, 800, seed), {}, ""}, {"test", draw_glyphs(kind, 200, seed + 100), {}, ""}});
+      const AuditReport g =
+          audit_pictures({{"train", draw_glyphs(kind, 800, seed), {}, ""}, {"test", draw_glyphs(kind, 200, seed + 100), {}, ""}});
       EXPECT_EQ(kinds(g), "") << kind << ", seed " << seed;
     }
   }
@@ -157,8 +159,8 @@ TEST(Audit, FindsEveryDefectOfABrokenSetAndNoOther) {
     return all;
   };
   EXPECT_EQ(texts("empty_class"), (std::set<std::string>{"nothing: no picture"}));
-  EXPECT_EQ(texts("class_missing"), (std::set<std::string>{"rare: no picture in validation", "rare: no picture in test", "unlearnt: no picture in train",
-                                                           "unlearnt: no picture in validation"}));
+  EXPECT_EQ(texts("class_missing"), (std::set<std::string>{"rare: no picture in validation", "rare: no picture in test",
+                                                           "unlearnt: no picture in train", "unlearnt: no picture in validation"}));
   EXPECT_EQ(texts("few"), (std::set<std::string>{"rare: 2 in train"}));
   EXPECT_EQ(texts("imbalance").size(), 1u);
   EXPECT_EQ(r.findings.size(), 15u) << kinds(r);
@@ -191,11 +193,12 @@ TEST(Audit, SizesAndBandsThatAreBroughtToOneAreNoFinding) {
 }
 TEST(Audit, NumbersThatAreNotFinite) {
   const Tensor block = Tensor::empty({12, 1, 8, 8}, DType::f32, Device{});
-  for (std::int64_t i = 0; i < block.numel(); ++i) block.data<float>()[i] = static_cast<float>(philox(1, 2, static_cast<std::uint64_t>(i))[0] % 1000) / 1000;
+  for (std::int64_t i = 0; i < block.numel(); ++i)
+    block.data<float>()[i] = static_cast<float>(philox(1, 2, static_cast<std::uint64_t>(i))[0] % 1000) / 1000;
   block.data<float>()[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
   block.data<float>()[7 * 64] = std::numeric_limits<float>::infinity();
-  const AuditReport r =
-      audit_pictures({{"train", make_dataset("floats", {images_in_memory("floats", block), std::vector<std::int64_t>(12, 0), {"one"}, {}}), {}, ""}});
+  const AuditReport r = audit_pictures(
+      {{"train", make_dataset("floats", {images_in_memory("floats", block), std::vector<std::int64_t>(12, 0), {"one"}, {}}), {}, ""}});
   EXPECT_EQ(kinds(r), "not_finite:2 ");
   EXPECT_EQ(r.find("not_finite")->cases[1].places, (std::vector<AuditPlace>{{0, 7}}));
 }
@@ -207,7 +210,8 @@ TEST(Audit, APartThatCannotBeOpenedIsNamedAndTheOthersAreLookedAt) {
 }
 TEST(Audit, FortyMillionPixelsAndALoneOne) {
   Image big = Image::make(5000, 8000, 1);
-  for (std::int64_t i = 0; i < big.numel(); ++i) big.bytes[static_cast<std::size_t>(i)] = static_cast<std::byte>(i / 8000 / 20 + i % 8000 / 32);
+  for (std::int64_t i = 0; i < big.numel(); ++i)
+    big.bytes[static_cast<std::size_t>(i)] = static_cast<std::byte>(i / 8000 / 20 + i % 8000 / 32);
   TempFolder t;
   write_png(t.path / "a/big.png", big);
   write_png(t.path / "a/half.png", resize(big, 500, 800));
@@ -282,9 +286,10 @@ TEST(AuditTables, CleanOnesHaveNothingAndBrokenOnesAllOfIt) {
   TempFolder t;
   const std::string head = "size,colour,label\n";
   EXPECT_EQ(kinds(table_audit(t.path, {{"train", head + clean_rows(0, 60)}, {"test", head + clean_rows(60, 20)}})), "");
-  const AuditReport r = table_audit(
-      t.path, {{"train", head + clean_rows(0, 60) + "1.5,red,yes\n1.50,red,yes\n2.5,blue,yes\n2.5,blue,no\n,red,no\nnan,red,no\nlong,red,no\n1,2\n"},
-               {"test", head + clean_rows(60, 20) + clean_rows(4, 1)}});
+  const AuditReport r =
+      table_audit(t.path, {{"train", head + clean_rows(0, 60) +
+                                         "1.5,red,yes\n1.50,red,yes\n2.5,blue,yes\n2.5,blue,no\n,red,no\nnan,red,no\nlong,red,no\n1,2\n"},
+                           {"test", head + clean_rows(60, 20) + clean_rows(4, 1)}});
   EXPECT_EQ(kinds(r), "fields:1 missing:1 not_finite:1 not_number:1 duplicate_across:1 duplicate_within:2 conflict:1 ");
   EXPECT_EQ(r.find("duplicate_across")->cases[0].places, (std::vector<AuditPlace>{{0, 4}, {1, 20}}));
   EXPECT_EQ(r.find("duplicate_within")->cases[0].places, (std::vector<AuditPlace>{{0, 60}, {0, 61}}));
@@ -294,7 +299,8 @@ TEST(AuditTables, CleanOnesHaveNothingAndBrokenOnesAllOfIt) {
 TEST(AuditTables, ColumnsThatSayNothingOrEverything) {
   TempFolder t;
   std::string text = "a,unit,code,label,note\n", other = "a,unit,code,label\n";
-  for (int i = 0; i < 80; ++i) text += std::to_string(i) + ".5,cm," + (i % 2 ? "7" : "9") + "," + (i % 2 ? "x" : "y") + ",words " + std::to_string(i) + "\n";
+  for (int i = 0; i < 80; ++i)
+    text += std::to_string(i) + ".5,cm," + (i % 2 ? "7" : "9") + "," + (i % 2 ? "x" : "y") + ",words " + std::to_string(i) + "\n";
   for (int i = 0; i < 4; ++i) other += std::to_string(i + 100) + ",cm,7,x\n";
   const AuditReport r = table_audit(t.path, {{"train", text}, {"test", other}});
   EXPECT_EQ(kinds(r), "columns:1 free_text:1 constant_column:1 label_column:1 ");
@@ -343,8 +349,8 @@ TEST(Split, GroupsStayTogether) {
   EXPECT_NEAR(std::count(of.begin(), of.end(), 0u), 150, 4);  // a group has 3 or 4
 }
 TEST(Split, SharesThatCannotBe) {
-  for (const char* text : {"", "train", "train=0.5", "train=0.5,test=0.6", "train=1,train=0", "a=0.5,a=0.5", "../x=0.5,b=0.5", ".a=0.5,b=0.5", "=0.5,b=0.5",
-                           "a=x,b=1", "a=nan,b=1", "a=-1,b=2", "a=0.5,b=0.5,"})
+  for (const char* text : {"", "train", "train=0.5", "train=0.5,test=0.6", "train=1,train=0", "a=0.5,a=0.5", "../x=0.5,b=0.5",
+                           ".a=0.5,b=0.5", "=0.5,b=0.5", "a=x,b=1", "a=nan,b=1", "a=-1,b=2", "a=0.5,b=0.5,"})
     EXPECT_NE(refused(Code::usage, [&] { parse_shares(text); }).find("--parts"), std::string::npos) << text;
 }
 

@@ -1,4 +1,7 @@
-// Augmentation: shares, ranges and means of what is drawn, exactness for any order of calls, boxes and masks that stay on their shapes; mixed batches; drawn sets.
+// Augmentation: shares, ranges and means of what is drawn, exactness for any order of calls, boxes and masks that stay on their shapes;
+// mixed batches; drawn sets.
+#include "engine/data/augment.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,10 +10,9 @@
 #include <set>
 
 #include "engine/base/context.h"
-#include "engine/data/augment.h"
 #include "engine/data/colour.h"
-#include "engine/data/draws.h"
 #include "engine/data/drawn.h"
+#include "engine/data/draws.h"
 #include "engine/train/augment_config.h"
 #include "engine/train/config.h"
 #include "tests/data/files.h"
@@ -30,10 +32,13 @@ Sample coordinates(std::int64_t h, std::int64_t w) {
   return s;
 }
 int row_of(const Sample& s, std::int64_t y, std::int64_t x) { return s.image.data<std::uint16_t>()[(y * s.image.width + x) * 2] - 1; }
-int column_of(const Sample& s, std::int64_t y, std::int64_t x) { return s.image.data<std::uint16_t>()[(y * s.image.width + x) * 2 + 1] - 1; }
+int column_of(const Sample& s, std::int64_t y, std::int64_t x) {
+  return s.image.data<std::uint16_t>()[(y * s.image.width + x) * 2 + 1] - 1;
+}
 // A count of n tries at probability p lies within 5 deviations but once in 1.7 million.
 void expect_share(std::int64_t count, std::int64_t n, double p) {
-  EXPECT_NEAR(static_cast<double>(count), static_cast<double>(n) * p, 5 * std::sqrt(static_cast<double>(n) * p * (1 - p))) << count << " of " << n;
+  EXPECT_NEAR(static_cast<double>(count), static_cast<double>(n) * p, 5 * std::sqrt(static_cast<double>(n) * p * (1 - p)))
+      << count << " of " << n;
 }
 Augment everything() {
   Augment a;
@@ -146,14 +151,15 @@ TEST(Augment, RandomPartsHaveTheAreasAndRatiosAsked) {
     EXPECT_EQ(s.boxes[0].x1 - s.boxes[0].x0, 30);  // the box over all of it is over all of a part
     if (s.boxes.size() < 2) continue;
     // where the middle pixel was kept, its size says what was cut: 30 / w and 40 / h
-    const double w = 30 / (s.boxes[1].x1 - s.boxes[1].x0), h = 40 / (s.boxes[1].y1 - s.boxes[1].y0), area = w * h / (120 * 160), ratio = w / h;
+    const double w = 30 / (s.boxes[1].x1 - s.boxes[1].x0), h = 40 / (s.boxes[1].y1 - s.boxes[1].y0), area = w * h / (120 * 160),
+                 ratio = w / h;
     // sides are whole pixels: half a pixel each way of at least 43
     EXPECT_GT(area, 0.2 * 0.97);
     EXPECT_LT(area, 0.6 * 1.03);
     EXPECT_GT(ratio, 0.5 * 0.97);
     EXPECT_LT(ratio, 2 * 1.03);
     sum += area;
-    narrow += ratio < 0.8, wide += ratio > 1.25;
+    narrow += ratio<0.8, wide += ratio> 1.25;
   }
   EXPECT_GT(narrow, n / 20);
   EXPECT_GT(wide, n / 20);
@@ -222,12 +228,14 @@ TEST(Augment, BoxesAndMasksStayOnTheirShapes) {
         const int label = s.mask->data<std::uint8_t>()[y * s.image.width + x];
         if (label == 0) continue;
         ++seen;
-        bool covered = false;  // by a box of its class; the mask is where the middle of its nearest pixel was: within a pixel or two of a shape that was made larger
+        bool covered = false;  // by a box of its class; the mask is where the middle of its nearest pixel was: within a pixel or two of a
+                               // shape that was made larger
         for (const Box& b : s.boxes) {
           const double px = static_cast<double>(x) + 0.5, py = static_cast<double>(y) + 0.5, slack = 2.5;
           covered |= b.label == label - 1 && px > b.x0 - slack && px < b.x1 + slack && py > b.y0 - slack && py < b.y1 + slack;
         }
-        if (!covered) ADD_FAILURE() << "picture " << i << ": class " << label - 1 << " at " << y << ", " << x << " lies in no box of its class";
+        if (!covered)
+          ADD_FAILURE() << "picture " << i << ": class " << label - 1 << " at " << y << ", " << x << " lies in no box of its class";
         if (!covered) return;
       }
   }
@@ -256,9 +264,11 @@ TEST(Augment, OptionsThatCannotBeAreRefused) {
 TEST(Augment, ComesFromTheConfiguration) {
   Config c;
   EXPECT_FALSE(augment_of(c).any());
-  for (const char* line : {"augment.shift=4", "augment.rotate=10", "augment.scale=0.1", "augment.crop_pad=3", "augment.area=[0.5, 1]", "augment.ratio=[0.9, 1.1]", "augment.flip=0.5",
-                           "augment.flip_vertical=0.25", "augment.brightness=0.1", "augment.contrast=0.2", "augment.saturation=0.3", "augment.hue=0.05", "augment.erase=0.6",
-                           "augment.policy=randaugment", "augment.policy_ops=3", "augment.policy_magnitude=12", "augment.mixup=0.2", "augment.cutmix=1"})
+  for (const char* line :
+       {"augment.shift=4", "augment.rotate=10", "augment.scale=0.1", "augment.crop_pad=3", "augment.area=[0.5, 1]",
+        "augment.ratio=[0.9, 1.1]", "augment.flip=0.5", "augment.flip_vertical=0.25", "augment.brightness=0.1", "augment.contrast=0.2",
+        "augment.saturation=0.3", "augment.hue=0.05", "augment.erase=0.6", "augment.policy=randaugment", "augment.policy_ops=3",
+        "augment.policy_magnitude=12", "augment.mixup=0.2", "augment.cutmix=1"})
     c.set(line);
   c.check();
   const Augment a = augment_of(c);
@@ -281,7 +291,8 @@ TEST(Augment, ComesFromTheConfiguration) {
   EXPECT_EQ(a.mixup, 0.2);
   EXPECT_EQ(a.cutmix, 1);
   EXPECT_TRUE(c.unread().empty());
-  for (const char* line : {"augment.area=[0.5]", "augment.area=[0.9, 0.5]", "augment.area=[0, 1]", "augment.ratio=[]", "augment.ratio=[2, 1]", "augment.hue=0.6", "augment.policy=auto"})
+  for (const char* line : {"augment.area=[0.5]", "augment.area=[0.9, 0.5]", "augment.area=[0, 1]", "augment.ratio=[]",
+                           "augment.ratio=[2, 1]", "augment.hue=0.6", "augment.policy=auto"})
     refused([&] { Config().set(line); }, {std::string(line).substr(0, std::string(line).find('='))});
   Config unused;
   unused.set("augment.policy_ops=3");
@@ -330,7 +341,8 @@ TEST(Mix, SharesPartnersAndBoxes) {
     EXPECT_EQ(m.share, 1 - static_cast<double>((m.x1 - m.x0) * (m.y1 - m.y0)) / (24 * 32));
   }
   expect_share(cut, n, 0.5);
-  // Boxes are cut at the edge and so smaller than drawn: their mean share is above the half that Beta(1, 1) has, by what an even middle loses.
+  // Boxes are cut at the edge and so smaller than drawn: their mean share is above the half that Beta(1, 1) has, by what an even middle
+  // loses.
   EXPECT_GT(cut_share / static_cast<double>(cut), 0.6);
   EXPECT_LT(cut_share / static_cast<double>(cut), 0.8);
   a.cutmix = 0;
@@ -349,7 +361,9 @@ TEST(Mix, DoesWhatItSays) {
   for (int k = 0; k < 3; ++k)
     for (int c = 0; c < 2; ++c)
       for (int y = 0; y < 4; ++y)
-        for (int x = 0; x < 5; ++x) EXPECT_EQ(images[at(k, c, y, x)], before[at(x >= 1 && x < 3 ? static_cast<int>(m.partner[static_cast<std::size_t>(k)]) : k, c, y, x)]);
+        for (int x = 0; x < 5; ++x)
+          EXPECT_EQ(images[at(k, c, y, x)],
+                    before[at(x >= 1 && x < 3 ? static_cast<int>(m.partner[static_cast<std::size_t>(k)]) : k, c, y, x)]);
   images = before;
   m = {false, 0.75, 0, 0, 0, 0, {1, 2, 0}};
   apply_mix(images.data(), 2, 4, 5, m);
@@ -412,11 +426,14 @@ TEST(Spirals, LieOnTheirArms) {
   EXPECT_EQ(d.class_names.size(), 3u);
   double moved = 0;
   for (std::int64_t i = 0; i < 300; ++i) {
-    const double x = static_cast<double>(d.block.data<float>()[2 * i]), y = static_cast<double>(d.block.data<float>()[2 * i + 1]), r = std::hypot(x, y);
+    const double x = static_cast<double>(d.block.data<float>()[2 * i]), y = static_cast<double>(d.block.data<float>()[2 * i + 1]),
+                 r = std::hypot(x, y);
     EXPECT_TRUE(r >= 0.05 - 1e-6 && r <= 1 + 1e-6);
-    const double pi = 3.14159265358979, angle = 3 * pi * (r - 0.05) / 0.95 + 2 * pi * static_cast<double>(d.labels[static_cast<std::size_t>(i)]) / 3;
+    const double pi = 3.14159265358979,
+                 angle = 3 * pi * (r - 0.05) / 0.95 + 2 * pi * static_cast<double>(d.labels[static_cast<std::size_t>(i)]) / 3;
     EXPECT_NEAR(std::remainder(std::atan2(y, x) - angle, 2 * pi), 0, 1e-4);
-    moved += std::pow(x - static_cast<double>(n.block.data<float>()[2 * i]), 2) + std::pow(y - static_cast<double>(n.block.data<float>()[2 * i + 1]), 2);
+    moved += std::pow(x - static_cast<double>(n.block.data<float>()[2 * i]), 2) +
+             std::pow(y - static_cast<double>(n.block.data<float>()[2 * i + 1]), 2);
   }
   EXPECT_NEAR(std::sqrt(moved / 600), 0.02, 5 * 0.02 / std::sqrt(2 * 600.0));
   refused([] { draw_spirals(10, 1, 1); }, {"2 to 100"});

@@ -122,7 +122,8 @@ TEST(Mnist, FolderIsChecked) {
 
 TEST(Glyphs, AreAFunctionOfKindSeedAndIndex) {
   for (const char* kind : {"digits", "letters"}) {
-    const Dataset a = draw_glyphs(kind, 60, 5), b = draw_glyphs(kind, 60, 5), shorter = draw_glyphs(kind, 20, 5), other = draw_glyphs(kind, 60, 6);
+    const Dataset a = draw_glyphs(kind, 60, 5), b = draw_glyphs(kind, 60, 5), shorter = draw_glyphs(kind, 20, 5),
+                  other = draw_glyphs(kind, 60, 6);
     EXPECT_EQ(images_of(a).values(), images_of(b).values());
     EXPECT_EQ(slice(images_of(a), 0, 0, 20).values(), images_of(shorter).values());
     EXPECT_NE(images_of(a).values(), images_of(other).values());
@@ -132,7 +133,8 @@ TEST(Glyphs, AreAFunctionOfKindSeedAndIndex) {
       EXPECT_EQ(a.labels.values()[static_cast<std::size_t>(i)], static_cast<double>(i % a.classes));
       const auto pixels = select(images_of(a), 0, i).values();
       EXPECT_GT(*std::max_element(pixels.begin(), pixels.end()), 100) << kind << " " << i << " has no ink";
-      EXPECT_LT(std::count_if(pixels.begin(), pixels.end(), [](double p) { return p > 128; }), 28 * 14) << kind << " " << i << " is mostly ink";
+      EXPECT_LT(std::count_if(pixels.begin(), pixels.end(), [](double p) { return p > 128; }), 28 * 14)
+          << kind << " " << i << " is mostly ink";
     }
   }
   // The same with another number of threads.
@@ -209,7 +211,8 @@ TEST(Loader, EveryEpochIsAPermutationAndAnyOrderOfCallsGivesTheSame) {
   }
   EXPECT_NE(epochs[0], epochs[1]);
   EXPECT_NE(epochs[1], epochs[2]);
-  for (auto [e, i] : std::vector<std::pair<int, int>>{{2, 3}, {0, 0}, {1, 2}, {2, 0}, {0, 0}}) EXPECT_EQ(b.get(e, i).labels.values(), a.get(e, i).labels.values());
+  for (auto [e, i] : std::vector<std::pair<int, int>>{{2, 3}, {0, 0}, {1, 2}, {2, 0}, {0, 0}})
+    EXPECT_EQ(b.get(e, i).labels.values(), a.get(e, i).labels.values());
   EXPECT_EQ(plain.get(5, 1).labels.values()[0], 32);
   // Whatever the batch size, the stream of an epoch is the same.
   for (std::size_t i = 0; i < 100; i += 17) EXPECT_EQ(single.get(1, static_cast<std::int64_t>(i)).labels.values()[0], epochs[1][i]);

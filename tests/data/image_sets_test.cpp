@@ -1,4 +1,5 @@
-// Data sets from files: folders, archives in both layouts, CIFAR in binary. Everything is written by the test; picture k is one gray pixel of value k.
+// Data sets from files: folders, archives in both layouts, CIFAR in binary. Everything is written by the test; picture k is one gray pixel
+// of value k.
 #include <zlib.h>
 
 #include <algorithm>
@@ -93,7 +94,8 @@ TEST(Folders, OtherLayoutsAreRefusedInALine) {
   EXPECT_TRUE(has(message(root, Code::usage), "its folders are test, train, which are splits and not classes"));
   EXPECT_EQ(open_image_folder(root + "/train").class_names, Names{"cat"});
   fs::create_directories(t.path / "train/dog/old");
-  EXPECT_EQ(message(root + "/train"), root + "/train/dog: this class has no picture (.png .jpg .jpeg .tif .tiff); put some there or remove the folder");
+  EXPECT_EQ(message(root + "/train"),
+            root + "/train/dog: this class has no picture (.png .jpg .jpeg .tif .tiff); put some there or remove the folder");
 }
 
 // ---- archives ----
@@ -107,7 +109,11 @@ std::string tar_entry(const std::string& name, const std::string& body, char typ
     return s;
   };
   put(0, name), put(100, "0000644"), put(108, "0000000"), put(116, "0000000"), put(124, octal(body.size(), 11)), put(136, "00000000000");
-  put(156, std::string(1, type)), put(157, link), put(257, std::string("ustar\0" "00", 8)), put(148, "        ");
+  put(156, std::string(1, type)), put(157, link),
+      put(257, std::string("ustar\0"
+                           "00",
+                           8)),
+      put(148, "        ");
   std::size_t sum = 0;
   for (const char c : h) sum += static_cast<unsigned char>(c);
   put(148, octal(sum, 6) + '\0' + ' ');
@@ -165,9 +171,16 @@ class Archives : public ::testing::Test {
 
 TEST_F(Archives, AreWhatTheirFoldersAre) {
   const std::string odd = "\xff\xfe";
-  const Files files = {{"dog/2.png", gray_png(5)}, {"dog/10.png", gray_png(4)},        {"cat-wild/z.png", gray_png(3)},         {"cat/b.png", gray_png(2)},
-                       {"cat/a.JPG", gray_png(1)}, {"dog/deep/er/x.png", gray_png(6)}, {odd + "/" + odd + ".png", gray_png(7)}, {"cat/notes.txt", "no picture"},
-                       {"cat/._a.jpg", "no"},      {"loose.png", gray_png(9)}};
+  const Files files = {{"dog/2.png", gray_png(5)},
+                       {"dog/10.png", gray_png(4)},
+                       {"cat-wild/z.png", gray_png(3)},
+                       {"cat/b.png", gray_png(2)},
+                       {"cat/a.JPG", gray_png(1)},
+                       {"dog/deep/er/x.png", gray_png(6)},
+                       {odd + "/" + odd + ".png", gray_png(7)},
+                       {"cat/notes.txt", "no picture"},
+                       {"cat/._a.jpg", "no"},
+                       {"loose.png", gray_png(9)}};
   for (const auto& [name, bytes] : files) write_file(t.path / "set" / name, bytes);
   const LabelledImages folder = open_image_folder(t.path / "set");
   Files below;
@@ -175,8 +188,8 @@ TEST_F(Archives, AreWhatTheirFoldersAre) {
     if (name != "loose.png") below.push_back({"./data/train/" + name, bytes});
   write_gzip(t.path / "set.tgz", tar(files));
   write_file(t.path / "set.zip", zip(files));
-  for (const LabelledImages& set :
-       {open(tar(files)), open_image_archive(t.path / "set.tgz"), open_image_archive(t.path / "set.zip"), open(tar(below)), open(tar(below), "data/train")}) {
+  for (const LabelledImages& set : {open(tar(files)), open_image_archive(t.path / "set.tgz"), open_image_archive(t.path / "set.zip"),
+                                    open(tar(below)), open(tar(below), "data/train")}) {
     EXPECT_EQ(set.class_names, folder.class_names);
     EXPECT_EQ(set.labels, folder.labels);
     EXPECT_EQ(grays(set), grays(folder));
@@ -212,37 +225,47 @@ TEST_F(Archives, ReadFromManyThreadsAtOnceGivesTheSame) {
   for (const auto& mine : each) EXPECT_EQ(mine, once);
 }
 TEST_F(Archives, WebDatasetLabelsStandBesideThePictures) {
-  const LabelledImages set = open(
-      tar({{"0002.jpg", gray_png(2)}, {"0002.cls", "0"}, {"0002.json", "{}"}, {"0001.cls", " 3\n"}, {"0001.png", gray_png(1)}, {"0001.seg.png", gray_png(9)}}));
+  const LabelledImages set = open(tar({{"0002.jpg", gray_png(2)},
+                                       {"0002.cls", "0"},
+                                       {"0002.json", "{}"},
+                                       {"0001.cls", " 3\n"},
+                                       {"0001.png", gray_png(1)},
+                                       {"0001.seg.png", gray_png(9)}}));
   EXPECT_EQ(set.labels, (Labels{3, 0}));
   EXPECT_EQ(grays(set), (std::vector{1, 2}));
   EXPECT_EQ(set.class_names, (Names{"0", "1", "2", "3"}));
   ASSERT_EQ(set.notes.size(), 2u);
   EXPECT_EQ(set.notes[0], "no picture has label 1, 2");
   EXPECT_TRUE(has(set.notes[1], "2 files do not end"));
-  EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "cat"}})), "set.tar:1.cls: its label is \"cat\"; it must be a whole number"));
+  EXPECT_TRUE(
+      has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "cat"}})), "set.tar:1.cls: its label is \"cat\"; it must be a whole number"));
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "-1"}})), "its label is \"-1\""));
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "9999999999999999999"}})), "its label is"));
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", ""}})), "its label is \"\""));
-  EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "1"}, {"2.jpg", gray_png(1)}})), "set.tar:2.jpg: has no label; put 2.cls beside it"));
+  EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "1"}, {"2.jpg", gray_png(1)}})),
+                  "set.tar:2.jpg: has no label; put 2.cls beside it"));
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.cls", "1"}, {"2.cls", "1"}})), "set.tar:2.cls: has no picture beside it"));
   EXPECT_TRUE(has(message(tar({{"1.jpg", gray_png(1)}, {"1.png", gray_png(1)}, {"1.cls", "1"}})), "is the second picture of 1"));
 }
 TEST_F(Archives, NamesThatComeTwiceAndLinks) {
-  const LabelledImages set = open(tar_entry("a/1.png", gray_png(1)) + tar_entry("b/1.png", gray_png(2)) + tar_entry("a/1.png", gray_png(3)) +
-                                  tar_entry("b/2.png", "", '1', "a/1.png") + tar_entry("b/3.png", "", '2', "1.png") + std::string(1024, '\0'));
+  const LabelledImages set =
+      open(tar_entry("a/1.png", gray_png(1)) + tar_entry("b/1.png", gray_png(2)) + tar_entry("a/1.png", gray_png(3)) +
+           tar_entry("b/2.png", "", '1', "a/1.png") + tar_entry("b/3.png", "", '2', "1.png") + std::string(1024, '\0'));
   EXPECT_EQ(grays(set), (std::vector{3, 2, 3}));
   EXPECT_EQ(set.labels, (Labels{0, 1, 1}));
   EXPECT_EQ(set.notes, (Names{"1 symbolic links are no files of the archive and were left out, such as b/3.png",
                               "1 names come more than once; the later file counts, such as a/1.png"}));
-  EXPECT_TRUE(has(message(tar_entry("b/2.png", "", '1', "gone.png") + std::string(1024, '\0')), "b/2.png: links to gone.png, which is not among the pictures"));
+  EXPECT_TRUE(has(message(tar_entry("b/2.png", "", '1', "gone.png") + std::string(1024, '\0')),
+                  "b/2.png: links to gone.png, which is not among the pictures"));
 }
 TEST_F(Archives, OtherLayoutsAreRefusedInALine) {
   EXPECT_TRUE(has(message(tar({{"1.png", gray_png(1)}})), "its pictures lie in no folder, without classes; it wants a folder per class"));
   EXPECT_TRUE(has(message(tar({{"a/1.txt", "x"}})), "holds no picture; it wants a folder per class"));
-  EXPECT_TRUE(has(message(tar({{"train/a/1.png", gray_png(1)}, {"test/a/1.png", gray_png(1)}}), Code::usage), "its folders are test, train, which are splits"));
+  EXPECT_TRUE(has(message(tar({{"train/a/1.png", gray_png(1)}, {"test/a/1.png", gray_png(1)}}), Code::usage),
+                  "its folders are test, train, which are splits"));
   EXPECT_TRUE(has(message(tar({{"train/a/1.png", gray_png(1)}}), Code::input, "nope"), "set.tar:nope: holds no picture"));
-  EXPECT_TRUE(has(message(tar({{"t/a/1.png", gray_png(1)}, {"t/b/1.png", gray_png(1)}, {"t/c/", ""}})), "set.tar:t/c: this class has no picture"));
+  EXPECT_TRUE(
+      has(message(tar({{"t/a/1.png", gray_png(1)}, {"t/b/1.png", gray_png(1)}, {"t/c/", ""}})), "set.tar:t/c: this class has no picture"));
   EXPECT_EQ(open(tar({{"t/a/1.png", gray_png(1)}, {"t/a/2.png", gray_png(1)}})).class_names, Names{"a"});
   EXPECT_TRUE(has(message("no archive at all"), "cannot be read as an archive"));
   EXPECT_TRUE(has(refused(Code::input, [&] { open_image_archive(t.path / "nope.tar"); }), "no such file"));
@@ -270,9 +293,7 @@ TEST_F(Archives, EveryTruncationIsRefusedAndEveryFlippedByteHandled) {
     try {
       const LabelledImages set = open_image_archive(at);  // a zip whose directory is cut off still has its entries one after the other
       EXPECT_LE(set.source->size(), 2);
-    } catch (const Error& e) {
-      EXPECT_EQ(e.code(), Code::input) << e.what();
-    }
+    } catch (const Error& e) { EXPECT_EQ(e.code(), Code::input) << e.what(); }
   }
   for (const std::string& whole : {plain, packed, zipped})
     for (std::size_t n = 0; n < whole.size(); n += n < 600 ? 1 : 7) {
@@ -282,9 +303,7 @@ TEST_F(Archives, EveryTruncationIsRefusedAndEveryFlippedByteHandled) {
       try {
         const LabelledImages set = open_image_archive(at);
         for (std::int64_t i = 0; i < set.source->size(); ++i) set.source->read(i);
-      } catch (const Error& e) {
-        EXPECT_EQ(e.code(), Code::input) << e.what();
-      }
+      } catch (const Error& e) { EXPECT_EQ(e.code(), Code::input) << e.what(); }
     }
 }
 
@@ -301,7 +320,8 @@ std::string cifar_records(const std::vector<std::string>& labels) {
 TEST(Cifar, TenAndAHundredClasses) {
   TempFolder t;
   for (int b = 1; b <= 5; ++b)
-    write_file(t.path / "ten" / ("data_batch_" + std::to_string(b) + ".bin"), cifar_records({std::string(1, static_cast<char>(b)), std::string(1, '\x09')}));
+    write_file(t.path / "ten" / ("data_batch_" + std::to_string(b) + ".bin"),
+               cifar_records({std::string(1, static_cast<char>(b)), std::string(1, '\x09')}));
   write_file(t.path / "ten/test_batch.bin", cifar_records({std::string(1, '\0')}));
   LabelledImages set = load_cifar(t.path / "ten", true);
   EXPECT_EQ(set.labels, (Labels{1, 9, 2, 9, 3, 9, 4, 9, 5, 9}));
@@ -351,7 +371,8 @@ TEST(Cifar, WhatIsWrongIsNamed) {
 // ---- memory ----
 
 TEST(MemorySource, GivesOnePictureOfTheBlock) {
-  const auto source = images_in_memory("set", Tensor::from(std::vector<float>{0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23, 30, 31, 32, 33}, {2, 2, 1, 4}));
+  const auto source =
+      images_in_memory("set", Tensor::from(std::vector<float>{0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23, 30, 31, 32, 33}, {2, 2, 1, 4}));
   const Image image = source->read(1);
   EXPECT_TRUE(image.height == 1 && image.width == 4 && image.bands == 2 && image.depth == Image::Depth::f32);
   EXPECT_EQ((std::vector<float>(image.data<float>(), image.data<float>() + 8)), (std::vector<float>{20, 30, 21, 31, 22, 32, 23, 33}));

@@ -1,4 +1,5 @@
-// Pictures out of files: every kind bit for bit what its maker says is in it (tests/golden/images), damaged in every place, and at the ends of what is read.
+// Pictures out of files: every kind bit for bit what its maker says is in it (tests/golden/images), damaged in every place, and at the ends
+// of what is read.
 #include <zlib.h>
 
 #include <map>
@@ -105,9 +106,10 @@ TEST_P(Pictures, EveryFlippedByteIsAnImageOrOneLine) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, Pictures, ::testing::Values(PictureFormat::png, PictureFormat::jpeg, PictureFormat::tiff), [](const auto& info) {
-  return std::string(info.param == PictureFormat::png ? "Png" : info.param == PictureFormat::jpeg ? "Jpeg" : "Tiff");
-});
+INSTANTIATE_TEST_SUITE_P(
+    Of, Pictures, ::testing::Values(PictureFormat::png, PictureFormat::jpeg, PictureFormat::tiff), [](const auto& info) {
+      return std::string(info.param == PictureFormat::png ? "Png" : info.param == PictureFormat::jpeg ? "Jpeg" : "Tiff");
+    });
 
 TEST(Decode, TheContentCountsAndNotTheName) {
   EXPECT_EQ(decode_image(bytes_of(test::gray_png(9)), "a.jpg").bytes[0], std::byte{9});
@@ -151,7 +153,8 @@ TEST(Decode, SizesAreCheckedBeforeMemoryIsTaken) {
   EXPECT_EQ(message(empty_png(100'000, 100'000)),
             "x: is 100000 x 100000 with 1 band, more than the 2^30 elements that are read; cut it into tiles (or it is damaged)");
   EXPECT_NE(message(empty_png(1, 0x7fffffff, 6)).find("more than the 2^30 elements"), std::string::npos);
-  EXPECT_NE(message(empty_png(30'000, 30'000)).find("its header promises 30000 x 30000 pixels, and its 65 bytes cannot hold them"), std::string::npos);
+  EXPECT_NE(message(empty_png(30'000, 30'000)).find("its header promises 30000 x 30000 pixels, and its 65 bytes cannot hold them"),
+            std::string::npos);
   EXPECT_NE(message(empty_png(0x7fffffff, 0x7fffffff)).find("more than"), std::string::npos);
   EXPECT_NE(message(empty_png(3, 3)).find("is damaged PNG"), std::string::npos);
   EXPECT_NE(message(empty_png(0, 3)).find("is damaged PNG"), std::string::npos);
@@ -163,9 +166,11 @@ TEST(Decode, ASmallJpegDoesNotGetGigabytes) {
     if (sof == std::string::npos) sof = g.bytes.find("\xff\xc2");
     ASSERT_NE(sof, std::string::npos) << g.name;
     g.bytes.replace(sof + 5, 4, "\x3f\xff\x3f\xff");
-    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("promises 16383 x 16383 pixels"), std::string::npos);
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("promises 16383 x 16383 pixels"),
+              std::string::npos);
     g.bytes.replace(sof + 5, 4, std::string("\xff\0\xff\0", 4));
-    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("more than the 2^30 elements"), std::string::npos);
+    EXPECT_NE(refused(Code::input, [&] { decode_image(bytes_of(g.bytes), g.name); }).find("more than the 2^30 elements"),
+              std::string::npos);
   }
 }
 TEST(Decode, OnePixelAndFortyMillion) {
@@ -193,7 +198,9 @@ TEST(Decode, WhatEncodePngWritesComesBack) {
 TEST(OneLine, KeepsWhatIsPrintable) {
   EXPECT_EQ(one_line("caf\u00e9 \u65e5\u672c \U0001f600 a\\b"), "caf\u00e9 \u65e5\u672c \U0001f600 a\\b");
   EXPECT_EQ(one_line("a\nb\tc\x7f"), "a\\x0ab\\x09c\\x7f");
-  EXPECT_EQ(one_line("\xff" "a\xc3"), "\\xffa\\xc3");                 // no UTF-8, and a character cut off
+  EXPECT_EQ(one_line("\xff"
+                     "a\xc3"),
+            "\\xffa\\xc3");                                                  // no UTF-8, and a character cut off
   EXPECT_EQ(one_line("\xc0\xaf\xed\xa0\x80"), "\\xc0\\xaf\\xed\\xa0\\x80");  // an overlong slash, half a surrogate pair
   EXPECT_EQ(one_line("\xc2\x9b\xe2\x80\xa8"), "\\xc2\\x9b\\xe2\\x80\\xa8");  // a control sequence of one character, a line separator
   EXPECT_EQ(one_line("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");           // beyond Unicode

@@ -1,4 +1,5 @@
-// Batches: the same stream for any number of workers and from any place, one size and number of bands, mixing, and errors that name the picture.
+// Batches: the same stream for any number of workers and from any place, one size and number of bands, mixing, and errors that name the
+// picture.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,7 +25,8 @@ class Odd : public ImageSource {
     Image image = Image::make(3 + i % 5, 4 + i % 3, i % 4 == 3 ? 4 : i % 2 ? 1 : 3, i % 3 ? Image::Depth::u8 : Image::Depth::u16);
     with_depth(image.depth, [&](auto zero) {
       using T = decltype(zero);
-      for (std::int64_t k = 0; k < image.numel(); ++k) image.data<T>()[k] = static_cast<T>(image.white() * static_cast<double>((i * 7 + k) % 11) / 10);
+      for (std::int64_t k = 0; k < image.numel(); ++k)
+        image.data<T>()[k] = static_cast<T>(image.white() * static_cast<double>((i * 7 + k) % 11) / 10);
     });
     return image;
   }
@@ -45,7 +47,8 @@ LoaderOptions options(std::int64_t batch = 7) {
   o.batch = batch, o.seed = 5, o.shuffle = true;
   o.format.height = o.format.width = 6, o.format.bands = 3;
   o.format.mean = {0.4, 0.5, 0.6}, o.format.deviation = {0.2, 0.25, 0.3};
-  o.augment.crop_pad = 1, o.augment.flip = 0.5, o.augment.brightness = 0.3, o.augment.policy = "randaugment", o.augment.mixup = 0.4, o.augment.cutmix = 1;
+  o.augment.crop_pad = 1, o.augment.flip = 0.5, o.augment.brightness = 0.3, o.augment.policy = "randaugment", o.augment.mixup = 0.4,
+  o.augment.cutmix = 1;
   return o;
 }
 using test::refused;
@@ -131,7 +134,8 @@ TEST(Format, WhiteIsOneInEveryDepthAndFitsAsItSays) {
   InputFormat gray;
   gray.bands = 1;
   EXPECT_EQ(formatted(rgb, gray, "x").data<std::uint8_t>()[0], 124);
-  EXPECT_NE(refused(Code::input, [&] { formatted(Image::make(1, 1, 5), gray, "five.tif"); }).find("five.tif: has 5 bands"), std::string::npos);
+  EXPECT_NE(refused(Code::input, [&] { formatted(Image::make(1, 1, 5), gray, "five.tif"); }).find("five.tif: has 5 bands"),
+            std::string::npos);
 }
 
 TEST(Sets, LabelsOutOfRangeNameThePicture) {

@@ -1,12 +1,13 @@
-// Resize against Pillow's own answers (tests/golden/resize, made by make.py there with Pillow 13), bit for bit: every filter and depth, up, down, odd sizes, one pixel,
-// parts of a picture with fractions. And what must hold for any size.
+// Resize against Pillow's own answers (tests/golden/resize, made by make.py there with Pillow 13), bit for bit: every filter and depth, up,
+// down, odd sizes, one pixel, parts of a picture with fractions. And what must hold for any size.
+#include "engine/data/resize.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <fstream>
 #include <map>
 
-#include "engine/data/resize.h"
 #include "kernels/core/error.h"
 #include "tests/data/files.h"
 
@@ -51,7 +52,8 @@ TEST(Resize, HasPillowsBits) {
     while (f.read(reinterpret_cast<char*>(&head), sizeof head)) {
       const auto depth = static_cast<Image::Depth>(head.depth);
       const Image image = picture(depth, head.h, head.w, head.bands);
-      const Image got = resize(image, head.nh, head.nw, static_cast<Filter>(head.filter), Box{head.box[0], head.box[1], head.box[2], head.box[3], 0});
+      const Image got =
+          resize(image, head.nh, head.nw, static_cast<Filter>(head.filter), Box{head.box[0], head.box[1], head.box[2], head.box[3], 0});
       ASSERT_EQ(got.height, head.nh);
       ASSERT_EQ(got.width, head.nw);
       ASSERT_EQ(got.bands, head.bands);
@@ -62,9 +64,9 @@ TEST(Resize, HasPillowsBits) {
       const std::size_t element = static_cast<std::size_t>(Image::size_of(depth));
       std::size_t differ = 0;
       for (std::size_t i = 0; i < want.size(); i += element) differ += std::memcmp(want.data() + i, got.bytes.data() + i, element) != 0;
-      ADD_FAILURE() << "depth " << head.depth << " bands " << head.bands << " filter " << head.filter << ": " << head.h << " x " << head.w << " part " << head.box[0] << ","
-                    << head.box[1] << "," << head.box[2] << "," << head.box[3] << " to " << head.nh << " x " << head.nw << ": " << differ << " of "
-                    << want.size() / element << " values differ";
+      ADD_FAILURE() << "depth " << head.depth << " bands " << head.bands << " filter " << head.filter << ": " << head.h << " x " << head.w
+                    << " part " << head.box[0] << "," << head.box[1] << "," << head.box[2] << "," << head.box[3] << " to " << head.nh
+                    << " x " << head.nw << ": " << differ << " of " << want.size() / element << " values differ";
       if (++failures == 8) return;
     }
   }
@@ -83,7 +85,8 @@ TEST(Resize, AConstantPictureStaysConstant) {
           std::fill(image.data<T>(), image.data<T>() + image.numel(), value);
           for (const auto& [h, w] : {std::pair{5, 40}, {40, 5}, {1, 1}, {17, 13}}) {
             const Image got = resize(image, h, w, filter);
-            // f32: weights are divided by their sum, so what is left is the rounding of some 50 terms in double, below half an ulp of float: it may show as one.
+            // f32: weights are divided by their sum, so what is left is the rounding of some 50 terms in double, below half an ulp of
+            // float: it may show as one.
             for (std::int64_t i = 0; i < got.numel(); ++i)
               ASSERT_NEAR(static_cast<double>(got.data<T>()[i]), static_cast<double>(value), depth == Image::Depth::f32 ? 0x1p-24 : 0)
                   << static_cast<int>(filter) << " " << h << " x " << w;

@@ -23,10 +23,12 @@ struct Folder : test::TempFolder {
 TEST(Table, TheThreeFormsSayTheSame) {
   Folder f;
   const fs::path files[] = {
-      f.write("a.csv", "\xef\xbb\xbfsize,\"colour, seen\",label\r\n1.5,red,10\r\n-2e3,\"dark \"\"blue\"\"\nat night\",9\r\n\r\n+7,red,10\r\n"),
+      f.write("a.csv",
+              "\xef\xbb\xbfsize,\"colour, seen\",label\r\n1.5,red,10\r\n-2e3,\"dark \"\"blue\"\"\nat night\",9\r\n\r\n+7,red,10\r\n"),
       f.write("a.tsv", "size\tcolour, seen\tlabel\n1.5\tred\t10\n-2e3\tdark \"blue\"at night\t9\n+7\tred\t10"),
       f.write("a.jsonl",
-              "{\"size\":1.5,\"colour, seen\":\"red\",\"label\":10}\n{\"size\":-2000,\"colour, seen\":\"dark \\\"blue\\\"\\nat night\",\"label\":9}\n\n"
+              "{\"size\":1.5,\"colour, seen\":\"red\",\"label\":10}\n{\"size\":-2000,\"colour, seen\":\"dark \\\"blue\\\"\\nat "
+              "night\",\"label\":9}\n\n"
               "{\"label\":10,\"size\":7,\"colour, seen\":\"red\"}\n")};
   for (const fs::path& p : files) {
     const TableFormat t = table_format(p, "label");
@@ -42,7 +44,8 @@ TEST(Table, TheThreeFormsSayTheSame) {
   }
   // another part: columns in another order, a word that was not seen
   const TableFormat t = table_format(files[0], "label");
-  EXPECT_EQ(read_table(f.write("b.csv", "label,size,\"colour, seen\"\n9,1,green\n"), t).source->block().values(), (std::vector<double>{1, 0, 0}));
+  EXPECT_EQ(read_table(f.write("b.csv", "label,size,\"colour, seen\"\n9,1,green\n"), t).source->block().values(),
+            (std::vector<double>{1, 0, 0}));
 }
 
 TEST(Table, WhatIsWrongIsNamedByFileAndLine) {
@@ -77,8 +80,8 @@ TEST(Table, WhatIsWrongIsNamedByFileAndLine) {
   for (int i = 0; i < 65; ++i) words += "word" + std::to_string(i) + ",1\n";
   EXPECT_EQ(said(words), "t.csv: column 'x' holds text of more than 64 kinds; numbers and categories are read, so leave it out");
   const fs::path train = f.write("train.csv", "x,y\n1,a\n2,b\n");
-  test::refused([&] { read_table(f.write("test.csv", "x,y\n1,c\n"), table_format(train, "y")); }, {"test.csv:2: class 'c' does not occur in the training table"},
-                Code::input);
+  test::refused([&] { read_table(f.write("test.csv", "x,y\n1,c\n"), table_format(train, "y")); },
+                {"test.csv:2: class 'c' does not occur in the training table"}, Code::input);
 }
 
 }  // namespace

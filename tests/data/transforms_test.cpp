@@ -1,5 +1,7 @@
-// Transforms: colours and RandAugment's operations against torchvision's answers (tests/golden/colour, made by make.py there with 0.29), and boxes and masks that must
-// stay on what they mark through every geometric change.
+// Transforms: colours and RandAugment's operations against torchvision's answers (tests/golden/colour, made by make.py there with 0.29),
+// and boxes and masks that must stay on what they mark through every geometric change.
+#include "engine/data/transforms.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,7 +12,6 @@
 
 #include "engine/data/colour.h"
 #include "engine/data/policy.h"
-#include "engine/data/transforms.h"
 #include "kernels/core/error.h"
 #include "kernels/core/philox.h"
 #include "tests/data/files.h"
@@ -72,7 +73,8 @@ TEST(Colour, HasTorchvisionsBits) {
       for (std::size_t i = 0; i < want.bytes.size(); ++i) differ += want.bytes[i] != image.bytes[i];
       EXPECT_EQ(differ, 0) << "operation " << head[0] << " with " << p << " on " << head[3] << " x " << head[4] << " x " << head[2];
     } else {
-      // Values in [0, 1], each a chain of fewer than 16 roundings in float in both; sums of the mean and of 3 x 3 are made in another order there.
+      // Values in [0, 1], each a chain of fewer than 16 roundings in float in both; sums of the mean and of 3 x 3 are made in another order
+      // there.
       for (std::int64_t i = 0; i < want.numel(); ++i)
         ASSERT_NEAR(image.data<float>()[i], want.data<float>()[i], 16 * 0x1p-24) << "operation " << head[0] << " with " << p << " at " << i;
     }
@@ -81,16 +83,19 @@ TEST(Colour, HasTorchvisionsBits) {
 }
 
 TEST(Colour, SixteenBitsAreEightWithMoreSteps) {
-  // A picture of 8 bits spread over 16 (257 v) has the same answer, up to what cutting the fraction off at 8 bits took away: one step of 8 bits for each cut.
+  // A picture of 8 bits spread over 16 (257 v) has the same answer, up to what cutting the fraction off at 8 bits took away: one step of 8
+  // bits for each cut.
   for (int op = 0; op < 11; ++op) {
     if (op == 8) continue;  // equalize counts levels: another table, see below
     const double p = op == 3 ? 0.2 : op == 6 ? 3 : op == 7 ? 128 : 1.4;
     Image small = noise(12, 9, 3, Image::Depth::u8), large = Image::make(12, 9, 3, Image::Depth::u16);
-    for (std::int64_t i = 0; i < small.numel(); ++i) large.data<std::uint16_t>()[i] = static_cast<std::uint16_t>(257 * small.data<std::uint8_t>()[i]);
+    for (std::int64_t i = 0; i < small.numel(); ++i)
+      large.data<std::uint16_t>()[i] = static_cast<std::uint16_t>(257 * small.data<std::uint8_t>()[i]);
     colour(small, op, p);
     colour(large, op, op == 7 ? p * 257 : p);
     for (std::int64_t i = 0; i < small.numel(); ++i)
-      ASSERT_NEAR(static_cast<double>(large.data<std::uint16_t>()[i]) / 257, static_cast<double>(small.data<std::uint8_t>()[i]), 2.01) << op << " at " << i;
+      ASSERT_NEAR(static_cast<double>(large.data<std::uint16_t>()[i]) / 257, static_cast<double>(small.data<std::uint8_t>()[i]), 2.01)
+          << op << " at " << i;
   }
 }
 
@@ -125,7 +130,8 @@ TEST(Colour, WhatNeedsThreeBandsSaysSo) {
     refused([&] { saturation(image, 0.5); }, {"saturation", found, "red, green and blue"});
     refused([&] { hue(image, 0.1); }, {"hue", found});
     refused([&] { grayscale(image); }, {"grayscale", found});
-    brightness(image, 0.5), contrast(image, 2), invert(image), posterize(image, 2), solarize(image, 9), equalize(image), autocontrast(image), sharpness(image, 2);
+    brightness(image, 0.5), contrast(image, 2), invert(image), posterize(image, 2), solarize(image, 9), equalize(image),
+        autocontrast(image), sharpness(image, 2);
   }
   Image image = noise(3, 3, 3, Image::Depth::u8);
   refused([&] { brightness(image, -0.1); }, {"brightness", "0 or more"});
@@ -158,8 +164,11 @@ TEST(Policy, OperationsAreTorchvisions) {
 // ---- geometry ----
 
 // A bright rectangle on black, in the picture, the mask (class 7) and a box; the picture is large, so that a change may lose some of it.
-Sample marked(std::int64_t h, std::int64_t w, std::int64_t y0, std::int64_t x0, std::int64_t y1, std::int64_t x1, Image::Depth depth, std::int64_t bands) {
-  Sample s{Image::make(h, w, bands, depth), {Box{static_cast<double>(x0), static_cast<double>(y0), static_cast<double>(x1), static_cast<double>(y1), 3}}, Image::make(h, w, 1)};
+Sample marked(std::int64_t h, std::int64_t w, std::int64_t y0, std::int64_t x0, std::int64_t y1, std::int64_t x1, Image::Depth depth,
+              std::int64_t bands) {
+  Sample s{Image::make(h, w, bands, depth),
+           {Box{static_cast<double>(x0), static_cast<double>(y0), static_cast<double>(x1), static_cast<double>(y1), 3}},
+           Image::make(h, w, 1)};
   const double white = s.image.white();
   erase(s.image, y0, x0, y1 - y0, x1 - x0, white);
   erase(*s.mask, y0, x0, y1 - y0, x1 - x0, 7);
@@ -168,8 +177,8 @@ Sample marked(std::int64_t h, std::int64_t w, std::int64_t y0, std::int64_t x0, 
 double value(const Image& i, std::int64_t y, std::int64_t x, std::int64_t b = 0) {
   return with_depth(i.depth, [&](auto zero) { return static_cast<double>(i.data<decltype(zero)>()[(y * i.width + x) * i.bands + b]); });
 }
-// The box must hug the mask: no marked pixel lies outside it, and each of its sides has a marked pixel within `slack` pixels. The picture is white where the mask is
-// (away from soft edges) and black where it is not.
+// The box must hug the mask: no marked pixel lies outside it, and each of its sides has a marked pixel within `slack` pixels. The picture
+// is white where the mask is (away from soft edges) and black where it is not.
 void expect_aligned(const Sample& s, double slack, const std::string& what) {
   ASSERT_TRUE(s.mask.has_value());
   ASSERT_EQ(s.mask->height, s.image.height) << what;
@@ -214,7 +223,8 @@ TEST(Geometry, WholePixelMovesKeepEverythingInStep) {
         EXPECT_EQ(s.boxes.empty(), gone) << name;
       };
       with("crop", [](Sample& s) { crop(s, 4, 12, 20, 25); });
-      with("crop away", [](Sample& s) { crop(s, 17, 0, 14, 40); }, true);
+      with(
+          "crop away", [](Sample& s) { crop(s, 17, 0, 14, 40); }, true);
       with("pad", [](Sample& s) { pad(s, 3, 1, 0, 7); });
       with("center_crop", [](Sample& s) { center_crop(s, 21, 12); });
       with("center_crop outwards", [](Sample& s) { center_crop(s, 50, 13); });
@@ -230,9 +240,15 @@ TEST(Geometry, AnyMapKeepsEverythingInStep) {
   for (std::uint64_t i = 0; i < 90; ++i) {
     const auto r = philox(11, 1, i), q = philox(11, 2, i);
     const auto spread = [](std::uint32_t v) { return 2 * static_cast<double>(unit_float(v)) - 1; };
-    const Affine map{.rotate = 180 * spread(r[0]), .scale = 1 + 0.4 * spread(r[1]), .shift_x = 30 * spread(r[2]), .shift_y = 30 * spread(r[3]), .shear_x = 25 * spread(q[0]), .shear_y = 25 * spread(q[1])};
+    const Affine map{.rotate = 180 * spread(r[0]),
+                     .scale = 1 + 0.4 * spread(r[1]),
+                     .shift_x = 30 * spread(r[2]),
+                     .shift_y = 30 * spread(r[3]),
+                     .shear_x = 25 * spread(q[0]),
+                     .shear_y = 25 * spread(q[1])};
     Sample s = marked(160, 200, 60, 70, 110, 140, kDepths[i % 3], 1 + static_cast<std::int64_t>(i % 3));
-    // A box cut at the edge need not hug what is left of a turned rectangle, so the test is made on a grown picture, and what is cut must be its middle.
+    // A box cut at the edge need not hug what is left of a turned rectangle, so the test is made on a grown picture, and what is cut must
+    // be its middle.
     Sample whole = s;
     affine(whole, map, i % 2 ? Sampling::bilinear : Sampling::nearest);
     Sample grown = s;

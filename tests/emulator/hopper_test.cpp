@@ -1,4 +1,6 @@
 // hopper.h: every word against plain loops, and kernels that must be caught. Bit for bit: the values are small integers.
+#include "kernels/simt/hopper.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,7 +9,6 @@
 #include <vector>
 
 #include "kernels/core/error.h"
-#include "kernels/simt/hopper.h"
 
 namespace graft::emu {
 namespace {
@@ -25,15 +26,13 @@ template <class F>
 std::string error_of(F&& f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "nothing was thrown";
 }
-#define EXPECT_FAULT(call, text)                                  \
-  for (const LaneOrder order : kOrders) {                         \
-    const std::string e = error_of([&] { call; });                \
-    EXPECT_NE(e.find(text), std::string::npos) << e;              \
+#define EXPECT_FAULT(call, text)                     \
+  for (const LaneOrder order : kOrders) {            \
+    const std::string e = error_of([&] { call; });   \
+    EXPECT_NE(e.find(text), std::string::npos) << e; \
   }
 float value(std::int64_t i, std::int64_t j) { return static_cast<float>((i * 29 + j * 7) % 31 - 15); }
 // [rows, cols] in lines of `pitch` elements that begin at multiples of 64 bytes; what lies outside of the matrix is 99
@@ -48,7 +47,14 @@ struct Matrix {
       for (std::int64_t j = 0; j < c; ++j) data[i * p + j] = T(value(i, j));
   }
   TensorTile tile(int width, int height, Swizzle s) {
-    return {.name = "x", .data = data, .dtype = dtype_of<T>, .rank = 2, .size = {cols, rows}, .stride = {1, pitch}, .box = {width, height}, .swizzle = s};
+    return {.name = "x",
+            .data = data,
+            .dtype = dtype_of<T>,
+            .rank = 2,
+            .size = {cols, rows},
+            .stride = {1, pitch},
+            .box = {width, height},
+            .swizzle = s};
   }
 };
 
@@ -62,21 +68,37 @@ TEST(TensorMap, NamesTheRuleThatIsBroken) {
     change(t);
     return error_of([&] { tensor_map(t); });
   };
-  EXPECT_EQ(with([](TensorTile& t) { t.data = static_cast<char*>(t.data) + 8; }), "tensor map of x: the address is not a multiple of 16 bytes");
-  EXPECT_EQ(with([](TensorTile& t) { t.stride[1] = 68; }), "tensor map of x: axis 1 has a stride of 136 bytes, wants a multiple of 16 below 2^40");
+  EXPECT_EQ(with([](TensorTile& t) { t.data = static_cast<char*>(t.data) + 8; }),
+            "tensor map of x: the address is not a multiple of 16 bytes");
+  EXPECT_EQ(with([](TensorTile& t) { t.stride[1] = 68; }),
+            "tensor map of x: axis 1 has a stride of 136 bytes, wants a multiple of 16 below 2^40");
   EXPECT_EQ(with([](TensorTile& t) { t.rank = 3, t.size[2] = t.box[2] = 1, t.stride[2] = 0; }),
             "tensor map of x: axis 2 has a stride of 0 bytes, wants a multiple of 16 below 2^40");
   EXPECT_EQ(with([](TensorTile& t) { t.stride[0] = 2; }), "tensor map of x: axis 0 has stride 2, wants 1");
   EXPECT_EQ(with([](TensorTile& t) { t.box[1] = 257; }), "tensor map of x: a box of 257 along axis 1, wants 1 to 256");
   EXPECT_EQ(with([](TensorTile& t) { t.size[1] = 0; }), "tensor map of x: axis 1 has 0 elements, wants 1 to 2^32");
   EXPECT_EQ(with([](TensorTile& t) { t.box[0] = 32; }), "tensor map of x: rows of the box have 64 bytes, the swizzle spans 128");
-  EXPECT_EQ(with([](TensorTile& t) { t.box[0] = 4, t.swizzle = Swizzle::none; }), "tensor map of x: rows of the box have 8 bytes, wants a multiple of 16");
+  EXPECT_EQ(with([](TensorTile& t) { t.box[0] = 4, t.swizzle = Swizzle::none; }),
+            "tensor map of x: rows of the box have 8 bytes, wants a multiple of 16");
   EXPECT_EQ(with([](TensorTile& t) { t.rank = 1; }), "tensor map of x: rank 1, wants 2 or 3");
 }
 
 // ---- tensor copies and mbarriers ----
 // out: the bytes of shared memory after the copy of one box
-enum class Broken { nothing, no_expect, expects_more, expects_less, wrong_parity, no_fence, no_init, misplaced, outside, one_too_many, never_waits, no_wait };
+enum class Broken {
+  nothing,
+  no_expect,
+  expects_more,
+  expects_less,
+  wrong_parity,
+  no_fence,
+  no_init,
+  misplaced,
+  outside,
+  one_too_many,
+  never_waits,
+  no_wait
+};
 template <int Rank>
 __global__ void load_box(const __grid_constant__ TensorMap map, int bytes, int x, int y, int z, Broken broken, unsigned char* out) {
   GRAFT_DYNAMIC_SHARED(unsigned char, tile);
@@ -157,10 +179,12 @@ TEST(TmaLoad, BrokenOnesAreCaught) {
   EXPECT_FAULT(loaded<2>(order, t, 0, 0, 0, Broken::never_waits), "the block ended while its copy was under way");
   EXPECT_FAULT(loaded<3>(order, t, 0, 0, 0), "3 coordinates for x, which has rank 2");
   for (const Broken b : {Broken::wrong_parity, Broken::no_wait})
-    for (const LaneOrder o : kOrders) EXPECT_EQ(loaded<2>(o, t, 0, 0, 0, b), std::vector<unsigned char>(2048, 0xff)) << "read before it is there: NaN";
+    for (const LaneOrder o : kOrders)
+      EXPECT_EQ(loaded<2>(o, t, 0, 0, 0, b), std::vector<unsigned char>(2048, 0xff)) << "read before it is there: NaN";
 }
 
-// A ring: lane 0 of warp 0 loads rows of `in` [rounds, 64], warps 1 and 2 add them up. Broken::wrong_parity: stages are filled again before they are free.
+// A ring: lane 0 of warp 0 loads rows of `in` [rounds, 64], warps 1 and 2 add them up. Broken::wrong_parity: stages are filled again before
+// they are free.
 __global__ void ring(const __grid_constant__ TensorMap map, int rounds, Broken broken, float* out) {
   GRAFT_DYNAMIC_SHARED(float, stages);  // [3, 64]
   GRAFT_SHARED(Mbarrier, full, [3]);
@@ -225,7 +249,10 @@ TEST(TmaStore, WritesWhatIsInside) {
     run(o, store_box, 32, 2048, tensor_map(m.tile(32, 16, Swizzle::b128)), 20, 10, Lost::nothing);
     for (int i = 0; i < 20; ++i)
       for (int j = 0; j < 48; ++j)
-        ASSERT_EQ(m.data[i * 48 + j], j >= 40 ? 99 : i >= 10 && j >= 20 ? static_cast<float>((i - 10) * 32 + j - 20) : value(i, j)) << i << "," << j;
+        ASSERT_EQ(m.data[i * 48 + j], j >= 40              ? 99
+                                      : i >= 10 && j >= 20 ? static_cast<float>((i - 10) * 32 + j - 20)
+                                                           : value(i, j))
+            << i << "," << j;
   }
 }
 __global__ void store_and_leave(const __grid_constant__ TensorMap map) {
@@ -245,8 +272,21 @@ TEST(TmaStore, BrokenOnesAreCaught) {
 }
 
 // ---- wgmma ----
-enum class Fault { nothing, no_fence, no_wait, no_load_wait, touched, overwritten, other_swizzle, outside, half_a_group, apart, no_proxy_fence };
-// One product [64, 64] x [64, N] of tiles that TMA brings; a: the memory of A, [64, 64] or its transpose when AMn, b the same. W: elements of a span.
+enum class Fault {
+  nothing,
+  no_fence,
+  no_wait,
+  no_load_wait,
+  touched,
+  overwritten,
+  other_swizzle,
+  outside,
+  half_a_group,
+  apart,
+  no_proxy_fence
+};
+// One product [64, 64] x [64, N] of tiles that TMA brings; a: the memory of A, [64, 64] or its transpose when AMn, b the same. W: elements
+// of a span.
 template <class T, int N, bool AMn, bool BMn, Swizzle S>
 __global__ void product(const __grid_constant__ TensorMap ma, const __grid_constant__ TensorMap mb, Fault broken, float* out) {
   constexpr int W = 8 * static_cast<int>(swizzle_pieces(S)), kBytesA = 64 * 64 * 2, kBytesB = 64 * N * 2;
@@ -277,7 +317,8 @@ __global__ void product(const __grid_constant__ TensorMap ma, const __grid_const
     const auto descriptor = [&](unsigned char* p, int lines, bool mn, Swizzle said) {
       const unsigned box = static_cast<unsigned>((mn ? 64 : lines) * W * 2), eight = 8 * W * 2;
       const auto at_k = static_cast<unsigned>(k);
-      if (mn) return wgmma_advanced(wgmma_descriptor(p, said, S == Swizzle::none ? eight : box, S == Swizzle::none ? box : eight), at_k * W * 2);
+      if (mn)
+        return wgmma_advanced(wgmma_descriptor(p, said, S == Swizzle::none ? eight : box, S == Swizzle::none ? box : eight), at_k * W * 2);
       return wgmma_advanced(wgmma_descriptor(p, said, S == Swizzle::none ? box : 0, eight), at_k / W * box + at_k % W * 2);
     };
     std::uint64_t da = descriptor(a, 64, AMn, broken == Fault::other_swizzle ? Swizzle::b64 : S);
@@ -345,7 +386,8 @@ TEST(Wgmma, BrokenOnesAreCaught) {
     for (const Fault f : {Fault::no_wait, Fault::no_load_wait})
       for (const float v : w.got(o, f)) ASSERT_TRUE(std::isnan(v)) << "too early";
     EXPECT_GT(w.wrong(w.got(o, Fault::other_swizzle)), 64 * 32) << "tiles lie in another order than the descriptor says";
-    EXPECT_EQ(w.wrong(w.got(o, Fault::no_proxy_fence)), 0) << "wgmma does not see ordinary writes without a fence: the product is that of the old bytes";
+    EXPECT_EQ(w.wrong(w.got(o, Fault::no_proxy_fence)), 0)
+        << "wgmma does not see ordinary writes without a fence: the product is that of the old bytes";
   }
 }
 // Two accumulators, the older group waited for while the younger is under way.
@@ -355,7 +397,8 @@ __global__ void two_groups(float* out) {
   for (int i = lane; i < 2 * 64 * 16; i += 128) shared[i] = bf16(i < 64 * 16 ? 1.0f : 2.0f);
   fence_proxy_async();
   __syncthreads();
-  const std::uint64_t a = wgmma_descriptor(shared, Swizzle::none, 1024, 128), b = wgmma_descriptor(shared + 64 * 16, Swizzle::none, 1024, 128);
+  const std::uint64_t a = wgmma_descriptor(shared, Swizzle::none, 1024, 128),
+                      b = wgmma_descriptor(shared + 64 * 16, Swizzle::none, 1024, 128);
   float x[32], y[32];
   for (float& v : y) v = 5;
   wgmma_fence();

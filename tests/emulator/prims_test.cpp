@@ -1,5 +1,7 @@
-// prims.h: every primitive against plain loops, with another value in every position, and kernels that must be caught. Bit for bit: the values are small
-// integers.
+// prims.h: every primitive against plain loops, with another value in every position, and kernels that must be caught. Bit for bit: the
+// values are small integers.
+#include "kernels/simt/prims.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "kernels/core/error.h"
-#include "kernels/simt/prims.h"
 
 namespace graft::emu {
 namespace {
@@ -26,9 +27,7 @@ template <class F>
 std::string error_of(F&& f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "nothing was thrown";
 }
 // A different small integer for each (i, j) below 16 x 16, exact in bf16, f16 and tf32.
@@ -118,7 +117,8 @@ __global__ void load(const std::uint16_t* source, unsigned* out, Load how) {
   unsigned r[4] = {7, 7, 7, 7}, p[2] = {7, 7};
   if (how == Load::x4) ldmatrix_x4(r, row);
   else if (how == Load::x4_trans) ldmatrix_x4_trans(r, row);
-  else if (how == Load::x2) ldmatrix_x2(p, threadIdx.x < 16 ? row : nullptr), r[0] = p[0], r[1] = p[1];  // the upper lanes' addresses do not count
+  else if (how == Load::x2)
+    ldmatrix_x2(p, threadIdx.x < 16 ? row : nullptr), r[0] = p[0], r[1] = p[1];  // the upper lanes' addresses do not count
   else ldmatrix_x2_trans(p, threadIdx.x < 16 ? row : nullptr), r[0] = p[0], r[1] = p[1];
   for (int i = 0; i < 4; ++i) out[threadIdx.x * 4 + static_cast<unsigned>(i)] = r[i];
 }
@@ -148,8 +148,10 @@ __global__ void load_from(int what) {
   ldmatrix_x4(r, row);
 }
 TEST(Ldmatrix, RefusesAddressesThatTheHardwareRefuses) {
-  EXPECT_NE(error_of([] { run(LaneOrder::up, load_from, 32, 0, 0); }).find("ldmatrix_x4: the shared address is not a multiple of 16"), std::string::npos);
-  EXPECT_NE(error_of([] { run(LaneOrder::up, load_from, 32, 0, 1); }).find("ldmatrix_x4: the address is not in shared memory"), std::string::npos);
+  EXPECT_NE(error_of([] { run(LaneOrder::up, load_from, 32, 0, 0); }).find("ldmatrix_x4: the shared address is not a multiple of 16"),
+            std::string::npos);
+  EXPECT_NE(error_of([] { run(LaneOrder::up, load_from, 32, 0, 1); }).find("ldmatrix_x4: the address is not in shared memory"),
+            std::string::npos);
   EXPECT_NE(error_of([] { run(LaneOrder::up, load_from, 32, 0, 2); }).find("ldmatrix_x4: 16 bytes reach outside"), std::string::npos);
 }
 __global__ void part_of_a_warp() {
@@ -159,7 +161,8 @@ __global__ void part_of_a_warp() {
   ldmatrix_x4(r, s + threadIdx.x * 8);
 }
 TEST(Ldmatrix, WantsTheWholeWarp) {
-  for (const LaneOrder o : kOrders) EXPECT_NE(error_of([&] { run(o, part_of_a_warp, 32, 0); }).find("which has returned"), std::string::npos);
+  for (const LaneOrder o : kOrders)
+    EXPECT_NE(error_of([&] { run(o, part_of_a_warp, 32, 0); }).find("which has returned"), std::string::npos);
 }
 
 // Registers of mma as ldmatrix fills them: a [16, 16] row-major, b [16, 8] row-major (trans) or its columns one after the other (plain).
@@ -196,7 +199,8 @@ TEST(Ldmatrix, FillsTheFragmentsOfMma) {
 }
 
 // ---- cp.async ----
-// in: [rounds, threads, 4], summed element by element through two buffers of shared memory. `spare`: how many groups may still be under way at the use.
+// in: [rounds, threads, 4], summed element by element through two buffers of shared memory. `spare`: how many groups may still be under way
+// at the use.
 template <int Spare>
 __global__ void pipeline(const float* in, float* out, int rounds) {
   GRAFT_SHARED(float4, s, [2][64]);

@@ -10,7 +10,8 @@
 namespace graft {
 namespace {
 
-std::vector<std::vector<std::int8_t>> drawn(std::mt19937& random, std::size_t seeds, std::size_t n, double gains, double losses, double seed_spread = 0) {
+std::vector<std::vector<std::int8_t>> drawn(std::mt19937& random, std::size_t seeds, std::size_t n, double gains, double losses,
+                                            double seed_spread = 0) {
   std::vector<std::vector<std::int8_t>> all(seeds);
   for (auto& row : all) {
     const double shift = seed_spread * std::normal_distribution<>()(random);

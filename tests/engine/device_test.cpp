@@ -1,4 +1,7 @@
-// What a device does that the CPU does not: bad indices that only a kernel sees, errors that name operation and launch, copies beside the work.
+// What a device does that the CPU does not: bad indices that only a kernel sees, errors that name operation and launch, copies beside the
+// work.
+#include "kernels/core/device.h"
+
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -8,7 +11,6 @@
 #include "engine/data/feed.h"
 #include "engine/ops/catalog.h"
 #include "engine/ops/ops.h"
-#include "kernels/core/device.h"
 #include "kernels/core/graph.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gather/gather.h"
@@ -40,7 +42,9 @@ class OnDevice : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-std::string device_name(const testing::TestParamInfo<DeviceKind>& i) { return i.param == DeviceKind::cuda ? "cuda" : name_of(Device{i.param, 0}); }
+std::string device_name(const testing::TestParamInfo<DeviceKind>& i) {
+  return i.param == DeviceKind::cuda ? "cuda" : name_of(Device{i.param, 0});
+}
 INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, testing::Values(DeviceKind::emu, DeviceKind::cuda), device_name);
 
 Tensor ids(const std::vector<std::int64_t>& v) { return Tensor::from(v, {static_cast<std::int64_t>(v.size())}); }
@@ -58,27 +62,59 @@ std::vector<BadIndex> bad_indices() {
     return ids(v);
   };
   return {
-      {"embedding", [=] { return sum(embedding(table(), ids({3, 7, 99, 512, 4, 100}))); }},
+      {"embedding",
+       [=] {
+         return sum(embedding(table(), ids({3, 7, 99, 512, 4, 100})));
+       }},
       {"embedding, many", [=] { return sum(embedding(table(), many())); }},
-      {"embedding, a negative id", [=] { return sum(embedding(table(), ids({3, -1, 200}))); }},
+      {"embedding, a negative id",
+       [=] {
+         return sum(embedding(table(), ids({3, -1, 200})));
+       }},
       {"index_select", [=] { return sum(index_select(table(), 0, many())); }},
-      {"index_select of the last axis, counted from the end", [=] { return sum(index_select(table(), 1, ids({-8, 7, -9, 8}))); }},
-      {"gather", [=] { return sum(gather(table(), 1, Tensor::from<std::int64_t>({0, -8, 3, 8, -9, 2}, {3, 2}))); }},
-      {"gather along the first axis", [=] { return sum(gather(table(), 0, Tensor::from<std::int64_t>({0, 1, 2, 3, 100, 99, 100, -101}, {2, 4}))); }},
-      {"scatter", [=] { return sum(scatter(Tensor::zeros({3, 4}), 1, Tensor::from<std::int64_t>({0, 4, 3, 9, 1, 1}, {3, 2}), Tensor::ones({3, 2}))); }},
-      {"scatter_add", [=] { return sum(scatter_add(Tensor::zeros({4, 3}), 0, Tensor::from<std::int64_t>({0, 1, 2, 3, -5, 7}, {2, 3}), Tensor::ones({2, 3}))); }},
-      {"cross_entropy", [=] { return cross_entropy(Tensor::ones({4, 10}), ids({1, -100, 11, 10})); }},
-      {"cross_entropy, with its gradient", [=] {
+      {"index_select of the last axis, counted from the end",
+       [=] {
+         return sum(index_select(table(), 1, ids({-8, 7, -9, 8})));
+       }},
+      {"gather",
+       [=] {
+         return sum(gather(table(), 1, Tensor::from<std::int64_t>({0, -8, 3, 8, -9, 2}, {3, 2})));
+       }},
+      {"gather along the first axis",
+       [=] {
+         return sum(gather(table(), 0, Tensor::from<std::int64_t>({0, 1, 2, 3, 100, 99, 100, -101}, {2, 4})));
+       }},
+      {"scatter",
+       [=] {
+         return sum(scatter(Tensor::zeros({3, 4}), 1, Tensor::from<std::int64_t>({0, 4, 3, 9, 1, 1}, {3, 2}), Tensor::ones({3, 2})));
+       }},
+      {"scatter_add",
+       [=] {
+         return sum(scatter_add(Tensor::zeros({4, 3}), 0, Tensor::from<std::int64_t>({0, 1, 2, 3, -5, 7}, {2, 3}), Tensor::ones({2, 3})));
+       }},
+      {"cross_entropy",
+       [=] {
+         return cross_entropy(Tensor::ones({4, 10}), ids({1, -100, 11, 10}));
+       }},
+      {"cross_entropy, with its gradient",
+       [=] {
          Tensor x = Tensor::ones({4, 10});
          return cross_entropy(x.set_requires_grad(), ids({1, 12, 11, 10}));
        }},
-      {"cross_entropy, weighted", [=] {
+      {"cross_entropy, weighted",
+       [=] {
          CrossEntropyOptions o;
          o.class_weight = Tensor::ones({10});
          return cross_entropy(Tensor::ones({4, 10}), ids({1, 9, -3, 10}), o);
        }},
-      {"cross_entropy, long rows", [=] { return cross_entropy(Tensor::ones({3, 1031}), ids({1, 1031, 1032})); }},
-      {"focal_loss", [=] { return focal_loss(Tensor::ones({4, 10}), ids({1, 9, -1, 10})); }},
+      {"cross_entropy, long rows",
+       [=] {
+         return cross_entropy(Tensor::ones({3, 1031}), ids({1, 1031, 1032}));
+       }},
+      {"focal_loss",
+       [=] {
+         return focal_loss(Tensor::ones({4, 10}), ids({1, 9, -1, 10}));
+       }},
   };
 }
 
@@ -124,14 +160,18 @@ TEST_P(OnDevice, EveryRungReports) {
   };
   const Tensor table = Tensor::ones({50, 16}), out = Tensor::zeros({4, 16}), bad = ids({1, 50, 3, -7});
   each(embed_family(), EmbedArgs{bad.view(), table.view(), out.view()}, "embed: id 50 at position 1 is outside the table of 50 rows");
-  each(embed_grad_family(), EmbedGradArgs{bad.view(), out.view(), table.view()}, "embed_grad: id 50 at position 1 is outside the table of 50 rows");
+  each(embed_grad_family(), EmbedGradArgs{bad.view(), out.view(), table.view()},
+       "embed_grad: id 50 at position 1 is outside the table of 50 rows");
   const auto three = [](const Tensor& t, std::int64_t inner_stride = 1) {
     return t.alias({1, t.size(0), 16}, {0, t.rank() == 1 ? 1 : 16, inner_stride}, 0).view();
   };
-  each(gather_family(), GatherArgs{three(table), three(bad, 0), three(out)}, "gather: index 50 at position 1 is out of range for an axis of 50");
-  each(scatter_family(), ScatterArgs{three(out), three(bad, 0), three(table)}, "scatter: index 50 at position 1 is out of range for an axis of 50");
+  each(gather_family(), GatherArgs{three(table), three(bad, 0), three(out)},
+       "gather: index 50 at position 1 is out of range for an axis of 50");
+  each(scatter_family(), ScatterArgs{three(out), three(bad, 0), three(table)},
+       "scatter: index 50 at position 1 is out of range for an axis of 50");
   const Tensor logits = Tensor::ones({4, 1024}), loss = Tensor::zeros({4}), lse = Tensor::zeros({4}), target = ids({1023, 3, 1024, -1});
-  each(cross_entropy_family(), CrossEntropyArgs{logits.view(), target.view(), {}, loss.view(), lse.view()}, "cross_entropy: target[2] is 1024 but there are 1024 classes");
+  each(cross_entropy_family(), CrossEntropyArgs{logits.view(), target.view(), {}, loss.view(), lse.view()},
+       "cross_entropy: target[2] is 1024 but there are 1024 classes");
   const Tensor dlogits = Tensor::zeros({4, 1024});
   each(cross_entropy_fused_family(), CrossEntropyFusedArgs{{logits.view(), target.view(), {}, loss.view(), lse.view()}, dlogits.view(), {}},
        "cross_entropy_fused: target[2] is 1024 but there are 1024 classes");
@@ -175,8 +215,9 @@ TEST_P(OnDevice, AFeedGivesTheLoadersBatches) {
     const std::int64_t epoch = step / loader.batches(), i = step % loader.batches();
     const Batch b = feed.get(epoch, i);
     const Tensor twice = mul(b.images, 2.0), labels = add(b.labels, 0);
-    if (step % 3 != 2) feed.prefetch((step + 1) / loader.batches(), (step + 1) % loader.batches());  // where nobody asked ahead, get() makes it
-    if (step == 4) feed.prefetch(0, 0);                                                               // one is under way already
+    if (step % 3 != 2)
+      feed.prefetch((step + 1) / loader.batches(), (step + 1) % loader.batches());  // where nobody asked ahead, get() makes it
+    if (step == 4) feed.prefetch(0, 0);                                             // one is under way already
     const Batch want = loader.get(epoch, i);
     ASSERT_EQ(b.images.shape(), want.images.shape());
     const std::vector<float> got = twice.host<float>(), from = want.images.host<float>();
@@ -223,13 +264,9 @@ TEST_P(OnDevice, MemoryOfACaptureIsTheGraphsUntilItDies) {
 TEST_P(OnDevice, ReadingAResultInACaptureNamesTheOperation) {
   const Tensor x = Tensor::ones({2, 3});
   Graph graph(queue());
-  const std::string text = refusal([&] {
-    graph.capture([&] { EXPECT_EQ(sum(x).item(), 6); });
-  });
+  const std::string text = refusal([&] { graph.capture([&] { EXPECT_EQ(sum(x).item(), 6); }); });
   EXPECT_NE(text.find("the host reads device memory while a graph is captured"), std::string::npos) << text;
-  const std::string named = refusal([&] {
-    graph.capture([&] { masked_select(x, Tensor::ones({2, 3}, DType::b8)); });
-  });
+  const std::string named = refusal([&] { graph.capture([&] { masked_select(x, Tensor::ones({2, 3}, DType::b8)); }); });
   EXPECT_NE(named.find("while a graph is captured"), std::string::npos) << named;
   EXPECT_EQ(sum(x).item(), 6);
 }

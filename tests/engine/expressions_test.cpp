@@ -1,5 +1,5 @@
-// 10,000 random expressions over the tensor functions, compared with NumPy's answers. tests/golden/expressions/make_expressions.py wrote them and
-// explains the line format and where each tolerance comes from. Here: a reader of that one-line language, and the comparison.
+// 10,000 random expressions over the tensor functions, compared with NumPy's answers. tests/golden/expressions/make_expressions.py wrote
+// them and explains the line format and where each tolerance comes from. Here: a reader of that one-line language, and the comparison.
 #include <gtest/gtest.h>
 
 #include <charconv>
@@ -65,26 +65,84 @@ using Function = std::function<Tensor(const Args&)>;
 
 const std::map<std::string, Function>& functions() {
   using A = const Args&;
-#define GRAFT_ONE(f) {#f, [](A a) { return f(a[0].tensor()); }}
-#define GRAFT_TWO(f) {#f, [](A a) { return f(a[0].tensor(), a[1].tensor()); }}
-#define GRAFT_WITH_SCALAR(f) {#f, [](A a) { return a[1].is_tensor() ? f(a[0].tensor(), a[1].tensor()) : f(a[0].tensor(), a[1].scalar()); }}
-#define GRAFT_REDUCE(f) {#f, [](A a) { return f(a[0].tensor(), a[1].axes(), a[2].flag()); }}
+#define GRAFT_ONE(f)                         \
+  {                                          \
+#f, [](A a) { return f(a[0].tensor()); } \
+  }
+#define GRAFT_TWO(f)                                        \
+  {                                                         \
+#f, [](A a) { return f(a[0].tensor(), a[1].tensor()); } \
+  }
+#define GRAFT_WITH_SCALAR(f)                                                                                     \
+  {                                                                                                              \
+#f, [](A a) { return a[1].is_tensor() ? f(a[0].tensor(), a[1].tensor()) : f(a[0].tensor(), a[1].scalar()); } \
+  }
+#define GRAFT_REDUCE(f)                                                \
+  {                                                                    \
+#f, [](A a) { return f(a[0].tensor(), a[1].axes(), a[2].flag()); } \
+  }
   static const std::map<std::string, Function> table = {
-      GRAFT_ONE(neg), GRAFT_ONE(abs), GRAFT_ONE(sign), GRAFT_ONE(square), GRAFT_ONE(sqrt), GRAFT_ONE(rsqrt), GRAFT_ONE(reciprocal),
-      GRAFT_ONE(exp), GRAFT_ONE(expm1), GRAFT_ONE(log), GRAFT_ONE(log1p), GRAFT_ONE(sin), GRAFT_ONE(cos), GRAFT_ONE(tanh),
-      GRAFT_ONE(sigmoid), GRAFT_ONE(floor), GRAFT_ONE(ceil), GRAFT_ONE(round), GRAFT_ONE(relu), GRAFT_ONE(silu), GRAFT_ONE(softplus),
-      GRAFT_ONE(hardswish), GRAFT_ONE(mish), GRAFT_ONE(elu), GRAFT_ONE(logical_not), GRAFT_ONE(contiguous), GRAFT_ONE(clone), GRAFT_ONE(norm),
-      GRAFT_TWO(maximum), GRAFT_TWO(minimum), GRAFT_TWO(floor_div), GRAFT_TWO(eq), GRAFT_TWO(ne),
-      GRAFT_TWO(lt), GRAFT_TWO(le), GRAFT_TWO(gt), GRAFT_TWO(ge), GRAFT_TWO(logical_and), GRAFT_TWO(logical_or), GRAFT_TWO(logical_xor),
-      GRAFT_TWO(matmul), GRAFT_TWO(embedding),
-      GRAFT_WITH_SCALAR(add), GRAFT_WITH_SCALAR(mul), GRAFT_WITH_SCALAR(div), GRAFT_WITH_SCALAR(pow),
-      GRAFT_REDUCE(sum), GRAFT_REDUCE(mean), GRAFT_REDUCE(prod), GRAFT_REDUCE(amax), GRAFT_REDUCE(amin), GRAFT_REDUCE(any_true), GRAFT_REDUCE(all_true),
+      GRAFT_ONE(neg),
+      GRAFT_ONE(abs),
+      GRAFT_ONE(sign),
+      GRAFT_ONE(square),
+      GRAFT_ONE(sqrt),
+      GRAFT_ONE(rsqrt),
+      GRAFT_ONE(reciprocal),
+      GRAFT_ONE(exp),
+      GRAFT_ONE(expm1),
+      GRAFT_ONE(log),
+      GRAFT_ONE(log1p),
+      GRAFT_ONE(sin),
+      GRAFT_ONE(cos),
+      GRAFT_ONE(tanh),
+      GRAFT_ONE(sigmoid),
+      GRAFT_ONE(floor),
+      GRAFT_ONE(ceil),
+      GRAFT_ONE(round),
+      GRAFT_ONE(relu),
+      GRAFT_ONE(silu),
+      GRAFT_ONE(softplus),
+      GRAFT_ONE(hardswish),
+      GRAFT_ONE(mish),
+      GRAFT_ONE(elu),
+      GRAFT_ONE(logical_not),
+      GRAFT_ONE(contiguous),
+      GRAFT_ONE(clone),
+      GRAFT_ONE(norm),
+      GRAFT_TWO(maximum),
+      GRAFT_TWO(minimum),
+      GRAFT_TWO(floor_div),
+      GRAFT_TWO(eq),
+      GRAFT_TWO(ne),
+      GRAFT_TWO(lt),
+      GRAFT_TWO(le),
+      GRAFT_TWO(gt),
+      GRAFT_TWO(ge),
+      GRAFT_TWO(logical_and),
+      GRAFT_TWO(logical_or),
+      GRAFT_TWO(logical_xor),
+      GRAFT_TWO(matmul),
+      GRAFT_TWO(embedding),
+      GRAFT_WITH_SCALAR(add),
+      GRAFT_WITH_SCALAR(mul),
+      GRAFT_WITH_SCALAR(div),
+      GRAFT_WITH_SCALAR(pow),
+      GRAFT_REDUCE(sum),
+      GRAFT_REDUCE(mean),
+      GRAFT_REDUCE(prod),
+      GRAFT_REDUCE(amax),
+      GRAFT_REDUCE(amin),
+      GRAFT_REDUCE(any_true),
+      GRAFT_REDUCE(all_true),
       GRAFT_REDUCE(logsumexp),
-      {"sub", [](A a) {
+      {"sub",
+       [](A a) {
          if (!a[0].is_tensor()) return sub(a[0].scalar(), a[1].tensor());
          return a[1].is_tensor() ? sub(a[0].tensor(), a[1].tensor()) : sub(a[0].tensor(), a[1].scalar());
        }},
-      {"mod", [](A a) {  // beside a number: an index folded into range
+      {"mod",
+       [](A a) {  // beside a number: an index folded into range
          return mod(a[0].tensor(), a[1].is_tensor() ? a[1].tensor() : Tensor::scalar(a[1].number(), a[0].tensor().dtype()));
        }},
       {"arange", [](A a) { return Tensor::arange(0, a[0].number()); }},
@@ -101,14 +159,16 @@ const std::map<std::string, Function>& functions() {
       {"squeeze", [](A a) { return squeeze(a[0].tensor(), a[1].axis()); }},
       {"unsqueeze", [](A a) { return unsqueeze(a[0].tensor(), a[1].axis()); }},
       {"flatten", [](A a) { return flatten(a[0].tensor(), a[1].axis(), a[2].axis()); }},
-      {"slice", [](A a) {
+      {"slice",
+       [](A a) {
          const std::int64_t step = a[4].integer();
          return slice(a[0].tensor(), a[1].axis(), a[2].integer_or(step > 0 ? 0 : kEnd), a[3].integer_or(step > 0 ? kEnd : INT64_MIN), step);
        }},
       {"select", [](A a) { return select(a[0].tensor(), a[1].axis(), a[2].integer()); }},
       {"flip", [](A a) { return flip(a[0].tensor(), a[1].axes()); }},
       {"diagonal", [](A a) { return diagonal(a[0].tensor(), a[1].axis(), a[2].axis()); }},
-      {"pad", [](A a) {
+      {"pad",
+       [](A a) {
          std::vector<std::pair<std::int64_t, std::int64_t>> amounts;
          for (const Value& v : std::get<List>(a[1])) amounts.emplace_back(v.shape()[0], v.shape()[1]);
          return pad(a[0].tensor(), amounts, a[2].number());
@@ -157,7 +217,8 @@ Tensor input(DType dtype, const Shape& shape, std::uint64_t seed) {
 
 class Reader {
  public:
-  Reader(const std::string& text, const std::map<std::string, Tensor>& inputs, std::set<std::string>& used) : s_(text), inputs_(inputs), used_(used) {}
+  Reader(const std::string& text, const std::map<std::string, Tensor>& inputs, std::set<std::string>& used)
+      : s_(text), inputs_(inputs), used_(used) {}
   Tensor all() {
     const Tensor t = value().tensor();
     if (at_ != s_.size()) fail("surplus text");
@@ -188,7 +249,8 @@ class Reader {
       return t;
     }
     const std::size_t begin = at_;
-    while (at_ < s_.size() && (std::isalnum(static_cast<unsigned char>(s_[at_])) || s_[at_] == '_' || s_[at_] == '.' || s_[at_] == '-')) ++at_;
+    while (at_ < s_.size() && (std::isalnum(static_cast<unsigned char>(s_[at_])) || s_[at_] == '_' || s_[at_] == '.' || s_[at_] == '-'))
+      ++at_;
     const std::string word = s_.substr(begin, at_ - begin);
     if (word.empty()) fail("a word is missing");
     if (!std::isalpha(static_cast<unsigned char>(word[0]))) return Number{std::stod(word), word.find('.') == std::string::npos};
@@ -240,12 +302,11 @@ std::string check(const std::string& line, std::set<std::string>& used) {
   Tensor got;
   try {
     got = Reader(parts[1], inputs, used).all();
-  } catch (const Error& e) {
-    return std::string("refused: ") + e.what();
-  }
+  } catch (const Error& e) { return std::string("refused: ") + e.what(); }
   std::string rest;
   const auto [dtype, shape] = typed(parts[2], &rest);
-  if (got.dtype() != dtype || !(got.shape() == shape)) return "is " + got.str() + ", NumPy has " + std::string(name_of(dtype)) + shape.str();
+  if (got.dtype() != dtype || !(got.shape() == shape))
+    return "is " + got.str() + ", NumPy has " + std::string(name_of(dtype)) + shape.str();
   const double tolerance = std::stod(rest);
   const std::vector<double> values = got.values();
   std::istringstream wanted(parts[3]);

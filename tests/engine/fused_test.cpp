@@ -27,8 +27,9 @@ class FusedOps : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-INSTANTIATE_TEST_SUITE_P(On, FusedOps, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda),
-                         [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0}); });
+INSTANTIATE_TEST_SUITE_P(On, FusedOps, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda), [](const auto& i) {
+  return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0});
+});
 
 Tensor drawn(const Shape& s, std::uint64_t stream, DType t = DType::f32) {
   RandomState r{11, stream, 0};
@@ -43,7 +44,8 @@ double difference(const Tensor& a, const Tensor& b) {
   const auto x = a.values(), y = b.values();
   EXPECT_EQ(x.size(), y.size());
   double most = 0;
-  for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) most = std::isnan(x[i] - y[i]) ? INFINITY : std::max(most, std::abs(x[i] - y[i]));
+  for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i)
+    most = std::isnan(x[i] - y[i]) ? INFINITY : std::max(most, std::abs(x[i] - y[i]));
   return most;
 }
 
@@ -63,7 +65,8 @@ TEST_P(FusedOps, CrossEntropyLeavesTheGradientOfTheRows) {
       const Tensor rows = cross_entropy(y, target, o), reduced = how == Reduction::sum ? sum(rows) : mul(sum(rows), 0.25);
       backward(reduced);
       EXPECT_NEAR(loss.item(), reduced.item(), 1e-6 * std::abs(reduced.item()));
-      EXPECT_LE(difference(x.grad(), y.grad()), (t == DType::bf16 ? 0x1p-8 : 1e-6)) << std::string(name_of(t));  // bf16: half an ulp below 1
+      EXPECT_LE(difference(x.grad(), y.grad()), (t == DType::bf16 ? 0x1p-8 : 1e-6))
+          << std::string(name_of(t));  // bf16: half an ulp below 1
       const auto g = x.grad().values();
       for (std::size_t c = 12; c < 18; ++c) EXPECT_EQ(g[c], 0);  // the ignored row
     }
@@ -91,7 +94,8 @@ TEST_P(FusedOps, BiasActIsItsPlainCompositionBitForBit) {
   for (const DType t : {DType::f32, DType::f64})
     for (const ActKind act : {ActKind::none, ActKind::relu, ActKind::gelu, ActKind::silu})
       for (const int axis : {1, -1}) {
-        const Tensor x = leaf(drawn({3, 4, 8}, 3, t)), bias = leaf(drawn({axis == 1 ? 4 : 8}, 4, t)), residual = leaf(drawn({3, 4, 8}, 5, t));
+        const Tensor x = leaf(drawn({3, 4, 8}, 3, t)), bias = leaf(drawn({axis == 1 ? 4 : 8}, 4, t)),
+                     residual = leaf(drawn({3, 4, 8}, 5, t));
         const Tensor v = drawn({3, 4, 8}, 6, t);
         RandomState one{5, 9, 3}, two = one;
         const Tensor y = bias_act(x, bias, residual, {act, 0.3, axis}, one);
@@ -115,9 +119,7 @@ TEST(BiasAct, WrongArgumentsAreRefused) {
   const auto refused = [&](const auto& f) {
     try {
       f();
-    } catch (const Error& e) {
-      return e.code() == Code::usage && std::string(e.what()).rfind("bias_act: ", 0) == 0;
-    }
+    } catch (const Error& e) { return e.code() == Code::usage && std::string(e.what()).rfind("bias_act: ", 0) == 0; }
     return false;
   };
   EXPECT_TRUE(refused([&] { bias_act(x, drawn({2}, 2), {ActKind::relu}); }));
@@ -164,10 +166,22 @@ struct Kind {
   std::function<void(OptimRule&)> set = [](OptimRule&) {};
 };
 const Kind kKinds[] = {{OptimKind::sgd, false, false, false},
-                       {OptimKind::sgd, true, false, false, [](OptimRule& r) { r.momentum = 0.9; r.nesterov = true; }},
-                       {OptimKind::adam, true, true, true, [](OptimRule& r) { r.amsgrad = true; r.maximize = true; }},
+                       {OptimKind::sgd, true, false, false,
+                        [](OptimRule& r) {
+                          r.momentum = 0.9;
+                          r.nesterov = true;
+                        }},
+                       {OptimKind::adam, true, true, true,
+                        [](OptimRule& r) {
+                          r.amsgrad = true;
+                          r.maximize = true;
+                        }},
                        {OptimKind::adamw, true, true, false},
-                       {OptimKind::rmsprop, true, true, true, [](OptimRule& r) { r.momentum = 0.9; r.centered = true; }},
+                       {OptimKind::rmsprop, true, true, true,
+                        [](OptimRule& r) {
+                          r.momentum = 0.9;
+                          r.centered = true;
+                        }},
                        {OptimKind::adagrad, false, true, false, [](OptimRule& r) { r.lr_decay = 0.1; }},
                        {OptimKind::lion, true, false, false}};
 
@@ -192,7 +206,8 @@ TEST_P(FusedOps, OptimMultiIsOptimOnEachTensorBitForBit) {
           const Tensor v = add(square(drawn(s, 50 + i)), 1.0), v2 = mul(square(drawn(s, 60 + i)), 0.05);
           held.push_back({drawn(s, 20 + i), drawn(s, 30 + i), drawn(s, 40 + i), v, v2});
           const Tensors& t = held.back();
-          all.push_back({t[0].view(), View{}, t[1].view(), k.m ? t[2].view() : View{}, k.v ? t[3].view() : View{}, k.v2 ? t[4].view() : View{}});
+          all.push_back(
+              {t[0].view(), View{}, t[1].view(), k.m ? t[2].view() : View{}, k.v ? t[3].view() : View{}, k.v2 ? t[4].view() : View{}});
         }
         return all;
       };
@@ -267,7 +282,8 @@ TEST_P(FusedOps, UpdatesFromDeviceScalarsAreTheStepsBitForBit) {
         two.advance(factor, scale);
         two.update();
       }
-      for (std::size_t k = 0; k < p.size(); ++k) EXPECT_EQ(p[k].values(), r[k].values()) << o.name << " " << std::string(name_of(t)) << " parameter " << k;
+      for (std::size_t k = 0; k < p.size(); ++k)
+        EXPECT_EQ(p[k].values(), r[k].values()) << o.name << " " << std::string(name_of(t)) << " parameter " << k;
     }
 }
 

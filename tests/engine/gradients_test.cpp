@@ -57,7 +57,9 @@ class Gradients : public testing::TestWithParam<DeviceKind> {
   std::optional<Queue> queue_;
   std::optional<UseQueue> use_;
 };
-INSTANTIATE_TEST_SUITE_P(On, Gradients, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda), [](const auto& i) { return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0}); });
+INSTANTIATE_TEST_SUITE_P(On, Gradients, testing::Values(DeviceKind::cpu, DeviceKind::emu, DeviceKind::cuda), [](const auto& i) {
+  return i.param == DeviceKind::cuda ? std::string("cuda") : name_of(Device{i.param, 0});
+});
 
 TEST(Catalog, EveryOpIsListedWithCasesOrAReason) {
   int differentiable = 0;
@@ -93,7 +95,8 @@ TEST_P(Gradients, InF32AreTheOnesOfF64Rounded) {
         // a chain of at most some 8 roundings per summand of the largest sum
         double terms = 8 + static_cast<double>(y.numel());
         for (const Shape& s : c.shapes) terms = std::max(terms, 8 + static_cast<double>(s.numel()));
-        EXPECT_LE(largest(sub(g[i], cast(k[i], DType::f64))), 8 * terms * 0x1p-23 * (largest(g[i]) + 1e-3)) << op.name << "(" << c.name << ") input " << i;
+        EXPECT_LE(largest(sub(g[i], cast(k[i], DType::f64))), 8 * terms * 0x1p-23 * (largest(g[i]) + 1e-3))
+            << op.name << "(" << c.name << ") input " << i;
       }
     }
 }
@@ -155,8 +158,13 @@ TEST_P(Gradients, FusedOpsEqualTheirPlainComposition) {
 
 // A wrong gradient must be seen: the check is worth nothing otherwise.
 TEST_P(Gradients, AWrongGradientIsFound) {
-  const auto wrong = custom("wrong", [](Context& c, const Tensors& in) { c.keep(in[0]); return Tensors{square(in[0])}; },
-                            [](const Context& c, const Tensors& dy) { return Tensors{mul(dy[0], mul(c.saved(0), 2.0001))}; });
+  const auto wrong = custom(
+      "wrong",
+      [](Context& c, const Tensors& in) {
+        c.keep(in[0]);
+        return Tensors{square(in[0])};
+      },
+      [](const Context& c, const Tensors& dy) { return Tensors{mul(dy[0], mul(c.saved(0), 2.0001))}; });
   RandomState r{1, 1, 0};
   Tensor x = rand_normal({3, 4}, 0, 1, r, DType::f64);
   x.set_requires_grad();

@@ -1,4 +1,5 @@
-// Training by replays of a graph is training: the same losses, norms and weights, bit for bit, as step by step; and what cannot be captured says so.
+// Training by replays of a graph is training: the same losses, norms and weights, bit for bit, as step by step; and what cannot be captured
+// says so.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -63,8 +64,15 @@ void expect_same(const Trained& graph, const Trained& plain) {
 
 // A batch in three ragged parts (3, 3 and 2 images, then 2, 1 and 1) is the batch, to rounding; so is one in more parts than images.
 TEST_P(GraphTraining, PartsOfABatchGiveTheGradientOfTheWhole) {
-  const std::vector<std::string> settings = {"optim.name=sgd", "optim.lr=0.05", "model.hidden=16", "train.batch=8", "train.steps=6", "schedule.warmup=1",
-                                             "train.clip_norm=1", "train.label_smoothing=0.1", "train.checkpoint_every=100"};
+  const std::vector<std::string> settings = {"optim.name=sgd",
+                                             "optim.lr=0.05",
+                                             "model.hidden=16",
+                                             "train.batch=8",
+                                             "train.steps=6",
+                                             "schedule.warmup=1",
+                                             "train.clip_norm=1",
+                                             "train.label_smoothing=0.1",
+                                             "train.checkpoint_every=100"};
   const Trained whole = run("mnist-mlp", settings, "false", 20);
   for (const char* parts : {"3", "100"}) {
     auto cut = settings;
@@ -91,7 +99,8 @@ TEST_P(GraphTraining, AnMlpWithEachOptimizerClippingAndRunningMean) {
       {"optim.name=adamw", "train.accumulate=3"},
   };
   for (auto settings : all) {
-    for (const char* s : {"model.hidden=16", "train.batch=8", "train.steps=8", "schedule.warmup=3", "train.checkpoint_every=100"}) settings.push_back(s);
+    for (const char* s : {"model.hidden=16", "train.batch=8", "train.steps=8", "schedule.warmup=3", "train.checkpoint_every=100"})
+      settings.push_back(s);
     const Trained plain = run("mnist-mlp", settings, "false", 20), graph = run("mnist-mlp", settings, "true", 20);
     expect_same(graph, plain);
     EXPECT_EQ(graph.replayed, 6) << settings[0];  // steps 1, 3, 4, 6 and 7 with 8 images, 5 with 4
@@ -100,22 +109,25 @@ TEST_P(GraphTraining, AnMlpWithEachOptimizerClippingAndRunningMean) {
   }
 }
 TEST_P(GraphTraining, TheCnnWithDropoutDrawsTheSameMasks) {
-  const std::vector<std::string> settings = {"train.batch=3", "train.steps=5", "schedule.warmup=1", "train.checkpoint_every=100", "augment.shift=2"};
+  const std::vector<std::string> settings = {"train.batch=3", "train.steps=5", "schedule.warmup=1", "train.checkpoint_every=100",
+                                             "augment.shift=2"};
   const Trained plain = run("digits-cnn", settings, "false", 8), graph = run("digits-cnn", settings, "true", 8);
   expect_same(graph, plain);
   EXPECT_EQ(graph.replayed, 3);
 }
 TEST_P(GraphTraining, AnOptimizerThatReadsOnTheHostIsNotCaptured) {
-  const std::vector<std::string> settings = {"optim.name=adafactor", "model.hidden=8", "train.batch=4",
-                                             "train.steps=3", "schedule.warmup=1", "train.checkpoint_every=100"};
+  const std::vector<std::string> settings = {"optim.name=adafactor", "model.hidden=8",    "train.batch=4",
+                                             "train.steps=3",        "schedule.warmup=1", "train.checkpoint_every=100"};
   const Trained plain = run("mnist-mlp", settings, "false", 8), graph = run("mnist-mlp", settings, "true", 8);
   expect_same(graph, plain);
   EXPECT_EQ(graph.replayed, 0);
   ASSERT_EQ(graph.notes.size(), 1u);
-  EXPECT_NE(graph.notes[0].find("train.graph: steps are not captured: optimizer adafactor: reads norms on the host"), std::string::npos) << graph.notes[0];
+  EXPECT_NE(graph.notes[0].find("train.graph: steps are not captured: optimizer adafactor: reads norms on the host"), std::string::npos)
+      << graph.notes[0];
 }
 TEST(GraphTrainingOnTheCpu, IsDoneStepByStepAndSaysWhy) {
-  const std::vector<std::string> settings = {"model.hidden=8", "train.batch=4", "train.steps=3", "schedule.warmup=1", "train.checkpoint_every=100"};
+  const std::vector<std::string> settings = {"model.hidden=8", "train.batch=4", "train.steps=3", "schedule.warmup=1",
+                                             "train.checkpoint_every=100"};
   const Trained plain = run("mnist-mlp", settings, "auto", 8), graph = run("mnist-mlp", settings, "true", 8);
   expect_same(graph, plain);
   ASSERT_EQ(graph.notes.size(), 1u);
@@ -171,7 +183,8 @@ TEST_P(GraphTraining, ABadLabelInAReplayIsReported) {
   StepOptions o;
   o.graph = true;
   TrainStep step(linear, optimizer, nullptr, o);
-  const Batch good{Tensor::ones({2, 4}), Tensor::from<std::int64_t>({0, 2}, {2})}, bad{Tensor::ones({2, 4}), Tensor::from<std::int64_t>({0, 3}, {2})};
+  const Batch good{Tensor::ones({2, 4}), Tensor::from<std::int64_t>({0, 2}, {2})},
+      bad{Tensor::ones({2, 4}), Tensor::from<std::int64_t>({0, 3}, {2})};
   for (int i = 0; i < 3; ++i) {
     step.run(good, i, 0);
     EXPECT_GT(step.loss(), 0);

@@ -31,17 +31,21 @@ class CifarResnetGolden : public ::testing::TestWithParam<DType> {
     std::ifstream f(GRAFT_SOURCE_DIR "/tests/golden/cifar_resnet/cifar_resnet.json");
     golden_ = Json::parse(f);
   }
-  // The tolerance is twice the error of torch's own f32, plus 4 ulp of the largest value. In f64 that error is scaled by the ratio of the epsilons and counts
-  // three times, since the golden numbers have it as well. Running statistics are f32 in every run, so there the ulp is f32's.
+  // The tolerance is twice the error of torch's own f32, plus 4 ulp of the largest value. In f64 that error is scaled by the ratio of the
+  // epsilons and counts three times, since the golden numbers have it as well. Running statistics are f32 in every run, so there the ulp is
+  // f32's.
   void expect_equal(const std::string& key, const Tensor& got) {
     const Json& g = golden_["results"][key];
     const std::vector<double> want = g["values"].get<std::vector<double>>(), have = got.values();
     ASSERT_EQ(have.size(), want.size()) << key;
-    const double errors = GetParam() == DType::f64 ? 3 * std::pow(2.0, -29) : 2, ulp = got.dtype() == DType::f64 ? std::pow(2.0, -52) : std::pow(2.0, -23);
+    const double errors = GetParam() == DType::f64 ? 3 * std::pow(2.0, -29) : 2,
+                 ulp = got.dtype() == DType::f64 ? std::pow(2.0, -52) : std::pow(2.0, -23);
     double largest = 0;
     for (const double v : want) largest = std::max(largest, std::abs(v));
     const double tolerance = errors * g["f32_error"].get<double>() + 4 * ulp * largest;
-    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(std::abs(have[i] - want[i]) <= tolerance) << key << '[' << i << "]: " << have[i] << ", torch " << want[i] << ", tolerance " << tolerance;
+    for (std::size_t i = 0; i < want.size(); ++i)
+      EXPECT_TRUE(std::abs(have[i] - want[i]) <= tolerance)
+          << key << '[' << i << "]: " << have[i] << ", torch " << want[i] << ", tolerance " << tolerance;
   }
   Json golden_;
 };
@@ -91,10 +95,12 @@ TEST_P(CifarResnetGolden, EqualsTorchInEvaluationTrainingAndBackward) {
   EXPECT_EQ(gradients, 7);
   EXPECT_EQ(statistics, 5);
 }
-INSTANTIATE_TEST_SUITE_P(DTypes, CifarResnetGolden, ::testing::Values(DType::f32, DType::f64), [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(DTypes, CifarResnetGolden, ::testing::Values(DType::f32, DType::f64),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST(CifarResnet, HasThePapersSizeAndKaimingsDeviation) {
-  for (const auto& [depth, thousands] : std::vector<std::pair<std::int64_t, double>>{{20, 270}, {32, 464}, {44, 659}, {56, 853}}) {  // He et al., table 6: 0.27M, 0.46M, 0.66M, 0.85M
+  for (const auto& [depth, thousands] : std::vector<std::pair<std::int64_t, double>>{
+           {20, 270}, {32, 464}, {44, 659}, {56, 853}}) {  // He et al., table 6: 0.27M, 0.46M, 0.66M, 0.85M
     const Params p = Params::init(3);
     CifarResnetConfig c;
     c.depth = depth;
@@ -103,7 +109,8 @@ TEST(CifarResnet, HasThePapersSizeAndKaimingsDeviation) {
     for (const Parameter& q : p.all()) numbers += q.trainable ? q.tensor.numel() : 0;
     EXPECT_EQ(std::round(static_cast<double>(numbers) / 1000), thousands) << depth;
     for (const Parameter& q : p.all()) {
-      if (q.name != "layer3.1.conv1.weight") continue;  // 36864 normal numbers: their deviation is known to 1/sqrt(2n) of itself, four of those are allowed
+      if (q.name != "layer3.1.conv1.weight")
+        continue;  // 36864 normal numbers: their deviation is known to 1/sqrt(2n) of itself, four of those are allowed
       double squares = 0;
       for (const double v : q.tensor.values()) squares += v * v;
       const double count = static_cast<double>(q.tensor.numel());

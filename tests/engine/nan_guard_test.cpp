@@ -39,7 +39,8 @@ Dataset digits(std::int64_t white) {
 }
 Config config(std::vector<std::string> settings, int steps = 6) {
   Config c = Config::recipe("digits-cnn");
-  for (const char* s : {"train.batch=8", "schedule.warmup=0", "data.normalize=[0,1]", "train.checkpoint_every=100", "optim.name=sgd"}) settings.push_back(s);
+  for (const char* s : {"train.batch=8", "schedule.warmup=0", "data.normalize=[0,1]", "train.checkpoint_every=100", "optim.name=sgd"})
+    settings.push_back(s);
   settings.push_back("train.steps=" + std::to_string(steps));
   c.set("optim.lr=0.01", {Layer::recipe, 1, "recipe"});
   for (const auto& s : settings) c.set(s);

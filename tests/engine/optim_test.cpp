@@ -76,7 +76,8 @@ TEST(Optim, EqualTorchOverAHundredSteps) {
         for (std::size_t i = 0; i < got.size(); ++i) {
           const double want = c["steps"][at][k][i];
           // a hundred updates of some ten roundings each, and what 0.1 p feeds back
-          EXPECT_NEAR(got[i], want, 1e-12 * (1 + std::abs(want))) << c["name"] << c["options"] << " step " << step << " parameter " << k << " element " << i;
+          EXPECT_NEAR(got[i], want, 1e-12 * (1 + std::abs(want)))
+              << c["name"] << c["options"] << " step " << step << " parameter " << k << " element " << i;
         }
       }
     }
@@ -110,7 +111,11 @@ TEST(Optim, SavedStateContinuesBitForBit) {
 TEST(Optim, SixteenBitWeightsFollowTheirMaster) {
   Tensor p = Tensor::full({4}, 1, DType::bf16);
   p.set_requires_grad();
-  Optimizer o({{{{"p", p}}, [] { OptimOptions s = optim_defaults("sgd"); s.lr = 1e-4; return s; }()}});
+  Optimizer o({{{{"p", p}}, [] {
+                  OptimOptions s = optim_defaults("sgd");
+                  s.lr = 1e-4;
+                  return s;
+                }()}});
   for (int i = 0; i < 100; ++i) {
     p.set_grad(Tensor::full({4}, 1, DType::bf16));
     o.step();  // 1e-4 is below half an ulp of 1 in bf16: without a master nothing would ever move
@@ -124,9 +129,7 @@ TEST(Optim, WrongOptionsAreRefused) {
   const auto refused = [&](OptimOptions o) {
     try {
       make(p, o);
-    } catch (const Error& e) {
-      return e.code() == Code::usage;
-    }
+    } catch (const Error& e) { return e.code() == Code::usage; }
     return false;
   };
   OptimOptions o;
@@ -194,7 +197,8 @@ TEST(Schedule, EqualsTorch) {
     s.gamma = 0.3;
     s.power = 2;
     s.final_factor = name == "cosine" ? 0.1 : name == "linear" ? 0.2 : name == "one-cycle" ? 1 / 25.0 / 100 : 0;
-    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(s.factor(static_cast<std::int64_t>(i)), want[i].get<double>(), 1e-12) << name << " step " << i;
+    for (std::size_t i = 0; i < want.size(); ++i)
+      EXPECT_NEAR(s.factor(static_cast<std::int64_t>(i)), want[i].get<double>(), 1e-12) << name << " step " << i;
   }
 }
 TEST(Schedule, WarmsUpFromZero) {

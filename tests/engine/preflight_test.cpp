@@ -35,10 +35,8 @@ class Net : public Module {
   explicit Net(const Params& p, std::int64_t classes = 10) : fc1(p / "fc1", 784, 64), bn(p / "bn", 64), fc2(p / "fc2", 64, classes) {}
   Tensor forward(const Tensor& x, Run& run) const override {
     Tensor y = fc1.forward(flatten(x, 1), run);
-    if (norm == "training")
-      y = batch_norm(y, bn.weight, bn.bias, bn.running_mean, bn.running_var, true);
-    else
-      y = bn.forward(y, run);
+    if (norm == "training") y = batch_norm(y, bn.weight, bn.bias, bn.running_mean, bn.running_var, true);
+    else y = bn.forward(y, run);
     if (norm == "batch mean") y = sub(y, mean(y, {0}, true));
     if (cut) y = y.detach();
     y = relu(y);

@@ -1,5 +1,5 @@
-// Searching configurations: points inside their space, the same for the same question, better than chance where there is something to learn; promotions that
-// can be worked out by hand; and a learning-rate finder whose suggestion trains.
+// Searching configurations: points inside their space, the same for the same question, better than chance where there is something to
+// learn; promotions that can be worked out by hand; and a learning-rate finder whose suggestion trains.
 #include "engine/train/search.h"
 
 #include <gtest/gtest.h>
@@ -50,9 +50,7 @@ void expect_inside(const Point& p) {
     const bool choice = s[i].kind == Dimension::Kind::choice;
     EXPECT_GE(p[i], s[i].lo) << s[i].name;
     EXPECT_LE(p[i], choice ? static_cast<double>(s[i].choices - 1) : s[i].hi) << s[i].name;
-    if (s[i].kind != Dimension::Kind::real) {
-      EXPECT_EQ(p[i], std::floor(p[i])) << s[i].name;
-    }
+    if (s[i].kind != Dimension::Kind::real) { EXPECT_EQ(p[i], std::floor(p[i])) << s[i].name; }
   }
 }
 
@@ -63,7 +61,7 @@ TEST(Search, PointsLieInTheirSpaceAndReachItsEnds) {
     const Point p = random_point(space(), 7, i);
     expect_inside(p);
     shifts.insert(p[4]), optimizers.insert(p[2]);
-    low += p[0] < 1e-4, high += p[0] > 0.1;
+    low += p[0]<1e-4, high += p[0]> 0.1;
   }
   EXPECT_EQ(shifts.size(), 5u);
   EXPECT_EQ(optimizers.size(), 3u);
@@ -82,8 +80,8 @@ TEST(Search, IsAFunctionOfSeedNumberAndHistory) {
   EXPECT_NE(a[30].at, random_point(space(), 5, 30));
 }
 
-// Measured: after 60 trials random search is 0.28 below the best there is, TPE 0.13, a difference of 0.15 with a standard error of 0.05 over the 30 seeds.
-// Half of it is asked for.
+// Measured: after 60 trials random search is 0.28 below the best there is, TPE 0.13, a difference of 0.15 with a standard error of 0.05
+// over the 30 seeds. Half of it is asked for.
 TEST(Search, TpeIsBetterThanChance) {
   double gain = 0;
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
@@ -94,8 +92,8 @@ TEST(Search, TpeIsBetterThanChance) {
   EXPECT_GT(gain, 0.075);
 }
 
-// Two fifths of the range fail (rates above 0.01; the best one is 0.003): TPE must go there less than chance does, and must live with a history in which nothing
-// worked or a key never applied.
+// Two fifths of the range fail (rates above 0.01; the best one is 0.003): TPE must go there less than chance does, and must live with a
+// history in which nothing worked or a key never applied.
 TEST(Search, TpeAvoidsWhatFails) {
   int failed_late = 0;
   std::vector<Observation> h;
@@ -117,9 +115,7 @@ TEST(Search, RefusesASpaceThatIsNone) {
   const auto refused = [](Space s) {
     try {
       check(s);
-    } catch (const Error& e) {
-      return e.code() == Code::usage;
-    }
+    } catch (const Error& e) { return e.code() == Code::usage; }
     return false;
   };
   EXPECT_TRUE(refused({}));
@@ -154,9 +150,11 @@ TEST(Asha, PromotesAsWorkedOutByHand) {
     const auto i = static_cast<std::size_t>(who);
     done.push_back({who, rung, rung == 0 ? first[i] : rung == 1 ? second[i] : 1.0});
   }
-  // 0 1 2: the best third of three is 1. With 3 the best of four is 3. With 4 and 5 the best two of six are 3 and 1, both up. With 6 the best two of seven are 6
-  // and 3, so 6 goes up; then rung 1 holds 1, 3 and 6, the best of which is 6. With 7 and 8 the best three of nine are 6, 3 and 1, all up.
-  const std::vector<std::pair<std::int64_t, std::int64_t>> wanted = {{0, 0}, {1, 0}, {2, 0}, {1, 1}, {3, 0}, {3, 1}, {4, 0}, {5, 0}, {6, 0}, {6, 1}, {6, 2}, {7, 0}, {8, 0}};
+  // 0 1 2: the best third of three is 1. With 3 the best of four is 3. With 4 and 5 the best two of six are 3 and 1, both up. With 6 the
+  // best two of seven are 6 and 3, so 6 goes up; then rung 1 holds 1, 3 and 6, the best of which is 6. With 7 and 8 the best three of nine
+  // are 6, 3 and 1, all up.
+  const std::vector<std::pair<std::int64_t, std::int64_t>> wanted = {{0, 0}, {1, 0}, {2, 0}, {1, 1}, {3, 0}, {3, 1}, {4, 0},
+                                                                     {5, 0}, {6, 0}, {6, 1}, {6, 2}, {7, 0}, {8, 0}};
   EXPECT_EQ(order, wanted);
 }
 
@@ -191,8 +189,9 @@ TEST(LrFinder, ReadsACurve) {
 
 TEST(LrFinder, ItsSuggestionTrainsAndThirtyTimesItDoesNot) {
   Config c = Config::recipe("digits-cnn");
-  for (const char* s : {"data.train_count=1200", "data.test_count=300", "model.name=mlp", "model.hidden=48", "train.steps=120", "train.batch=32", "schedule.warmup=0",
-                        "schedule.name=constant", "optim.name=sgd", "optim.momentum=0.9", "eval.every=1000"})
+  for (const char* s :
+       {"data.train_count=1200", "data.test_count=300", "model.name=mlp", "model.hidden=48", "train.steps=120", "train.batch=32",
+        "schedule.warmup=0", "schedule.name=constant", "optim.name=sgd", "optim.momentum=0.9", "eval.every=1000"})
     c.set(s);
   const Dataset train_set = draw_glyphs("digits", 1200, 2), test_set = draw_glyphs("digits", 300, 3);
   const auto built = [&](auto&& use) {

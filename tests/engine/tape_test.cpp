@@ -1,11 +1,12 @@
-// What the tape promises beside gradients: modes, hooks, recomputation, graphs as text, custom functions, saved tensors that changed, and that an op
-// without a backward does not compile.
+// What the tape promises beside gradients: modes, hooks, recomputation, graphs as text, custom functions, saved tensors that changed, and
+// that an op without a backward does not compile.
+#include "engine/autograd/tape.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <fstream>
 
-#include "engine/autograd/tape.h"
 #include "engine/ops/ops.h"
 
 namespace graft {
@@ -19,9 +20,7 @@ Tensor leaf(const std::vector<double>& v, const Shape& s) {
 bool says(const std::function<void()>& f, const std::string& text) {
   try {
     f();
-  } catch (const Error& e) {
-    return std::string(e.what()).find(text) != std::string::npos;
-  }
+  } catch (const Error& e) { return std::string(e.what()).find(text) != std::string::npos; }
   return false;
 }
 
@@ -91,8 +90,13 @@ TEST(Tape, GraphsAreReadable) {
 }
 
 TEST(Tape, ACustomFunctionInAFewLines) {
-  const auto cube = custom("cube", [](Context& c, const Tensors& in) { c.keep(in[0]); return Tensors{mul(in[0], square(in[0]))}; },
-                           [](const Context& c, const Tensors& dy) { return Tensors{mul(dy[0], mul(square(c.saved(0)), 3.0))}; });
+  const auto cube = custom(
+      "cube",
+      [](Context& c, const Tensors& in) {
+        c.keep(in[0]);
+        return Tensors{mul(in[0], square(in[0]))};
+      },
+      [](const Context& c, const Tensors& dy) { return Tensors{mul(dy[0], mul(square(c.saved(0)), 3.0))}; });
   Tensor x = leaf({2, -1}, {2});
   backward(sum(cube({x})[0]));
   EXPECT_EQ(x.grad().values(), (std::vector<double>{12, 3}));
@@ -139,7 +143,8 @@ struct Lost {
 Tensor use(const Tensor& x) { return record1<Lost>({}, {x}); }
 }
 )";
-  const std::string compile = std::string("${CXX:-c++} -std=c++20 -fsyntax-only -I'") + GRAFT_SOURCE_DIR + "' " + base + ".cpp 2>" + base + ".err ";
+  const std::string compile =
+      std::string("${CXX:-c++} -std=c++20 -fsyntax-only -I'") + GRAFT_SOURCE_DIR + "' " + base + ".cpp 2>" + base + ".err ";
   EXPECT_EQ(std::system(compile.c_str()), 0);
   EXPECT_NE(std::system((compile + "-DWITHOUT").c_str()), 0);
   std::ifstream f(base + ".err");

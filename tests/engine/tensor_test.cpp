@@ -1,8 +1,8 @@
 // Tensors and their memory: dtype promotion as PyTorch's, what views share, what is refused, and the allocator's books.
 #include <gtest/gtest.h>
 
-#include "engine/base/context.h"
 #include "engine/autograd/tape.h"
+#include "engine/base/context.h"
 #include "engine/ops/ops.h"
 
 namespace graft {
@@ -29,7 +29,8 @@ TEST(Promotion, IsPyTorchs) {
       {"f16", "f16", "f16", "f16", "f16", "f32", "f32", "f64"},  {"bf16", "bf16", "bf16", "bf16", "f32", "bf16", "f32", "f64"},
       {"f32", "f32", "f32", "f32", "f32", "f32", "f32", "f64"},  {"f64", "f64", "f64", "f64", "f64", "f64", "f64", "f64"}};
   for (int i = 0; i < 8; ++i)
-    for (int j = 0; j < 8; ++j) EXPECT_EQ(name_of(promote(order[i], order[j])), table[i][j]) << name_of(order[i]) << " with " << name_of(order[j]);
+    for (int j = 0; j < 8; ++j)
+      EXPECT_EQ(name_of(promote(order[i], order[j])), table[i][j]) << name_of(order[i]) << " with " << name_of(order[j]);
   // A tensor without axes decides only the kind.
   EXPECT_EQ(add(Tensor::ones({2}, DType::f16), Tensor::scalar(2, DType::f64)).dtype(), DType::f16);
   EXPECT_EQ(add(Tensor::ones({2}, DType::i32), Tensor::scalar(2, DType::i64)).dtype(), DType::i32);
@@ -67,9 +68,18 @@ TEST(Refusals, NameOpShapesAndRule) {
   has(refusal(Code::usage, [&] { topk(x, 4); }), {"topk", "4", "[2,3]"});
   has(refusal(Code::usage, [&] { embedding(x, Tensor::from<std::int64_t>({0, 2}, {2})); }), {"embedding", "2"});
   has(refusal(Code::usage, [&] { gather(x, 1, Tensor::from<std::int64_t>({0, -4}, {2, 1})); }), {"gather", "-4"});
-  has(refusal(Code::usage, [&] { conv2d(Tensor::zeros({1, 3, 8, 8}), Tensor::zeros({64, 4, 3, 3})); }), {"conv2d", "3 channels", "f32[64,4,3,3]"});
+  has(refusal(Code::usage,
+              [&] {
+                conv2d(Tensor::zeros({1, 3, 8, 8}), Tensor::zeros({64, 4, 3, 3}));
+              }),
+      {"conv2d", "3 channels", "f32[64,4,3,3]"});
   has(refusal(Code::usage, [&] { Tensor::zeros({2, 2}).item(); }), {"[2,2]"});
-  has(refusal(Code::usage, [&] { Tensor t; t.shape(); }), {"undefined"});
+  has(refusal(Code::usage,
+              [&] {
+                Tensor t;
+                t.shape();
+              }),
+      {"undefined"});
   has(refusal(Code::usage, [&] { Tensor::zeros({2}).data<double>(); }), {"f32", "f64"});
   has(refusal(Code::memory, [&] { Tensor::zeros({1LL << 40, 1LL << 40}); }), {"[1099511627776,1099511627776]"});
 }
@@ -112,7 +122,7 @@ TEST(Tensors, AreNamedCountedAndConverted) {
   EXPECT_EQ(Tensor::eye(2, DType::bf16).values(), (std::vector<double>{1, 0, 0, 1}));
   EXPECT_EQ(cast(Tensor::from<double>({1.9, -1.9, 0}, {3}), DType::i32).values(), (std::vector<double>{1, -1, 0}));
   EXPECT_EQ(cast(Tensor::from<double>({0.5, 0, -2}, {3}), DType::b8).values(), (std::vector<double>{1, 0, 1}));
-  EXPECT_EQ(cast(Tensor::from<double>({1.00390625}, {1}), DType::bf16).values()[0], 1);        // half to even
+  EXPECT_EQ(cast(Tensor::from<double>({1.00390625}, {1}), DType::bf16).values()[0], 1);  // half to even
   EXPECT_EQ(cast(Tensor::from<double>({1.01171875}, {1}), DType::bf16).values()[0], 1.015625);
 }
 

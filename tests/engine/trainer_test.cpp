@@ -1,4 +1,5 @@
-// The loop's own decisions: which weights are the best, when it has had enough, when it goes back, and when it says that it learns by heart.
+// The loop's own decisions: which weights are the best, when it has had enough, when it goes back, and when it says that it learns by
+// heart.
 #include "engine/train/trainer.h"
 
 #include <gtest/gtest.h>
@@ -20,8 +21,8 @@ namespace {
 
 Config config(const std::vector<std::string>& settings) {
   Config c = Config::recipe("mnist-mlp");
-  for (const char* s : {"data.kind=digits", "data.train_count=64", "data.test_count=64", "data.normalize=[0.13,0.31]", "model.classes=10", "train.batch=16",
-                        "schedule.warmup=0", "data.validation=8"})
+  for (const char* s : {"data.kind=digits", "data.train_count=64", "data.test_count=64", "data.normalize=[0.13,0.31]", "model.classes=10",
+                        "train.batch=16", "schedule.warmup=0", "data.validation=8"})
     c.set(s);
   for (const auto& s : settings) c.set(s, Origin::flag("test"));
   return c;
@@ -59,8 +60,8 @@ TEST(Trainer, AStepIsWhatTheConfigurationSays) {
   EXPECT_FALSE(plain.graph);
   EXPECT_TRUE(plain.pulls.empty());
   EXPECT_TRUE(plain.statistics.empty());
-  const StepOptions all = step_options(
-      config({"train.clip_norm=0.5", "train.label_smoothing=0.1", "train.dtype=bf16", "train.accumulate=3", "train.recompute=true", "train.seed=77"}));
+  const StepOptions all = step_options(config({"train.clip_norm=0.5", "train.label_smoothing=0.1", "train.dtype=bf16", "train.accumulate=3",
+                                               "train.recompute=true", "train.seed=77"}));
   EXPECT_EQ(all.clip_norm, 0.5);
   EXPECT_EQ(all.loss.smoothing, 0.1);
   EXPECT_EQ(all.images, DType::bf16);
@@ -73,7 +74,8 @@ TEST(Trainer, EndsEarlyByHeldOutImagesAlone) {
   Dataset noise = digits(200, 9);  // labels that nothing can predict: no evaluation stays better for long
   const auto order = permutation(200, 1, 1);
   const Tensor shuffled = Tensor::empty({200}, DType::i64, Device{});
-  for (std::int64_t i = 0; i < 200; ++i) shuffled.data<std::int64_t>()[i] = noise.labels.data<std::int64_t>()[order[static_cast<std::size_t>(i)]];
+  for (std::int64_t i = 0; i < 200; ++i)
+    shuffled.data<std::int64_t>()[i] = noise.labels.data<std::int64_t>()[order[static_cast<std::size_t>(i)]];
   noise.labels = shuffled;
   const Told r = trained(config({"train.epochs=50", "train.patience=4", "eval.train_count=0"}), digits(64, 2), noise);
   EXPECT_TRUE(r.result.early);
@@ -84,7 +86,8 @@ TEST(Trainer, EndsEarlyByHeldOutImagesAlone) {
   EXPECT_TRUE(r.evaluations[r.evaluations.size() - 5].best) << "four evaluations after the best one";
   EXPECT_EQ(r.result.steps, r.evaluations.back().step);
   // a gain below train.min_gain is none
-  const Told strict = trained(config({"train.epochs=50", "train.patience=2", "train.min_gain=0.9", "eval.train_count=0"}), digits(64, 2), digits(100, 3));
+  const Told strict =
+      trained(config({"train.epochs=50", "train.patience=2", "train.min_gain=0.9", "eval.train_count=0"}), digits(64, 2), digits(100, 3));
   EXPECT_EQ(strict.evaluations.size(), 3u);
 }
 
@@ -157,7 +160,8 @@ TEST(Trainer, RollsBackToTheCheckpointWithHalfTheRate) {
     return kept;
   };
   watch.note = [&](const std::string& text) { notes.push_back(text); };
-  const Config c = config({"train.steps=40", "train.checkpoint_every=4", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=0.2", "schedule.name=constant"});
+  const Config c = config(
+      {"train.steps=40", "train.checkpoint_every=4", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=0.2", "schedule.name=constant"});
   std::string error;
   TrainResult r;
   try {
@@ -171,7 +175,8 @@ TEST(Trainer, RollsBackToTheCheckpointWithHalfTheRate) {
   EXPECT_NE(notes[0].find("with 0.500000 of the learning rate"), std::string::npos) << notes[0];
   for (const Parameter& p : params.all())
     for (const double v : p.tensor.values()) ASSERT_TRUE(std::isfinite(v));
-  EXPECT_NEAR(*std::min_element(rates.begin(), rates.end()), 0.2 / std::pow(2.0, static_cast<double>(std::min<std::size_t>(notes.size(), 3))), 1e-12);
+  EXPECT_NEAR(*std::min_element(rates.begin(), rates.end()),
+              0.2 / std::pow(2.0, static_cast<double>(std::min<std::size_t>(notes.size(), 3))), 1e-12);
   if (error.empty()) {
     EXPECT_EQ(r.steps, 40);
     EXPECT_EQ(r.rollbacks, static_cast<std::int64_t>(notes.size()));
@@ -184,10 +189,12 @@ TEST(Trainer, RollsBackToTheCheckpointWithHalfTheRate) {
   Params fresh = Params::init(1);
   const Cliff again(fresh);
   try {
-    train(again, fresh, config({"train.steps=40", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=5", "schedule.name=constant"}), digits(64, 2), {},
-          watch);
+    train(again, fresh, config({"train.steps=40", "train.on_nan=rollback", "optim.name=sgd", "optim.lr=5", "schedule.name=constant"}),
+          digits(64, 2), {}, watch);
     ADD_FAILURE() << "it never fell off";
-  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("there is no checkpoint yet to go back to"), std::string::npos) << e.what(); }
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("there is no checkpoint yet to go back to"), std::string::npos) << e.what();
+  }
 }
 
 // Blocks that are computed again in the backward pass: the same losses, weights and running statistics, in less memory.
@@ -239,7 +246,8 @@ TEST(LearningCurve, GivesBackThePowerLawThatItWasGiven) {
   EXPECT_NEAR(c.meets(LearningCurve(flat)), 2500, 500);
 }
 
-// Two kinds of runs that share subsets and judges: their common luck does not hide which is better, and where there is no difference it is said in few cases.
+// Two kinds of runs that share subsets and judges: their common luck does not hide which is better, and where there is no difference it is
+// said in few cases.
 TEST(LearningCurve, PairsTellWhatCurvesAloneCannot) {
   int told = 0, wrong = 0, alone = 0;
   for (std::uint64_t k = 0; k < 300; ++k) {

@@ -1,4 +1,7 @@
-// The description of a fine-tuning and what it does: stages, rates, freezing, batch norms, the pull to the start, adapters, nearest neighbours.
+// The description of a fine-tuning and what it does: stages, rates, freezing, batch norms, the pull to the start, adapters, nearest
+// neighbours.
+#include "engine/train/transfer.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,7 +12,6 @@
 #include "engine/ops/ops.h"
 #include "engine/train/probe.h"
 #include "engine/train/step.h"
-#include "engine/train/transfer.h"
 #include "models/cifar_resnet.h"
 
 namespace graft {
@@ -29,11 +31,16 @@ Config config_of(const std::vector<std::string>& assignments) {
 }
 // A network that took all its weights from another, built by the rules of `c`.
 struct Tuned {
-  explicit Tuned(const Config& c, DType dtype = DType::f32) : source(Params::init(5)), origin(source, small()), params(Params::from([this](const std::string& name) {
-    for (const Parameter& p : source.all())
-      if (p.name == name) return p.tensor;
-    return Tensor{};
-  }, 6, dtype)) {
+  explicit Tuned(const Config& c, DType dtype = DType::f32)
+      : source(Params::init(5)),
+        origin(source, small()),
+        params(Params::from(
+            [this](const std::string& name) {
+              for (const Parameter& p : source.all())
+                if (p.name == name) return p.tensor;
+              return Tensor{};
+            },
+            6, dtype)) {
     params.set_rules(layer_rules(c, "linear"));
     model = std::make_unique<CifarResnet>(params, small());
   }
@@ -72,9 +79,20 @@ Batch batch_of(std::int64_t n) {
 }
 
 TEST(Transfer, PatternsMatchWholeNames) {
-  for (const auto& [pattern, text, wanted] : std::vector<std::tuple<const char*, const char*, bool>>{{"conv1", "conv1", true}, {"conv1", "conv1.weight", false},
-       {"conv*", "conv1.weight", true}, {"*", "", true}, {"**", "a", true}, {"*.weight", "layer1.0.conv1.weight", true}, {"*.weight", "conv1.weights", false},
-       {"layer*.0.*1.*", "layer2.0.bn1.bias", true}, {"layer*.0.*1.*", "layer2.1.bn2.bias", false}, {"", "", true}, {"", "a", false}, {"a*b*c", "abcbc", true}, {"a*b*c", "abcb", false}})
+  for (const auto& [pattern, text, wanted] :
+       std::vector<std::tuple<const char*, const char*, bool>>{{"conv1", "conv1", true},
+                                                               {"conv1", "conv1.weight", false},
+                                                               {"conv*", "conv1.weight", true},
+                                                               {"*", "", true},
+                                                               {"**", "a", true},
+                                                               {"*.weight", "layer1.0.conv1.weight", true},
+                                                               {"*.weight", "conv1.weights", false},
+                                                               {"layer*.0.*1.*", "layer2.0.bn1.bias", true},
+                                                               {"layer*.0.*1.*", "layer2.1.bn2.bias", false},
+                                                               {"", "", true},
+                                                               {"", "a", false},
+                                                               {"a*b*c", "abcbc", true},
+                                                               {"a*b*c", "abcb", false}})
     EXPECT_EQ(matches_pattern(pattern, text), wanted) << pattern << " on " << text;
   EXPECT_FALSE(matches_pattern(std::string(30, '*') + "b", std::string(3000, 'a'))) << "and it does not take for ever";
 }
@@ -83,8 +101,14 @@ TEST(Transfer, StagesCountFromTheHeadAndRatesDecayWithThem) {
   const Config c = config_of({"optim.layer_decay=0.5", "optim.weight_decay=0.1"});
   const Tuned t(c);
   const auto plan = by_name(plan_transfer(c, t.params));
-  for (const auto& [name, stage] : std::vector<std::pair<const char*, std::int64_t>>{{"linear.weight", 0}, {"linear.bias", 0}, {"layer3.0.conv1.weight", 1}, {"layer3.0.bn2.bias", 1},
-       {"layer2.0.conv2.weight", 2}, {"layer1.0.bn1.weight", 3}, {"conv1.weight", 4}, {"bn1.weight", 4}}) {
+  for (const auto& [name, stage] : std::vector<std::pair<const char*, std::int64_t>>{{"linear.weight", 0},
+                                                                                     {"linear.bias", 0},
+                                                                                     {"layer3.0.conv1.weight", 1},
+                                                                                     {"layer3.0.bn2.bias", 1},
+                                                                                     {"layer2.0.conv2.weight", 2},
+                                                                                     {"layer1.0.bn1.weight", 3},
+                                                                                     {"conv1.weight", 4},
+                                                                                     {"bn1.weight", 4}}) {
     EXPECT_EQ(plan.at(name).stage, stage) << name;
     EXPECT_EQ(plan.at(name).lr_factor, std::pow(0.5, static_cast<double>(stage))) << name;
     EXPECT_EQ(plan.at(name).weight_decay, plan.at(name).tensor.rank() < 2 ? 0 : 0.1) << name;
@@ -93,7 +117,8 @@ TEST(Transfer, StagesCountFromTheHeadAndRatesDecayWithThem) {
 }
 
 TEST(Transfer, GroupsSetRatesAndDecayOfWhatTheyMatch) {
-  const Config c = config_of({"optim.lr=0.5", "optim.weight_decay=0.1", "optim.groups=[\"layer*:lr=0.1\", \"*.bn*.weight:wd=0.3\", \"layer1.*:lr=0.5,wd=0\"]"});
+  const Config c = config_of(
+      {"optim.lr=0.5", "optim.weight_decay=0.1", "optim.groups=[\"layer*:lr=0.1\", \"*.bn*.weight:wd=0.3\", \"layer1.*:lr=0.5,wd=0\"]"});
   const Tuned t(c);
   const TransferPlan plan = plan_transfer(c, t.params);
   const auto all = by_name(plan);
@@ -198,7 +223,8 @@ TEST(Transfer, BatchNormPolicies) {
       graft::Run evaluating;
       as_evaluated = t.model->forward(b.images, evaluating);
     }
-    const auto before_mean = t.tensor("layer2.0.bn1.running_mean").values(), before_weight = t.tensor("layer2.0.bn1.weight").values(), before_conv = t.tensor("conv1.weight").values();
+    const auto before_mean = t.tensor("layer2.0.bn1.running_mean").values(), before_weight = t.tensor("layer2.0.bn1.weight").values(),
+               before_conv = t.tensor("conv1.weight").values();
     graft::Run training{true, {}};
     const Tensor logits = t.model->forward(b.images, training);
     EXPECT_EQ(logits.values() == as_evaluated.values(), policy != "train");
@@ -244,7 +270,8 @@ TEST(Transfer, FrozenStagesLeaveNoNodeNoGradientAndNoState) {
   EXPECT_EQ(t.tensor("layer2.0.conv1.weight").values(), below) << "and no weight decay reaches what is frozen";
 }
 
-// gradient + alpha (w - start), for what has a gradient. Each of the three f32 operations rounds once, at most half an ulp of a value below 1: four ulp in all.
+// gradient + alpha (w - start), for what has a gradient. Each of the three f32 operations rounds once, at most half an ulp of a value below
+// 1: four ulp in all.
 TEST(Transfer, L2SpPullsToTheStart) {
   const Config c = config_of({"optim.l2_sp=0.25", "optim.weight_decay=0.1", "optim.name=sgd"});
   const Tuned t(c);
@@ -294,8 +321,9 @@ TEST(Lora, StartsAsTheBaseAndOnlyAdaptersAndHeadTrain) {
     EXPECT_EQ(p.tensor.values() == before[p.name], p.name.find("lora_") == std::string::npos && !p.name.starts_with("linear.")) << p.name;
 }
 
-// The weight with its adapter against the two-way form of the paper, W x + scale B (A x), in f64: both sum the same products. The a-priori bound of a sum of n
-// products is n 2^-53 times the sum of their absolute values, once for each side and each of the at most three nested sums.
+// The weight with its adapter against the two-way form of the paper, W x + scale B (A x), in f64: both sum the same products. The a-priori
+// bound of a sum of n products is n 2^-53 times the sum of their absolute values, once for each side and each of the at most three nested
+// sums.
 TEST(Lora, TheSumEqualsThePathBesideTheWeight) {
   const Config c = config_of({"peft.method=lora", "peft.rank=3", "peft.targets=[a,b]"});
   const Params p = Params::init(4, DType::f64);
@@ -343,7 +371,8 @@ TEST(NearestNeighbours, VoteByCosine) {
   EXPECT_THROW(knn_predict(train, labels, 3, Tensor::ones({2, 3}), 1), Error);
 }
 
-// Against plain loops in double, on more rows than are done at a time. Rows where the two best classes are nearer than f32 can tell are left out, and few.
+// Against plain loops in double, on more rows than are done at a time. Rows where the two best classes are nearer than f32 can tell are
+// left out, and few.
 TEST(NearestNeighbours, EqualPlainLoops) {
   RandomState r{8, 8, 0};
   const std::int64_t n = 90, m = 300, d = 7, k = 5, classes = 4;
@@ -366,12 +395,16 @@ TEST(NearestNeighbours, EqualPlainLoops) {
     }
     std::sort(near.begin(), near.end());
     std::vector<double> votes(static_cast<std::size_t>(classes), 0);
-    for (std::int64_t j = 0; j < k; ++j) votes[static_cast<std::size_t>(labels[static_cast<std::size_t>(near[static_cast<std::size_t>(j)].second)])] += std::exp(-near[static_cast<std::size_t>(j)].first / 0.07);
+    for (std::int64_t j = 0; j < k; ++j)
+      votes[static_cast<std::size_t>(labels[static_cast<std::size_t>(near[static_cast<std::size_t>(j)].second)])] +=
+          std::exp(-near[static_cast<std::size_t>(j)].first / 0.07);
     std::vector<double> sorted = votes;
     std::sort(sorted.rbegin(), sorted.rend());
     // a cosine of d f32 products is known to about (d + 4) 2^-24; a vote grows by that over 0.07, of itself
     const double unsure = (static_cast<double>(d) + 4) * std::pow(2.0, -24);
-    if (sorted[0] - sorted[1] <= 2 * sorted[0] * unsure / 0.07 || near[static_cast<std::size_t>(k)].first - near[static_cast<std::size_t>(k - 1)].first <= 2 * unsure) continue;
+    if (sorted[0] - sorted[1] <= 2 * sorted[0] * unsure / 0.07 ||
+        near[static_cast<std::size_t>(k)].first - near[static_cast<std::size_t>(k - 1)].first <= 2 * unsure)
+      continue;
     EXPECT_EQ(got[static_cast<std::size_t>(i)], std::max_element(votes.begin(), votes.end()) - votes.begin()) << i;
     ++checked;
   }

@@ -1,4 +1,5 @@
-// libFuzzer's entry for one target, GRAFT_FUZZ_TARGET. An exception that leaves it ends the process, which libFuzzer reports with the input that did it.
+// libFuzzer's entry for one target, GRAFT_FUZZ_TARGET. An exception that leaves it ends the process, which libFuzzer reports with the input
+// that did it.
 #include <cstddef>
 #include <cstdint>
 

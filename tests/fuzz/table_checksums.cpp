@@ -39,11 +39,13 @@ std::vector<std::byte> with_right_checksums(std::span<const std::byte> given) {
   std::size_t at = 0;
   mend(table, footer, at);
   const auto index = mend(table, footer, at);
-  // A packed index is mended itself, and its blocks by what it unpacks to; entries are read without their restarts, until one makes no sense.
+  // A packed index is mended itself, and its blocks by what it unpacks to; entries are read without their restarts, until one makes no
+  // sense.
   const bool packed = !index.empty() && static_cast<int>(*(index.data() + index.size())) == 1;
   std::vector<std::byte> entries(index.begin(), index.end());
   if (packed)
-    if (const auto text = unsnappy(index)) entries.assign(reinterpret_cast<const std::byte*>(text->data()), reinterpret_cast<const std::byte*>(text->data()) + text->size());
+    if (const auto text = unsnappy(index))
+      entries.assign(reinterpret_cast<const std::byte*>(text->data()), reinterpret_cast<const std::byte*>(text->data()) + text->size());
   for (std::size_t e = 0; e < entries.size();) {
     const auto shared = varint(entries, e), own = varint(entries, e), length = varint(entries, e);
     if (!shared || !own || !length || *own > entries.size() - e || *length > entries.size() - e - *own) break;

@@ -49,7 +49,8 @@ void want(bool holds, const std::string& what) {
 
 [[noreturn]] void none() { throw Error(Code::input, "bytes of another kind"); }
 
-// A file without a folder, for the readers that take paths. Their pages hide what reads a little past the end, so that whatever can be read from memory is read there first.
+// A file without a folder, for the readers that take paths. Their pages hide what reads a little past the end, so that whatever can be read
+// from memory is read there first.
 class MemoryFile {
  public:
   explicit MemoryFile(Bytes bytes) : fd_(::memfd_create("graft_fuzz", MFD_CLOEXEC)) {
@@ -68,7 +69,8 @@ class MemoryFile {
   int fd_;
 };
 
-// Takes everything a source offers. What it says of itself must hold: a reader that accepts damage and then lies about sizes is a finding like any crash.
+// Takes everything a source offers. What it says of itself must hold: a reader that accepts damage and then lies about sizes is a finding
+// like any crash.
 void use(const Source& s) {
   unsigned sum = 0;
   std::set<std::string_view> names;
@@ -123,7 +125,8 @@ void safetensors_index(Bytes bytes) {
   const MemoryFile file(bytes);
   const ShardIndex index = read_shard_index(file.path());
   for (const auto& [name, shard] : index)
-    want(shard.file.find('/') == std::string::npos && shard.file != ".." && shard.file != "." && !shard.file.empty(), "a shard that is a path: " + shard.file);
+    want(shard.file.find('/') == std::string::npos && shard.file != ".." && shard.file != "." && !shard.file.empty(),
+         "a shard that is a path: " + shard.file);
   shards_of(file.path(), index);
 }
 
@@ -169,7 +172,8 @@ void zip(Bytes bytes) {
     want(m.offset <= bytes.size() && m.packed <= bytes.size() - m.offset, "a member outside of its archive");
     want(archive.find(m.name) == &m, "a name that is there twice");
     const fs::path name = m.name;
-    want(!m.name.empty() && name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end(), "a name that leaves its folder: " + m.name);
+    want(!m.name.empty() && name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end(),
+         "a name that leaves its folder: " + m.name);
     want(archive.bytes(m, 8 << 20).data.size() == m.size, "a member of another size than said");
   }
 }
@@ -210,7 +214,8 @@ void npz(Bytes bytes) {
 void hdf5(Bytes bytes) {
   if (!is_hdf5(bytes)) none();
   const Hdf5Contents c = read_hdf5(ByteWindow(bytes, kName));
-  for (const Hdf5Dataset& d : c.datasets) want(d.at <= bytes.size() && d.bytes <= bytes.size() - d.at, "a dataset outside of its file: " + d.path);
+  for (const Hdf5Dataset& d : c.datasets)
+    want(d.at <= bytes.size() && d.bytes <= bytes.size() - d.at, "a dataset outside of its file: " + d.path);
   use_file(bytes, open_hdf5);
 }
 void keras_archive(Bytes bytes) {
@@ -222,7 +227,8 @@ void keras_archive(Bytes bytes) {
   use(*open_keras_archive(file, archive));
 }
 
-// Most of what a fuzzer changes is caught by a checksum. So each table is read as it is, and then with its checksums made right, which is what somebody who means harm would do.
+// Most of what a fuzzer changes is caught by a checksum. So each table is read as it is, and then with its checksums made right, which is
+// what somebody who means harm would do.
 void leveldb_table(Bytes bytes) {
   unsnappy(bytes);
   try {
@@ -257,7 +263,8 @@ void tf_bundle(Bytes bytes) {
 
 void gguf(Bytes bytes) {
   const GgufFile file = GgufFile::parse(bytes, kName);
-  for (const GgufTensor& t : file.tensors) want(t.offset <= bytes.size() && t.bytes <= bytes.size() - t.offset, "a tensor outside of its file: " + t.name);
+  for (const GgufTensor& t : file.tensors)
+    want(t.offset <= bytes.size() && t.bytes <= bytes.size() - t.offset, "a tensor outside of its file: " + t.name);
   std::size_t length = 0;
   for (const GgufKey& k : file.keys.all()) length += k.value.shown().size();
   want(length < (std::size_t{64} << 20), "keys that are shown at a length of their own");
@@ -350,7 +357,11 @@ const std::vector<FuzzTarget>& targets() {
       {"maps", maps, Code::usage, {"weights/maps"}},
       {"labels", labels, Code::input, {}},
       {"name_pattern", name_pattern, Code::input, {}},
-      {"any_file", any_file, Code::input, {"tests/golden/safetensors", "tests/golden/gguf", "tests/golden/numpy", "tests/golden/torch", "tests/golden/keras", "tests/golden/llmc"}},
+      {"any_file",
+       any_file,
+       Code::input,
+       {"tests/golden/safetensors", "tests/golden/gguf", "tests/golden/numpy", "tests/golden/torch", "tests/golden/keras",
+        "tests/golden/llmc"}},
   };
   return all;
 }

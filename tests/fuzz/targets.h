@@ -1,5 +1,5 @@
-// What fuzzing calls: one function per parser of weights/, from bytes that anybody may have made to everything a reader hands out of them. The same functions run under libFuzzer
-// (fuzz_main.cpp) and, over the kept corpus, in the ordinary tests (tests/weights/corpus_test.cpp).
+// What fuzzing calls: one function per parser of weights/, from bytes that anybody may have made to everything a reader hands out of them.
+// The same functions run under libFuzzer (fuzz_main.cpp) and, over the kept corpus, in the ordinary tests (tests/weights/corpus_test.cpp).
 #pragma once
 #include <cstddef>
 #include <filesystem>

@@ -52,10 +52,13 @@ bool allowed(const std::string& from, const std::string& to) {
   if (a == "kernels/simd" || a == "kernels/simt") return b == "kernels/core";
   if (a == "kernels") return b == "kernels/core" || (family && contract);
   if (a == "kernels/lab") return b == "kernels/core" || b == "kernels" || to == "kernels/simd/peak.h" || (family && contract);
-  // Only what is compiled as CUDA sees simt: a family's .cu files and the headers that only they include; and rows of a vendor's library see its loader.
+  // Only what is compiled as CUDA sees simt: a family's .cu files and the headers that only they include; and rows of a vendor's library
+  // see its loader.
   if (starts(a, "kernels/") && b == "kernels/simt")
-    return is_vendor(to) ? starts(fs::path(from).filename(), "vendor_") : fs::path(from).extension() == ".cu" || fs::path(from).extension() == ".h";
-  if (starts(a, "kernels/")) return b == "kernels/core" || b == "kernels/simd" || (fs::path(from).filename() == "spec.cpp" && to == "kernels/specs.h");
+    return is_vendor(to) ? starts(fs::path(from).filename(), "vendor_")
+                         : fs::path(from).extension() == ".cu" || fs::path(from).extension() == ".h";
+  if (starts(a, "kernels/"))
+    return b == "kernels/core" || b == "kernels/simd" || (fs::path(from).filename() == "spec.cpp" && to == "kernels/specs.h");
   if (a == "engine") return b == "kernels/core" || (family && contract);
   if (a == "models") return b == "engine" || b == "kernels/core";
   if (a == "weights") return b == "engine" || b == "kernels/core";
@@ -87,7 +90,8 @@ TEST(House, DeviceHeadersStayWithTheCuFiles) {
       if (!starts(file, "kernels/simt/") && body.find("#include \"" + device[i] + "\"") != std::string::npos) {
         EXPECT_TRUE(file.ends_with(".h")) << file << " includes " << device[i];
         if (std::find(device.begin(), device.end(), file) == device.end()) device.push_back(file);
-      } else if (starts(file, "kernels/simt/") && file.ends_with(".h") && body.find("#include \"" + device[i] + "\"") != std::string::npos &&
+      } else if (starts(file, "kernels/simt/") && file.ends_with(".h") &&
+                 body.find("#include \"" + device[i] + "\"") != std::string::npos &&
                  std::find(device.begin(), device.end(), file) == device.end()) {
         device.push_back(file);
       }
@@ -115,9 +119,10 @@ TEST(House, TheArrowTestSeesAWrongArrow) {
 TEST(House, EveryPublicHeaderCompilesAlone) {
   std::string all;
   for (const auto& p : sources({"kernels", "engine", "models", "weights"}, {".h"})) {
-    if (p.string().find("-inl.h") != std::string::npos || p.filename() == "cuda_words.h" || is_vendor(p.string())) continue;  // these want CUDA
-    all += "echo '#include \"" + p.string() + "\"' | ${CXX:-c++} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-function -I'" + kRoot.string() +
-           "' -x c++ - || { echo " + p.string() + "; exit 1; }\n";
+    if (p.string().find("-inl.h") != std::string::npos || p.filename() == "cuda_words.h" || is_vendor(p.string()))
+      continue;  // these want CUDA
+    all += "echo '#include \"" + p.string() + "\"' | ${CXX:-c++} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-function -I'" +
+           kRoot.string() + "' -x c++ - || { echo " + p.string() + "; exit 1; }\n";
   }
   const auto script = fs::temp_directory_path() / ("graft-headers-" + std::to_string(::getpid()) + ".sh");
   std::ofstream(script) << all;
@@ -127,7 +132,9 @@ TEST(House, EveryPublicHeaderCompilesAlone) {
 
 std::string kernels_page() {
   std::ostringstream s;
-  s << "# Kernels\n\nGenerated from the variant tables (`kernels/*/variants.cpp`); a test compares this page with them. An `emu` row is the CUDA kernel of the same number run on the host; a CUDA build has it as `cuda` too. To write it anew: `GRAFT_WRITE_DOCS=1 build/test_house`.\n";
+  s << "# Kernels\n\nGenerated from the variant tables (`kernels/*/variants.cpp`); a test compares this page with them. An `emu` row is "
+       "the CUDA kernel of the same number run on the host; a CUDA build has it as `cuda` too. To write it anew: `GRAFT_WRITE_DOCS=1 "
+       "build/test_house`.\n";
   for (const auto* f : families()) {
     s << "\n## " << f->name() << "\n\n| variant | rank | runs when | idea |\n|---|---|---|---|\n";
     for (const auto& v : f->variants())
@@ -159,7 +166,8 @@ TEST(House, KernelsPageIsTheTables) {
   if (std::getenv("GRAFT_WRITE_DOCS")) std::ofstream(kRoot / "docs/kernels.md") << kernels_page();
   std::istringstream page(read(kRoot / "docs/kernels.md")), tables(kernels_page());
   for (std::string have, want; std::getline(tables, want);) {
-    ASSERT_TRUE(std::getline(page, have) && have == want) << "docs/kernels.md has '" << have << "' for '" << want << "'; GRAFT_WRITE_DOCS=1 build/test_house writes it anew";
+    ASSERT_TRUE(std::getline(page, have) && have == want)
+        << "docs/kernels.md has '" << have << "' for '" << want << "'; GRAFT_WRITE_DOCS=1 build/test_house writes it anew";
   }
   EXPECT_EQ(page.peek(), EOF) << "docs/kernels.md is longer than the tables";
 }
@@ -205,7 +213,8 @@ TEST(House, CommandsOfThePagesRun) {
         line = line.substr(0, line.find("  #"));
         if (!starts(line, "build/graft ") || line.find("shared/data") != std::string::npos) continue;
         ++commands;
-        EXPECT_EQ(std::system(("cd " + work.string() + " && " + line + " >/dev/null 2>.err || { cat .err; exit 1; }").c_str()), 0) << page << ": " << line;
+        EXPECT_EQ(std::system(("cd " + work.string() + " && " + line + " >/dev/null 2>.err || { cat .err; exit 1; }").c_str()), 0)
+            << page << ": " << line;
       }
     }
   }
@@ -226,9 +235,11 @@ TEST(House, EverySpecHasItsFamilyAndEveryFamilyASpec) {
 TEST(House, NoAssemblyOutsideOfSimt) {
   const std::regex assembly("\\basm\\s*(volatile\\s*)?\\(");
   for (const auto& p : sources({"kernels", "engine"}, {".h", ".cpp", ".cu"}))
-    if (!starts(p.string(), "kernels/simt/")) {
-      EXPECT_FALSE(std::regex_search(read(kRoot / p), assembly)) << p;
-    }
+    if (!starts(p.string(), "kernels/simt/")) { EXPECT_FALSE(std::regex_search(read(kRoot / p), assembly)) << p; }
+}
+TEST(House, FilesAreFormatted) {
+  if (std::system("clang-format --version 2>/dev/null | grep -q 'version 14\\.'") != 0) GTEST_SKIP() << "no clang-format 14";
+  EXPECT_EQ(std::system(("cd " + kRoot.string() + " && ./run format --check").c_str()), 0) << "./run format mends it";
 }
 TEST(House, FilesStayReadable) {
   for (const auto& p : sources({"kernels", "engine", "models", "weights", "cli"}, {".h", ".cpp", ".cu"})) {

@@ -1,5 +1,5 @@
-// Kernels that are fast by not doing their work. Each takes its turns beside an honest row; it must be caught, for the reason that is its trick, and the honest
-// row must not. They are what the laboratory's rules are for.
+// Kernels that are fast by not doing their work. Each takes its turns beside an honest row; it must be caught, for the reason that is its
+// trick, and the honest row must not. They are what the laboratory's rules are for.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -39,7 +39,10 @@ const float* x_of(const SoftmaxArgs& a) { return a.x.as<const float>(); }
 std::size_t bytes_of(const SoftmaxArgs& a) { return static_cast<std::size_t>(a.y.numel()) * sizeof(float); }
 
 // Both rows in one contest; what became of them.
-struct Outcome { std::string cheat, honest; std::size_t honest_samples = 0; };
+struct Outcome {
+  std::string cheat, honest;
+  std::size_t honest_samples = 0;
+};
 template <class Args>
 Outcome contest(const FamilyBase& real, std::vector<Row<Args>> rows, const Case<Args>& work, int threads = 1, bool cold = false) {
   const Family<Args> family(real.name(), std::move(rows));
@@ -52,8 +55,11 @@ Outcome contest(const FamilyBase& real, std::vector<Row<Args>> rows, const Case<
 }
 Outcome softmax_contest(SoftmaxRun cheat, int threads = 1) {
   const auto& real = softmax_family();
-  return contest<SoftmaxArgs>(real, {*real.find("ref"), *real.find("naive"), host<SoftmaxArgs>("cpu.cheat", cheat, any<SoftmaxArgs>, 90, "cheats"),
-                                     host<SoftmaxArgs>("cpu.honest", honest, any<SoftmaxArgs>, 10, "does its work")}, softmax_case(), threads);
+  return contest<SoftmaxArgs>(
+      real,
+      {*real.find("ref"), *real.find("naive"), host<SoftmaxArgs>("cpu.cheat", cheat, any<SoftmaxArgs>, 90, "cheats"),
+       host<SoftmaxArgs>("cpu.honest", honest, any<SoftmaxArgs>, 10, "does its work")},
+      softmax_case(), threads);
 }
 void expect_caught(const Outcome& o, const char* reason) {
   EXPECT_NE(o.cheat.find(reason), std::string::npos) << "caught for: '" << o.cheat << "', expected: " << reason;
@@ -66,72 +72,80 @@ TEST(Cheats, DoesNothing) {
 }
 TEST(Cheats, LeavesOneNan) {
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    honest(q, a);
-    y_of(a)[a.y.numel() - 7] = NAN;
-  }), "nan, wants");
+                  honest(q, a);
+                  y_of(a)[a.y.numel() - 7] = NAN;
+                }),
+                "nan, wants");
 }
 TEST(Cheats, ComputesEveryOtherRow) {
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    SoftmaxArgs half = a;
-    half.x.shape[0] /= 2, half.y.shape[0] /= 2;
-    half.x.stride[0] *= 2, half.y.stride[0] *= 2;
-    honest(q, half);
-  }), "unwritten");
+                  SoftmaxArgs half = a;
+                  half.x.shape[0] /= 2, half.y.shape[0] /= 2;
+                  half.x.stride[0] *= 2, half.y.stride[0] *= 2;
+                  honest(q, half);
+                }),
+                "unwritten");
 }
 TEST(Cheats, CopiesTheRowAbove) {  // every element is written, and every row sums to one
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    SoftmaxArgs half = a;
-    half.x.shape[0] /= 2, half.y.shape[0] /= 2;
-    half.x.stride[0] *= 2, half.y.stride[0] *= 2;
-    honest(q, half);
-    const auto n = static_cast<std::size_t>(a.y.shape[1]);
-    for (std::int64_t r = 1; r < a.y.shape[0]; r += 2) std::memcpy(y_of(a) + r * a.y.stride[0], y_of(a) + (r - 1) * a.y.stride[0], n * sizeof(float));
-  }), "wants");
+                  SoftmaxArgs half = a;
+                  half.x.shape[0] /= 2, half.y.shape[0] /= 2;
+                  half.x.stride[0] *= 2, half.y.stride[0] *= 2;
+                  honest(q, half);
+                  const auto n = static_cast<std::size_t>(a.y.shape[1]);
+                  for (std::int64_t r = 1; r < a.y.shape[0]; r += 2)
+                    std::memcpy(y_of(a) + r * a.y.stride[0], y_of(a) + (r - 1) * a.y.stride[0], n * sizeof(float));
+                }),
+                "wants");
 }
 TEST(Cheats, ReturnsItsFirstAnswerAgain) {
   static std::vector<float> first;
   first.clear();
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    if (first.empty()) {
-      honest(q, a);
-      first.assign(y_of(a), y_of(a) + a.y.numel());
-    }
-    std::memcpy(y_of(a), first.data(), bytes_of(a));
-  }), "wants");
+                  if (first.empty()) {
+                    honest(q, a);
+                    first.assign(y_of(a), y_of(a) + a.y.numel());
+                  }
+                  std::memcpy(y_of(a), first.data(), bytes_of(a));
+                }),
+                "wants");
 }
 TEST(Cheats, RemembersByThePointerOfTheInput) {
   static std::map<const void*, std::vector<float>> answers;
   answers.clear();
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    auto& known = answers[a.x.data];
-    if (known.empty()) {
-      honest(q, a);
-      known.assign(y_of(a), y_of(a) + a.y.numel());
-    }
-    std::memcpy(y_of(a), known.data(), bytes_of(a));
-  }), "wants");
+                  auto& known = answers[a.x.data];
+                  if (known.empty()) {
+                    honest(q, a);
+                    known.assign(y_of(a), y_of(a) + a.y.numel());
+                  }
+                  std::memcpy(y_of(a), known.data(), bytes_of(a));
+                }),
+                "wants");
 }
 TEST(Cheats, RemembersByTheFirstElements) {  // new inputs are seen, stirred ones are not
   static std::map<std::array<float, 4>, std::vector<float>> answers;
   answers.clear();
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    std::array<float, 4> key;
-    std::copy_n(x_of(a), 4, key.begin());
-    auto& known = answers[key];
-    if (known.empty()) {
-      honest(q, a);
-      known.assign(y_of(a), y_of(a) + a.y.numel());
-    }
-    std::memcpy(y_of(a), known.data(), bytes_of(a));
-  }), "wants");
+                  std::array<float, 4> key;
+                  std::copy_n(x_of(a), 4, key.begin());
+                  auto& known = answers[key];
+                  if (known.empty()) {
+                    honest(q, a);
+                    known.assign(y_of(a), y_of(a) + a.y.numel());
+                  }
+                  std::memcpy(y_of(a), known.data(), bytes_of(a));
+                }),
+                "wants");
 }
 TEST(Cheats, IsHonestForTheFirstCalls) {
   static int calls;
   calls = 0;
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    if (++calls <= 8) return honest(q, a);
-    std::fill_n(y_of(a), a.y.numel(), 1.0f / static_cast<float>(a.y.shape[1]));
-  }), "wants");
+                  if (++calls <= 8) return honest(q, a);
+                  std::fill_n(y_of(a), a.y.numel(), 1.0f / static_cast<float>(a.y.shape[1]));
+                }),
+                "wants");
 }
 TEST(Cheats, KnowsTheAnswerOfTheDefaultSeed) {
   static std::vector<float> answer;
@@ -145,14 +159,16 @@ TEST(Cheats, KnowsTheAnswerOfTheDefaultSeed) {
 }
 TEST(Cheats, RoundsItsInputsToBf16) {
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    for (std::int64_t i = 0; i < a.x.numel(); ++i) y_of(a)[i] = static_cast<float>(bf16(x_of(a)[i]));
-    honest(q, {a.y, a.y, false});
-  }), "wants");
+                  for (std::int64_t i = 0; i < a.x.numel(); ++i) y_of(a)[i] = static_cast<float>(bf16(x_of(a)[i]));
+                  honest(q, {a.y, a.y, false});
+                }),
+                "wants");
 }
 TEST(Cheats, HopesForTheLastOnesAnswer) {  // the honest row's result may still lie where it is asked for its own
   expect_caught(softmax_contest([](Queue&, const SoftmaxArgs& a) {
-    if (std::isnan(y_of(a)[0])) std::fill_n(y_of(a), a.y.numel(), 1.0f / static_cast<float>(a.y.shape[1]));
-  }), "wants");
+                  if (std::isnan(y_of(a)[0])) std::fill_n(y_of(a), a.y.numel(), 1.0f / static_cast<float>(a.y.shape[1]));
+                }),
+                "wants");
 }
 // Scratch is spoiled before every call, so the trick never works: it is honest work with a detour, and passes as that.
 TEST(Cheats, FindsNothingInTheScratch) {
@@ -171,15 +187,17 @@ TEST(Cheats, FindsNothingInTheScratch) {
 }
 TEST(Cheats, WritesOutsideOfItsOutput) {
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    honest(q, a);
-    y_of(a)[a.y.numel()] = 0;
-  }), "wrote outside of 'y'");
+                  honest(q, a);
+                  y_of(a)[a.y.numel()] = 0;
+                }),
+                "wrote outside of 'y'");
 }
 TEST(Cheats, ChangesItsInput) {
   expect_caught(softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    honest(q, a);
-    a.x.as<float>()[5] = 0;
-  }), "changed input 'x'");
+                  honest(q, a);
+                  a.x.as<float>()[5] = 0;
+                }),
+                "changed input 'x'");
 }
 
 #if !defined(__SANITIZE_THREAD__)  // these are data races by design
@@ -218,7 +236,10 @@ TEST(Cheats, WorksInTheBackgroundBetweenTheCalls) {
   static std::thread worker;
   stop = false;
   const Outcome o = softmax_contest([](Queue& q, const SoftmaxArgs& a) {
-    if (!worker.joinable()) worker = std::thread([] { while (!stop) {} });
+    if (!worker.joinable())
+      worker = std::thread([] {
+        while (!stop) {}
+      });
     honest(q, a);
   });
   stop = true;
@@ -228,18 +249,19 @@ TEST(Cheats, WorksInTheBackgroundBetweenTheCalls) {
 #endif
 TEST(Cheats, UsesMoreThreadsThanTheQueueHas) {
   expect_caught(softmax_contest([](Queue&, const SoftmaxArgs& a) {
-    SoftmaxArgs upper = a, lower = a;
-    upper.x.shape[0] = upper.y.shape[0] = lower.x.shape[0] = lower.y.shape[0] = a.x.shape[0] / 2;
-    lower.x.data = a.x.as<float>() + a.x.shape[0] / 2 * a.x.stride[0];
-    lower.y.data = a.y.as<float>() + a.y.shape[0] / 2 * a.y.stride[0];
-    std::thread helper([&] {
-      Queue own(1);
-      for (int i = 0; i < 20; ++i) honest(own, lower);  // enough work that a coarse clock sees it
-    });
-    Queue own(1);
-    honest(own, upper);
-    helper.join();
-  }), "threads that are not the queue's");
+                  SoftmaxArgs upper = a, lower = a;
+                  upper.x.shape[0] = upper.y.shape[0] = lower.x.shape[0] = lower.y.shape[0] = a.x.shape[0] / 2;
+                  lower.x.data = a.x.as<float>() + a.x.shape[0] / 2 * a.x.stride[0];
+                  lower.y.data = a.y.as<float>() + a.y.shape[0] / 2 * a.y.stride[0];
+                  std::thread helper([&] {
+                    Queue own(1);
+                    for (int i = 0; i < 20; ++i) honest(own, lower);  // enough work that a coarse clock sees it
+                  });
+                  Queue own(1);
+                  honest(own, upper);
+                  helper.join();
+                }),
+                "threads that are not the queue's");
 }
 
 // The answer is right, because every input is the same number; the work was not done.
@@ -269,8 +291,8 @@ TEST(Cheats, IsFasterThanTheMachine) {
   ASSERT_NE(best, nullptr);
   Row<MatmulArgs> row = *best;
   row.name = "cpu.honest";
-  const Outcome o =
-      contest<MatmulArgs>(real, {*real.find("ref"), *real.find("naive"), host<MatmulArgs>("cpu.cheat", cheat, any<MatmulArgs>, 90, "cheats"), row}, c);
+  const Outcome o = contest<MatmulArgs>(
+      real, {*real.find("ref"), *real.find("naive"), host<MatmulArgs>("cpu.cheat", cheat, any<MatmulArgs>, 90, "cheats"), row}, c);
   expect_caught(o, "this machine needs at least");
 }
 
@@ -282,8 +304,12 @@ TEST(Cheats, AreCaughtWithColdCachesToo) {
     if (++calls <= 3) return honest(q, a);
     std::fill_n(y_of(a), a.y.numel(), 0.0f);
   };
-  expect_caught(contest<SoftmaxArgs>(real, {*real.find("ref"), *real.find("naive"), host<SoftmaxArgs>("cpu.cheat", cheat, any<SoftmaxArgs>, 90, "cheats"),
-                                            host<SoftmaxArgs>("cpu.honest", honest, any<SoftmaxArgs>, 10, "does its work")}, softmax_case(), 1, true), "wants");
+  expect_caught(
+      contest<SoftmaxArgs>(real,
+                           {*real.find("ref"), *real.find("naive"), host<SoftmaxArgs>("cpu.cheat", cheat, any<SoftmaxArgs>, 90, "cheats"),
+                            host<SoftmaxArgs>("cpu.honest", honest, any<SoftmaxArgs>, 10, "does its work")},
+                           softmax_case(), 1, true),
+      "wants");
 }
 TEST(Cheats, AreCaughtOnTheEmulatorToo) {
   if (!why_not({DeviceKind::emu, 0}).empty()) GTEST_SKIP() << "built without the emulator";

@@ -17,7 +17,7 @@ TEST(Statistics, OrderStatisticsCoverTheMedian) {
   EXPECT_EQ(median({4, 1, 2, 3}), 2.5);
   EXPECT_EQ(quantile({1, 2, 3, 4, 5}, 0.25), 2);
   std::vector<double> six = {6, 1, 5, 2, 4, 3};
-  EXPECT_EQ(median_interval(six).low, 1);   // 2 * 0.5^6 = 0.03: the extremes, no less
+  EXPECT_EQ(median_interval(six).low, 1);  // 2 * 0.5^6 = 0.03: the extremes, no less
   EXPECT_EQ(median_interval(six).high, 6);
   std::vector<double> twenty;
   for (int i = 1; i <= 20; ++i) twenty.push_back(i);
@@ -33,12 +33,16 @@ TEST(Threads, SeesProcessorTimeOfThreadsThatCameLater) {
   for (int i = 0; i < 3000000; ++i) x = x + 1;
   const int mine = 0, other = 0;
   EXPECT_LT(t.foreign(&mine), 0.001);  // its own thread was there
-  std::thread([&] { for (int i = 0; i < 30000000; ++i) x = x + 1; }).join();
+  std::thread([&] {
+    for (int i = 0; i < 30000000; ++i) x = x + 1;
+  }).join();
   EXPECT_GT(t.foreign(&mine), 0.002);
 
   std::atomic<bool> stop = false;
   EXPECT_FALSE(t.claim(&mine));
-  std::thread left([&] { while (!stop) {} });
+  std::thread left([&] {
+    while (!stop) {}
+  });
   EXPECT_TRUE(t.claim(&mine));  // it goes on beside the next one, and is not the next one's
   t.begin();
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -89,10 +93,11 @@ TEST(Compare, EachVerdict) {
   EXPECT_EQ(verdict(1.1, 0.01, 1, 0.01), "faster");
   EXPECT_EQ(verdict(1, 0.01, 1.005, 0.01), "same");
   EXPECT_EQ(verdict(1, 0.2, 1.1, 0.2), "noisy");
-  EXPECT_EQ(verdict(1, 0.2, 3, 0.2), "slower");               // noise does not hide a factor
-  EXPECT_EQ(verdict(1, 0.01, 1.1, 0.01, 0.2), "same");         // within the threshold
+  EXPECT_EQ(verdict(1, 0.2, 3, 0.2), "slower");         // noise does not hide a factor
+  EXPECT_EQ(verdict(1, 0.01, 1.1, 0.01, 0.2), "same");  // within the threshold
   EXPECT_EQ(verdict(1, 0.01, 1.5, 0.01, 0.2), "slower");
-  const Comparison c = compare(document({row("gone", 1, 0.01), row("v", 1, 0.01)}), document({row("v", 1, 0.01), row("new", 1, 0.01)}, "two"), 0);
+  const Comparison c =
+      compare(document({row("gone", 1, 0.01), row("v", 1, 0.01)}), document({row("v", 1, 0.01), row("new", 1, 0.01)}, "two"), 0);
   ASSERT_EQ(c.rows.size(), 3u);
   EXPECT_EQ(c.rows[0].verdict, "only in A");
   EXPECT_EQ(c.rows[1].verdict, "same");
@@ -130,10 +135,10 @@ TEST(Compare, OnTheCommandLine) {
 // A run on tiny shapes gives every file, and they agree.
 TEST(Bench, WritesJsonCsvAndAPage) {
   test::TempFolder t;
-  const test::Outcome o = test::run(
-      t.path,
-      "kernels bench softmax --shape 64x10 --dtype f32 --variant cpu.1_simd,naive --against naive --seconds 0.02 --threads 1 --json -o run.json --csv run.csv "
-      "--html run.html");
+  const test::Outcome o = test::run(t.path,
+                                    "kernels bench softmax --shape 64x10 --dtype f32 --variant cpu.1_simd,naive --against naive --seconds "
+                                    "0.02 --threads 1 --json -o run.json --csv run.csv "
+                                    "--html run.html");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json d = Json::parse(o.out);
   EXPECT_EQ(d, Json::parse(test::read_file(t.path / "run.json")));
@@ -153,7 +158,8 @@ TEST(Bench, WritesJsonCsvAndAPage) {
   const std::string csv = test::read_file(t.path / "run.csv"), page = test::read_file(t.path / "run.html");
   EXPECT_EQ(static_cast<std::size_t>(std::count(csv.begin(), csv.end(), '\n')), d["rows"].size() + 1);
   const auto cells = [](const std::string& line) { return std::count(line.begin(), line.end(), ','); };
-  EXPECT_EQ(cells(csv.substr(0, csv.find('\n'))), cells(csv.substr(csv.find('\n') + 1, csv.find('\n', csv.find('\n') + 1) - csv.find('\n') - 1)));
+  EXPECT_EQ(cells(csv.substr(0, csv.find('\n'))),
+            cells(csv.substr(csv.find('\n') + 1, csv.find('\n', csv.find('\n') + 1) - csv.find('\n') - 1)));
   EXPECT_NE(page.find("<svg"), std::string::npos);
   EXPECT_NE(page.find("prefers-color-scheme: dark"), std::string::npos);
   EXPECT_EQ(page.find("http"), std::string::npos) << "the page must need no network";
@@ -175,7 +181,8 @@ TEST(Bench, TheEmulatorRunsAndSaysThatItsTimesMeanNothing) {
 
 TEST(Bench, APeerIsHeldToTheSameRules) {
   test::TempFolder t;
-  const test::Outcome b = test::run(t.path, "kernels bench matmul --shape 512x512x512_nt --variant cpu.2_packed --against openblas --seconds 0.02 --json");
+  const test::Outcome b =
+      test::run(t.path, "kernels bench matmul --shape 512x512x512_nt --variant cpu.2_packed --against openblas --seconds 0.02 --json");
   if (b.code == 2 && b.err.find("not installed") != std::string::npos) GTEST_SKIP() << b.err;
   ASSERT_EQ(b.code, 0) << b.err;
   const Json d = Json::parse(b.out);

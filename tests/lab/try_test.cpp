@@ -50,8 +50,9 @@ TEST(Try, AWrongRowIsToldWhere) {
 }
 TEST(Try, ARowThatDependsOnItsDataBeingSmallIsCaught) {  // right on every case, wrong on the benchmark shape
   Tried run;
-  const Outcome o = run("mine.cpp", replaced(example(false), "i < n; ++i) y[i * sy] *=", "i < n - (a.x.shape[0] == 4096); ++i) y[i * sy] *="),
-                        "--shape 4096x1024 --dtype f32 --seconds 0 --json");
+  const Outcome o =
+      run("mine.cpp", replaced(example(false), "i < n; ++i) y[i * sy] *=", "i < n - (a.x.shape[0] == 4096); ++i) y[i * sy] *="),
+          "--shape 4096x1024 --dtype f32 --seconds 0 --json");
   EXPECT_EQ(o.code, 1) << o.err;
   EXPECT_NE(o.err.find("CAUGHT"), std::string::npos) << o.err;
   const Json d = Json::parse(o.out);
@@ -91,8 +92,8 @@ TEST(Try, ARowThatRefusesEverythingWasNotChecked) {
 TEST(Try, ANameThatNobodyDefinesCannotBeLoaded) {
   Tried run;
   const Outcome o = run("mine.cpp",
-                        replaced(replaced(example(false), "namespace {", "float missing_function(float);\nnamespace {"), "std::exp(x[i * sx] - top)",
-                                 "missing_function(x[i * sx] - top)"),
+                        replaced(replaced(example(false), "namespace {", "float missing_function(float);\nnamespace {"),
+                                 "std::exp(x[i * sx] - top)", "missing_function(x[i * sx] - top)"),
                         "--check");
   EXPECT_EQ(o.code, 2);
   EXPECT_NE(o.err.find("missing_function"), std::string::npos) << o.err;
@@ -111,8 +112,9 @@ TEST(TryCu, AMissingBarrierIsCaught) {
   if (!emulator()) GTEST_SKIP() << "built without the emulator";
   Tried run;
   // every thread takes the first warp's sum without waiting for the others
-  const Outcome o = run("mine.cu", replaced(example(true), "sum = block_sum(sum, lines);", "if (threadIdx.x == 127) lines[31] = sum;\n  sum = lines[31];"),
-                        "--device emu --check");
+  const Outcome o = run(
+      "mine.cu", replaced(example(true), "sum = block_sum(sum, lines);", "if (threadIdx.x == 127) lines[31] = sum;\n  sum = lines[31];"),
+      "--device emu --check");
   EXPECT_EQ(o.code, 1) << o.err;
   EXPECT_NE(o.err.find("softmax=emu.one_block"), std::string::npos) << o.err;
 }
@@ -121,7 +123,8 @@ TEST(TryCu, ABarrierThatNotAllMeetIsTold) {
   if (!emulator()) GTEST_SKIP() << "built without the emulator";
   Tried run;
   const Outcome o =
-      run("mine.cu", replaced(example(true), "sum = block_sum(sum, lines);", "if (threadIdx.x < 64) __syncthreads();\n  sum = block_sum(sum, lines);"),
+      run("mine.cu",
+          replaced(example(true), "sum = block_sum(sum, lines);", "if (threadIdx.x < 64) __syncthreads();\n  sum = block_sum(sum, lines);"),
           "--device emu --check");
   EXPECT_EQ(o.code, 1) << o.err;
   EXPECT_NE(o.err.find("softmax emu.one_block: "), std::string::npos) << o.err;

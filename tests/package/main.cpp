@@ -1,4 +1,5 @@
-// Trains a perceptron to tell two clouds of points apart, writes it as safetensors and reads it back: engine, models and weights of the package.
+// Trains a perceptron to tell two clouds of points apart, writes it as safetensors and reads it back: engine, models and weights of the
+// package.
 #include <cstdio>
 
 #include "engine/autograd/tape.h"

@@ -22,7 +22,9 @@ std::vector<CheckpointPart> parts(double value) {
           {"training", {{"optim.w.exp_avg", Tensor::full({40}, 2 * value)}}, {{"step", std::to_string(value)}}}};
 }
 double value_in(const fs::path& checkpoint) { return load(*open_checkpoint(checkpoint / "model.safetensors").find("w")).values()[7]; }
-std::size_t entries(const fs::path& folder) { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator())); }
+std::size_t entries(const fs::path& folder) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
 
 TEST(Checkpoints, KeepTheNewestAndTheBest) {
   TempFolder f;
@@ -92,7 +94,8 @@ TEST(Checkpoints, EveryFlippedByteIsFound) {
       std::vector<std::string> damage;
       const auto found = c.newest_whole(damage);
       ASSERT_TRUE(found && found->step == 1 && damage.size() == 1) << name << " byte " << i;
-      EXPECT_NE(damage[0].find(i == 0 && damage[0].find("manifest") != std::string::npos ? "manifest" : name), std::string::npos) << damage[0];
+      EXPECT_NE(damage[0].find(i == 0 && damage[0].find("manifest") != std::string::npos ? "manifest" : name), std::string::npos)
+          << damage[0];
     }
     for (std::size_t size = 0; size < good.size(); size += 7) {
       std::ofstream(file, std::ios::binary) << good.substr(0, size);

@@ -1,4 +1,5 @@
-// The corpus of the fuzz targets, file by file: what fuzzing has found stays mended, and every seed is read or refused in the way it should be.
+// The corpus of the fuzz targets, file by file: what fuzzing has found stays mended, and every seed is read or refused in the way it should
+// be.
 #include <gtest/gtest.h>
 
 #include "tests/fuzz/targets.h"
@@ -12,12 +13,11 @@ TEST(Corpus, EveryFileIsReadOrRefused) {
     int taken = 0, refused = 0;
     for (const auto& file : fuzz::seeds(target, GRAFT_SOURCE_DIR)) {
       const std::string bytes = damage::read_file(file);
-      const std::vector<std::byte> exact(reinterpret_cast<const std::byte*>(bytes.data()), reinterpret_cast<const std::byte*>(bytes.data()) + bytes.size());
+      const std::vector<std::byte> exact(reinterpret_cast<const std::byte*>(bytes.data()),
+                                         reinterpret_cast<const std::byte*>(bytes.data()) + bytes.size());
       try {
         ++(fuzz::parse(target, exact) ? taken : refused);
-      } catch (const std::exception& e) {
-        ADD_FAILURE() << target.name << " on " << file << ": " << e.what();
-      }
+      } catch (const std::exception& e) { ADD_FAILURE() << target.name << " on " << file << ": " << e.what(); }
     }
     EXPECT_GT(taken, 0) << target.name << " has no seed that is read: its fuzzing would begin at nothing";
     EXPECT_GT(refused, 0) << target.name << " has no seed that is refused";

@@ -1,4 +1,5 @@
-// What the tests of readers share: a folder that goes with the test, the sentence of a refusal, and sweeps that damage a file in every way a disk or a download does.
+// What the tests of readers share: a folder that goes with the test, the sentence of a refusal, and sweeps that damage a file in every way
+// a disk or a download does.
 #pragma once
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -10,8 +11,8 @@
 #include <string>
 
 #include "kernels/core/error.h"
-#include "weights/source.h"
 #include "tests/weights/refusal.h"
+#include "weights/source.h"
 #include "weights/stored_type.h"
 
 namespace graft::damage {
@@ -42,7 +43,8 @@ struct SweepCount {
   int opened = 0, refused = 0;  // of the flips and large numbers; cuts must all be refused
 };
 
-// Opens and loads what is at `path`. True when everything was taken; false when it was refused by an Error(input). Whatever is taken has the sizes it says. Anything else fails the test.
+// Opens and loads what is at `path`. True when everything was taken; false when it was refused by an Error(input). Whatever is taken has
+// the sizes it says. Anything else fails the test.
 inline bool taken(const fs::path& path, const std::string& damage) {
   try {
     const auto s = open_source(path);
@@ -56,12 +58,8 @@ inline bool taken(const fs::path& path, const std::string& damage) {
       }
       const KeptBytes b = s->bytes(i);
       EXPECT_EQ(b.data.size(), t.bytes) << damage << ": " << t.name;
-      if (t.strides.empty()) {
-        EXPECT_EQ(stored_bytes(*type, t.shape), b.data.size()) << damage << ": " << t.name;
-      }
-      if (type->loads) {
-        EXPECT_EQ(s->load(i).shape(), Shape(t.shape)) << damage << ": " << t.name;
-      }
+      if (t.strides.empty()) { EXPECT_EQ(stored_bytes(*type, t.shape), b.data.size()) << damage << ": " << t.name; }
+      if (type->loads) { EXPECT_EQ(s->load(i).shape(), Shape(t.shape)) << damage << ": " << t.name; }
     }
     return true;
   } catch (const Error& e) {
@@ -71,8 +69,8 @@ inline bool taken(const fs::path& path, const std::string& damage) {
   return false;
 }
 
-// Cuts the file `victim` (which opening `path` reads) at about `cuts` lengths, all of which must be refused, and damages about `flips` of its places: one bit, or eight bytes that
-// become a large number. The file is as it was afterwards.
+// Cuts the file `victim` (which opening `path` reads) at about `cuts` lengths, all of which must be refused, and damages about `flips` of
+// its places: one bit, or eight bytes that become a large number. The file is as it was afterwards.
 inline SweepCount sweep(const fs::path& path, const fs::path& victim, std::size_t cuts, std::size_t flips) {
   SweepCount count;
   const std::string whole = read_file(victim);
@@ -81,7 +79,9 @@ inline SweepCount sweep(const fs::path& path, const fs::path& victim, std::size_
   const auto see = [&](const std::string& damage) { ++(opens(damage) ? count.opened : count.refused); };
   // Changed in place: a file that is written anew each time costs a disk a millisecond or more.
   std::fstream out(victim, std::ios::binary | std::ios::in | std::ios::out);
-  const auto put = [&](std::size_t at, std::string_view bytes) { out.seekp(static_cast<std::streamoff>(at)).write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush(); };
+  const auto put = [&](std::size_t at, std::string_view bytes) {
+    out.seekp(static_cast<std::streamoff>(at)).write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush();
+  };
   const std::size_t step = std::max<std::size_t>(1, whole.size() / flips);
   for (std::size_t i = 0, k = 0; i < whole.size(); i += step, ++k) {
     const char flipped = static_cast<char>(whole[i] ^ (1 << (k % 8)));

@@ -51,7 +51,8 @@ const std::string kWeight = floats({1, 2, 3, 4, 5, 6});
 
 TEST(LegacyGgml, WhisperAndGpt2) {
   const Folder dir;
-  write_file(dir / "whisper.bin", whisper().tensor("encoder.w", {3, 2}, 0, kWeight).tensor("half", {2}, 1, std::string("\x00\x3c\x00\xc0", 4)).out);
+  write_file(dir / "whisper.bin",
+             whisper().tensor("encoder.w", {3, 2}, 0, kWeight).tensor("half", {2}, 1, std::string("\x00\x3c\x00\xc0", 4)).out);
   const auto file = open_source(dir / "whisper.bin");
   const auto& w = dynamic_cast<const LegacyGgmlSource&>(*file);
   EXPECT_EQ(w.format, "legacy ggml (whisper)");
@@ -95,7 +96,8 @@ TEST(LegacyGgml, Refusals) {
   refused(whisper().tensor("q", {1}, 0, floats({1})).tensor("q", {1}, 0, floats({1})).out, {"twice"});
   refused(whisper().tensor("q", {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff}, 0, "").out, {"63 bits"});
   refused(whisper().tensor("q", {2}, 0, floats({1})).out, {"truncated", "its data takes 8 bytes", "after 4"});
-  refused(LegacyBuilder().numbers({2, 1024, 4, 1, 1, 1}).number(2).number(0x7fffffff).number(0).out, {"truncated", "a token takes 2147483647"});
+  refused(LegacyBuilder().numbers({2, 1024, 4, 1, 1, 1}).number(2).number(0x7fffffff).number(0).out,
+          {"truncated", "a token takes 2147483647"});
   refused(LegacyBuilder().numbers({3, 1500, 384, 6, 4, 448, 384, 6, 4, 4096, 1}).numbers({4096, 65536}).out, {"truncated", "mel filters"});
 }
 
@@ -114,9 +116,7 @@ TEST(LegacyGgml, Damage) {
     try {
       const LegacyGgmlSource s(bytes_of(bad), "x.bin");
       for (const StoredTensor& t : s.tensors) ASSERT_LE(t.offset + t.bytes, bad.size());
-    } catch (const Error& e) {
-      ASSERT_EQ(e.code(), Code::input) << e.what();
-    }
+    } catch (const Error& e) { ASSERT_EQ(e.code(), Code::input) << e.what(); }
   }
 }
 

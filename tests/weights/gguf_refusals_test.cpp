@@ -1,5 +1,5 @@
-// GGUF files that are wrong in one way each: the classes that ggml's own test makes (tests/test-gguf.cpp of llama.cpp) and more; then thousands of damaged
-// ones.
+// GGUF files that are wrong in one way each: the classes that ggml's own test makes (tests/test-gguf.cpp of llama.cpp) and more; then
+// thousands of damaged ones.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -107,7 +107,8 @@ TEST(GgufRefusals, Tensors) {
   refused(one_tensor().text("t").u32(0xffffffffu).raw(zeros).bytes(), {"4294967295 axes"});
   refused(one_tensor().tensor("t", {4, kMinus1}, 0, 0).pad().raw(zeros).bytes(), {"an axis of size 18446744073709551615"});
   refused(one_tensor().tensor("t", {4, 0}, 0, 0).pad().raw(zeros).bytes(), {"an axis of size 0"});
-  refused(one_tensor().tensor("t", {std::uint64_t{1} << 40, std::uint64_t{1} << 40}, 0, 0).pad().raw(zeros).bytes(), {"more elements or bytes"});
+  refused(one_tensor().tensor("t", {std::uint64_t{1} << 40, std::uint64_t{1} << 40}, 0, 0).pad().raw(zeros).bytes(),
+          {"more elements or bytes"});
   refused(one_tensor().tensor("t", {std::uint64_t{1} << 62}, 27, 0).pad().raw(zeros).bytes(), {"more elements or bytes"});
   refused(one_tensor().tensor("t", {1}, 43, 0).pad().raw(zeros).bytes(), {"ggml type 43", "0 to 42 are known"});
   refused(one_tensor().tensor("t", {1}, 0xffffffffu, 0).pad().raw(zeros).bytes(), {"ggml type 4294967295"});
@@ -122,8 +123,13 @@ TEST(GgufRefusals, Tensors) {
   refused(unaligned.begin(2, 0).tensor("a", {1}, 0, 0).tensor("b", {1}, 0, 4).pad().raw(zeros).bytes(),
           {"overlaps", "where 32 is its place with the alignment 32"});
   GgufBuilder custom;
-  const GgufFile f =
-      parse(custom.begin(2, 1).key("general.alignment", GgufType::u32).u32(1).tensor("a", {1}, 0, 0).tensor("b", {1}, 0, 4).raw(std::string(8, '\0')).bytes());
+  const GgufFile f = parse(custom.begin(2, 1)
+                               .key("general.alignment", GgufType::u32)
+                               .u32(1)
+                               .tensor("a", {1}, 0, 0)
+                               .tensor("b", {1}, 0, 4)
+                               .raw(std::string(8, '\0'))
+                               .bytes());
   EXPECT_EQ(f.tensors[1].offset, f.data + 4);
   GgufBuilder scalar;
   EXPECT_EQ(parse(scalar.begin(1, 0).tensor("s", {}, 0, 0).pad().raw(zeros).bytes()).tensors[0].bytes, 4u);
@@ -131,13 +137,25 @@ TEST(GgufRefusals, Tensors) {
 
 TEST(GgufRefusals, TypesThatAreNoWeightsAreNamed) {
   const auto of = [](std::uint32_t type) { return one_tensor().tensor("t", {256}, type, 0).pad().raw(std::string(4096, '\0')).bytes(); };
-  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{
-           {4, "Q4_2"}, {5, "Q4_3"}, {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}})
+  for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{{4, "Q4_2"},
+                                                                                   {5, "Q4_3"},
+                                                                                   {31, "Q4_0_4_4"},
+                                                                                   {32, "Q4_0_4_8"},
+                                                                                   {33, "Q4_0_8_8"},
+                                                                                   {36, "IQ4_NL_4_4"},
+                                                                                   {37, "IQ4_NL_4_8"},
+                                                                                   {38, "IQ4_NL_8_8"}})
     refused(of(id), {"is of the type " + name + ", which was removed", "convert"});
   for (const auto& [id, name] : std::vector<std::pair<std::uint32_t, std::string>>{{9, "Q8_1"}, {15, "Q8_K"}})
     refused(of(id), {"is of the type " + name, "activations"});
   GgufBuilder old;
-  refused(old.begin(1, 1).key("general.quantization_version", GgufType::u32).u32(1).tensor("t", {32}, 2, 0).pad().raw(std::string(64, '\0')).bytes(),
+  refused(old.begin(1, 1)
+              .key("general.quantization_version", GgufType::u32)
+              .u32(1)
+              .tensor("t", {32}, 2, 0)
+              .pad()
+              .raw(std::string(64, '\0'))
+              .bytes(),
           {"quantisation version 1"});
 }
 
@@ -150,11 +168,19 @@ TEST(GgufRefusals, Data) {
   EXPECT_EQ(parse(of(417)).warnings.size(), 1u);
   EXPECT_NE(parse(of(417)).warnings[0].find("1 bytes"), std::string::npos);
   GgufBuilder sum;
-  refused(sum.begin(2, 0).tensor("a", {0x7FFFFFFFFFFFFFC0u}, 24, 0).tensor("b", {0x7FFFFFFFFFFFFFC0u}, 24, 0x7FFFFFFFFFFFFFC0u).pad().bytes(), {"63 bits"});
+  refused(
+      sum.begin(2, 0).tensor("a", {0x7FFFFFFFFFFFFFC0u}, 24, 0).tensor("b", {0x7FFFFFFFFFFFFFC0u}, 24, 0x7FFFFFFFFFFFFFC0u).pad().bytes(),
+      {"63 bits"});
   GgufBuilder dirty;
   refused(dirty.begin(1, 0).tensor("t", {8}, 0, 0).raw("x").pad().raw(std::string(32, '\0')).bytes(), {"byte 120 where zeros lead"});
   GgufBuilder wide;  // an alignment that nothing is left after
-  refused(wide.begin(1, 1).key("general.alignment", GgufType::u32).u32(0x80000000u).tensor("t", {1}, 0, 0).pad().raw(std::string(64, '\0')).bytes(),
+  refused(wide.begin(1, 1)
+              .key("general.alignment", GgufType::u32)
+              .u32(0x80000000u)
+              .tensor("t", {1}, 0, 0)
+              .pad()
+              .raw(std::string(64, '\0'))
+              .bytes(),
           {"truncated", "(0%)"});
 }
 
@@ -196,7 +222,8 @@ TEST(GgufDamage, EveryTruncationIsRefusedUnlessOnlyPaddingIsGone) {
   }
 }
 
-// Whatever single bit flips: a refusal, or a header that says exactly what the changed bytes say, so that writing it gives those bytes again.
+// Whatever single bit flips: a refusal, or a header that says exactly what the changed bytes say, so that writing it gives those bytes
+// again.
 TEST(GgufDamage, NoFlippedBitOfTheHeaderIsLost) {
   const std::string good = read_file(kGolden / "all.gguf");
   const GgufFile whole = GgufFile::parse(bytes_of(good), "x.gguf");
@@ -233,9 +260,7 @@ TEST(GgufDamage, NoiseIsRefused) {
     try {
       const GgufFile f = GgufFile::parse(bytes_of(bad), "x.gguf");
       for (const GgufTensor& t : f.tensors) ASSERT_LE(t.offset + t.bytes, bad.size());
-    } catch (const Error& e) {
-      ASSERT_EQ(e.code(), Code::input) << e.what();
-    }
+    } catch (const Error& e) { ASSERT_EQ(e.code(), Code::input) << e.what(); }
   }
 }
 

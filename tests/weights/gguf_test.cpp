@@ -1,5 +1,5 @@
-// GGUF: files of gguf-py read and written again byte for byte, versions 1 and 2 by hand, pieces of split files, the vocabulary, and what is written judged by
-// gguf-py. Refusals are in gguf_refusals_test.cpp.
+// GGUF: files of gguf-py read and written again byte for byte, versions 1 and 2 by hand, pieces of split files, the vocabulary, and what is
+// written judged by gguf-py. Refusals are in gguf_refusals_test.cpp.
 #include "weights/formats/gguf.h"
 
 #include <gtest/gtest.h>
@@ -103,7 +103,8 @@ TEST(Gguf, WritesGgufPysFilesAgainByteForByte) {
     const GgufFile file = GgufFile::parse(bytes_of(original), name);
     std::vector<GgufItem> items;
     for (const GgufTensor& t : file.tensors) items.push_back({t.name, t.dtype, t.shape});
-    write_gguf(dir / name, file.keys, items, [&](std::size_t i) { return bytes_of(original).subspan(file.tensors[i].offset, file.tensors[i].bytes); });
+    write_gguf(dir / name, file.keys, items,
+               [&](std::size_t i) { return bytes_of(original).subspan(file.tensors[i].offset, file.tensors[i].bytes); });
     EXPECT_TRUE(read_file(dir / name) == original) << name;
   }
 }
@@ -176,7 +177,8 @@ TEST(Gguf, WrongPiecesAreRefused) {
           fs::remove(d / "part-00003-of-00003.gguf");
         }),
         {"lacks 2 of its 3 pieces: part-00002-of-00003.gguf, part-00003-of-00003.gguf"});
-  holds(with([](const Folder& d) { fs::rename(d / "part-00001-of-00003.gguf", d / "other.gguf"); }), {"one of 3 pieces", "cannot be found"});
+  holds(with([](const Folder& d) { fs::rename(d / "part-00001-of-00003.gguf", d / "other.gguf"); }),
+        {"one of 3 pieces", "cannot be found"});
   holds(with([](const Folder& d) {
           fs::remove(d / "part-00002-of-00003.gguf");
           fs::copy_file(d / "part-00003-of-00003.gguf", d / "part-00002-of-00003.gguf");
@@ -194,7 +196,8 @@ TEST(Gguf, WrongPiecesAreRefused) {
     keys.set("split.tensors.count", GgufValue::of(all));
     return gguf_header(keys, {{tensor, "F32", {1}}}) + std::string(32, '\0');
   };
-  holds(with([&](const Folder& d) { write_file(d / "part-00003-of-00003.gguf", piece(2, "blk.0.weight", 5)); }), {"part-00001", "has too", "blk.0.weight"});
+  holds(with([&](const Folder& d) { write_file(d / "part-00003-of-00003.gguf", piece(2, "blk.0.weight", 5)); }),
+        {"part-00001", "has too", "blk.0.weight"});
   holds(with([&](const Folder& d) {
           write_file(d / "part-00001-of-00003.gguf", piece(0, "a", 5));
           write_file(d / "part-00003-of-00003.gguf", piece(2, "b", 5));
@@ -251,8 +254,8 @@ TEST(Gguf, RealVocabulariesOpen) {
     const auto file = open_source(data / r.file);
     const auto v = read_vocabulary(as_gguf(*file).keys, r.file);
     ASSERT_TRUE(v) << r.file;
-    std::printf("%s: %s, %zu keys, %zu tensors, %zu tokens, %zu merges\n", r.file, file->format.c_str(), as_gguf(*file).keys.all().size(), file->tensors.size(),
-                v->tokens.size(), v->merges.size());
+    std::printf("%s: %s, %zu keys, %zu tensors, %zu tokens, %zu merges\n", r.file, file->format.c_str(), as_gguf(*file).keys.all().size(),
+                file->tensors.size(), v->tokens.size(), v->merges.size());
     EXPECT_EQ(v->model, r.model);
     EXPECT_EQ(v->tokens.size(), r.tokens);
     EXPECT_EQ(v->types.size(), r.tokens);
@@ -298,9 +301,9 @@ TEST(Gguf, FloatsAreWrittenAsEveryType) {
   ASSERT_EQ(file->tensors.size(), kWritten.size() + 1);
   const std::vector<double> x = drawn({3, 512}, 5).values();
   // Root mean square error of unit normals: what half a step of each type's grid makes, with room.
-  const std::map<std::string, double> most = {{"F32", 0},      {"F16", 3e-4},  {"BF16", 3e-3}, {"Q8_0", 8e-3}, {"Q4_0", 0.11}, {"Q4_1", 0.1},
-                                              {"Q5_0", 0.055}, {"Q5_1", 0.05}, {"Q2_K", 0.35}, {"Q3_K", 0.17}, {"Q4_K", 0.08}, {"Q5_K", 0.04},
-                                              {"Q6_K", 0.02},  {"TQ1_0", 1.0}, {"TQ2_0", 1.0}, {"MXFP4", 0.15}};
+  const std::map<std::string, double> most = {
+      {"F32", 0},     {"F16", 3e-4},  {"BF16", 3e-3}, {"Q8_0", 8e-3}, {"Q4_0", 0.11}, {"Q4_1", 0.1},  {"Q5_0", 0.055}, {"Q5_1", 0.05},
+      {"Q2_K", 0.35}, {"Q3_K", 0.17}, {"Q4_K", 0.08}, {"Q5_K", 0.04}, {"Q6_K", 0.02}, {"TQ1_0", 1.0}, {"TQ2_0", 1.0},  {"MXFP4", 0.15}};
   for (std::size_t i = 0; i < kWritten.size(); ++i) {
     EXPECT_EQ(file->tensors[i].dtype, kWritten[i]);
     EXPECT_EQ(file->tensors[i].offset % 32, 0u);
@@ -380,20 +383,21 @@ std::uint32_t crc32(const void* data, std::size_t n) {
 TEST(Gguf, GgufPyReadsWhatGraftWrites) {
   const char* chosen = std::getenv("GRAFT_PYTHON");
   const std::string python = chosen ? chosen : "python3";
-  if (std::system((python + " -c 'import gguf' 2>/dev/null").c_str()) != 0) GTEST_SKIP() << python << " has no gguf; set GRAFT_PYTHON to one that has it";
+  if (std::system((python + " -c 'import gguf' 2>/dev/null").c_str()) != 0)
+    GTEST_SKIP() << python << " has no gguf; set GRAFT_PYTHON to one that has it";
   const Folder dir;
   write_all_types(dir / "all.gguf");
   const std::string out = (dir / "out.txt").string();
-  ASSERT_EQ(std::system((python + " '" + (kGolden / "judge_gguf.py").string() + "' '" + (dir / "all.gguf").string() + "' > '" + out + "'").c_str()), 0)
+  ASSERT_EQ(std::system(
+                (python + " '" + (kGolden / "judge_gguf.py").string() + "' '" + (dir / "all.gguf").string() + "' > '" + out + "'").c_str()),
+            0)
       << read_file(out);
   const auto file = open_source(dir / "all.gguf");
   std::istringstream lines(read_file(out));
   std::size_t keys = 0, tensors = 0;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("key ")) ++keys;
-    if (line.starts_with("tokens ")) {
-      EXPECT_EQ(line, "tokens <unk>|<s>|</s>|\u2581the|\u00fcber|\U0001f600|<0x0A>|a b");
-    }
+    if (line.starts_with("tokens ")) { EXPECT_EQ(line, "tokens <unk>|<s>|</s>|\u2581the|\u00fcber|\U0001f600|<0x0A>|a b"); }
     if (!line.starts_with("tensor ")) continue;
     ASSERT_LT(tensors, file->tensors.size());
     const StoredTensor& t = file->tensors[tensors];

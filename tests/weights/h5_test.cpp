@@ -1,19 +1,18 @@
 // Keras' HDF5 files against h5py's own reading of them (tests/golden/keras), what is refused by name, and damaged files.
-#include "weights/formats/hdf5.h"
-
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
 #include "tests/weights/damage.h"
+#include "weights/formats/hdf5.h"
 #include "weights/formats/zip.h"
 
 namespace graft {
 namespace {
 
+using damage::read_file;
 using damage::refused;
 using damage::TempFolder;
-using damage::read_file;
 using damage::write_file;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
@@ -105,7 +104,9 @@ TEST(H5, ReadsKerasArchives) {
     EXPECT_EQ(std::memcmp(file.data() + s->tensors[i].offset, b.data.data(), b.data.size()), 0) << "its place in the archive";
   }
   EXPECT_EQ(s->metadata.at("model_config"), R"({"class_name": "Sequential", "config": {"layers": []}})");
-  write(R"({"config": {"layers": [{"module": "keras.layers", "class_name": "Lambda", "config": {"name": "boom", "function": {"class_name": "__lambda__"}}}]}})", weights);
+  write(
+      R"({"config": {"layers": [{"module": "keras.layers", "class_name": "Lambda", "config": {"name": "boom", "function": {"class_name": "__lambda__"}}}]}})",
+      weights);
   refused(dir / "m.keras", {"\"boom\" is a Lambda layer", "CVE-2025-9905", "save_weights"});
   write("{", weights);
   refused(dir / "m.keras", {"not JSON"});

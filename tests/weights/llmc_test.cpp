@@ -6,9 +6,9 @@
 namespace graft {
 namespace {
 
+using damage::read_file;
 using damage::refused;
 using damage::TempFolder;
-using damage::read_file;
 using damage::write_file;
 namespace fs = std::filesystem;
 
@@ -31,16 +31,18 @@ TEST(LlmC, HasItsOwnNamesAndTheStreamsNumbers) {
     EXPECT_EQ(s->format, "llm.c");
     for (const StoredTensor& t : s->tensors) EXPECT_EQ(t.dtype, half ? "BF16" : "F32");
     expect_stream(*s, 1024, half ? 2 : 4);
-    // Names, shapes and order after ParameterTensors of train_gpt2.c, places counted by hand: 2 layers, 4 channels, 6 positions, 11 words in 16 rows.
+    // Names, shapes and order after ParameterTensors of train_gpt2.c, places counted by hand: 2 layers, 4 channels, 6 positions, 11 words
+    // in 16 rows.
     struct Row {
       const char* name;
       std::vector<std::int64_t> shape;
       std::uint64_t place;
     };
-    const std::vector<Row> want = {{"wte", {11, 4}, 0},         {"wpe", {6, 4}, 64},        {"ln1w", {2, 4}, 88},       {"ln1b", {2, 4}, 96},
-                                   {"qkvw", {2, 12, 4}, 104},   {"qkvb", {2, 12}, 200},     {"attprojw", {2, 4, 4}, 224}, {"attprojb", {2, 4}, 256},
-                                   {"ln2w", {2, 4}, 264},       {"ln2b", {2, 4}, 272},      {"fcw", {2, 16, 4}, 280},   {"fcb", {2, 16}, 408},
-                                   {"fcprojw", {2, 4, 16}, 440}, {"fcprojb", {2, 4}, 568},  {"lnfw", {4}, 576},         {"lnfb", {4}, 580}};
+    const std::vector<Row> want = {
+        {"wte", {11, 4}, 0},          {"wpe", {6, 4}, 64},      {"ln1w", {2, 4}, 88},         {"ln1b", {2, 4}, 96},
+        {"qkvw", {2, 12, 4}, 104},    {"qkvb", {2, 12}, 200},   {"attprojw", {2, 4, 4}, 224}, {"attprojb", {2, 4}, 256},
+        {"ln2w", {2, 4}, 264},        {"ln2b", {2, 4}, 272},    {"fcw", {2, 16, 4}, 280},     {"fcb", {2, 16}, 408},
+        {"fcprojw", {2, 4, 16}, 440}, {"fcprojb", {2, 4}, 568}, {"lnfw", {4}, 576},           {"lnfb", {4}, 580}};
     ASSERT_EQ(s->tensors.size(), want.size());
     for (std::size_t i = 0; i < want.size(); ++i) {
       EXPECT_EQ(s->tensors[i].name, want[i].name);

@@ -24,7 +24,14 @@ class Held : public Source {
     files = {path};
     if (!type.empty()) beside["model_type"] = type;
     for (const auto& [name, t] : all) {
-      tensors.push_back({name, std::string(stored_name(t.dtype())), {t.shape().begin(), t.shape().end()}, {}, 0, static_cast<std::uint64_t>(t.bytes()), 0, -1});
+      tensors.push_back({name,
+                         std::string(stored_name(t.dtype())),
+                         {t.shape().begin(), t.shape().end()},
+                         {},
+                         0,
+                         static_cast<std::uint64_t>(t.bytes()),
+                         0,
+                         -1});
       values_.push_back(contiguous(t));
     }
   }
@@ -85,8 +92,10 @@ drop    **.noise : nobody reads it
 )";
   const auto maps = parse_maps(text, "rules.map");
   const auto t = [](const Shape& shape) { return Tensor::from(counted(shape.numel()), shape); };
-  const std::vector<std::pair<std::string, Tensor>> all = {{"a.table", t({3, 2})}, {"conv", t({2, 3, 4, 5})}, {"dense", t({3, 4})}, {"qkv.w", t({6, 2})}, {"right", t({2, 2})}, {"left", t({2, 3})},
-                                                           {"gates", t({8, 2})}, {"flat", t({6})}, {"norm", t({4})}, {"x.noise", t({1})}, {"same", t({2})}};
+  const std::vector<std::pair<std::string, Tensor>> all = {{"a.table", t({3, 2})}, {"conv", t({2, 3, 4, 5})}, {"dense", t({3, 4})},
+                                                           {"qkv.w", t({6, 2})},   {"right", t({2, 2})},      {"left", t({2, 3})},
+                                                           {"gates", t({8, 2})},   {"flat", t({6})},          {"norm", t({4})},
+                                                           {"x.noise", t({1})},    {"same", t({2})}};
   const auto source = std::make_shared<Held>(all);
   const Mapping m(source, &maps[0]);
   const auto load = [&](const std::string& name) {
@@ -175,10 +184,12 @@ TEST(Mapping, TwoTensorsOfOneNameAndHalvesAreRefused) {
 
 TEST(Maps, TheCarriedOnesKnowTheirNetworks) {
   EXPECT_GE(carried_maps().size(), 40u);
-  std::vector<std::pair<std::string, Tensor>> resnet = {{"module.conv1.weight", Tensor::zeros({16, 3, 3, 3})}, {"module.linear.weight", Tensor::zeros({7, 64})}};
+  std::vector<std::pair<std::string, Tensor>> resnet = {{"module.conv1.weight", Tensor::zeros({16, 3, 3, 3})},
+                                                        {"module.linear.weight", Tensor::zeros({7, 64})}};
   for (int stage = 1; stage <= 3; ++stage)
     for (int b = 0; b < 5; ++b)
-      for (const char* part : {"conv1", "bn2"}) resnet.emplace_back("module.layer" + std::to_string(stage) + "." + std::to_string(b) + "." + part + ".weight", Tensor::zeros({1}));
+      for (const char* part : {"conv1", "bn2"})
+        resnet.emplace_back("module.layer" + std::to_string(stage) + "." + std::to_string(b) + "." + part + ".weight", Tensor::zeros({1}));
   const Held source(resnet);
   const auto known = recognise(source, bare_names(source));
   ASSERT_TRUE(known);
@@ -191,11 +202,19 @@ TEST(Maps, TheCarriedOnesKnowTheirNetworks) {
     const auto r = recognise(held, bare_names(held));
     return r ? r->map->name : std::string();
   };
-  EXPECT_EQ(family({"bert.embeddings.word_embeddings.weight", "bert.embeddings.token_type_embeddings.weight", "bert.encoder.layer.0.attention.self.query.weight"}), "bert");
-  EXPECT_EQ(family({"roberta.embeddings.word_embeddings.weight", "roberta.embeddings.token_type_embeddings.weight", "roberta.encoder.layer.0.attention.self.query.weight", "lm_head.dense.weight"}), "roberta");
+  EXPECT_EQ(family({"bert.embeddings.word_embeddings.weight", "bert.embeddings.token_type_embeddings.weight",
+                    "bert.encoder.layer.0.attention.self.query.weight"}),
+            "bert");
+  EXPECT_EQ(family({"roberta.embeddings.word_embeddings.weight", "roberta.embeddings.token_type_embeddings.weight",
+                    "roberta.encoder.layer.0.attention.self.query.weight", "lm_head.dense.weight"}),
+            "roberta");
   EXPECT_EQ(family({"transformer.wte.weight", "transformer.h.0.attn.c_attn.weight"}), "gpt2");
-  EXPECT_EQ(family({"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.gate_proj.weight", "lm_head.weight"}), "llama");
-  EXPECT_EQ(family({"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight", "model.layers.0.mlp.gate_proj.weight"}), "qwen3");
+  EXPECT_EQ(family({"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.gate_proj.weight",
+                    "lm_head.weight"}),
+            "llama");
+  EXPECT_EQ(family({"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight",
+                    "model.layers.0.mlp.gate_proj.weight"}),
+            "qwen3");
   EXPECT_EQ(family({"weight"}, "whisper"), "whisper");
   EXPECT_EQ(family({"something.else"}), "");
 }
@@ -212,7 +231,9 @@ TEST(Maps, AFolderSaysItselfWhatItIs) {
   EXPECT_TRUE(whisper->metadata.empty()) << "what is converted stays byte for byte what it was";
   EXPECT_EQ(recognise(*whisper, bare_names(*whisper))->map->name, "whisper");
   EXPECT_EQ(with("{broken")->warnings.size(), 1u);
-  EXPECT_NE(refused([&] { with(R"({"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}})"); }, Code::input).find("packed by \"gptq\""), std::string::npos);
+  EXPECT_NE(refused([&] { with(R"({"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}})"); }, Code::input)
+                .find("packed by \"gptq\""),
+            std::string::npos);
 }
 
 TEST(Import, ComplaintsAreGroupedAndNameTheNearest) {

@@ -1,4 +1,5 @@
-// Expressions of others' configurations: the same answers as Python's re and PEFT give (tests/golden/peft/make.py), no others, and none that takes long.
+// Expressions of others' configurations: the same answers as Python's re and PEFT give (tests/golden/peft/make.py), no others, and none
+// that takes long.
 #include "weights/name_pattern.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +32,8 @@ TEST(NamePattern, AnswersAsPythonDoes) {
     EXPECT_TRUE(tail && whole) << e;
     if (!tail || !whole) continue;
     for (std::size_t i = 0; i < names.size(); ++i)
-      for (const auto& [pattern, is_whole, want] : {std::tuple{&*tail, false, c[1].get<std::string>()[i]}, {&*whole, true, c[2].get<std::string>()[i]}}) {
+      for (const auto& [pattern, is_whole, want] :
+           {std::tuple{&*tail, false, c[1].get<std::string>()[i]}, {&*whole, true, c[2].get<std::string>()[i]}}) {
         std::uint64_t work = kMuch;
         const auto got = pattern->matches(names[i], is_whole, work);
         if (!got) {  // whether a letter beyond ASCII is one of \w is not known here, and said
@@ -51,7 +53,8 @@ TEST(NamePattern, AnswersAsPythonDoes) {
 }
 
 TEST(NamePattern, RefusesWhatItDoesNotFollow) {
-  for (const std::string e : {"a{2}", "a{", "}", "(?=a)", "(?!a)b", "(?P<x>a)", "(?i)a", "(a)\\1", "\\bq", "\\s", "a*+", "a++", "a?+", "a**", "^*", "$+", "[[:alpha:]]", "[\xc3\xb6]", "[\\s]", "\\", "(", ")", "[a", "(a"})
+  for (const std::string e : {"a{2}", "a{",  "}",  "(?=a)", "(?!a)b",      "(?P<x>a)",   "(?i)a", "(a)\\1", "\\bq", "\\s", "a*+", "a++",
+                              "a?+",  "a**", "^*", "$+",    "[[:alpha:]]", "[\xc3\xb6]", "[\\s]", "\\",     "(",    ")",   "[a",  "(a"})
     EXPECT_FALSE(NamePattern::parse(e)) << e;
   EXPECT_FALSE(NamePattern::parse(std::string(5000, 'a')));
   EXPECT_FALSE(NamePattern::parse(std::string(100, '(') + "a" + std::string(100, ')')));

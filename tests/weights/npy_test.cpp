@@ -12,9 +12,9 @@
 namespace graft {
 namespace {
 
+using damage::read_file;
 using damage::refused;
 using damage::TempFolder;
-using damage::read_file;
 using damage::write_file;
 namespace fs = std::filesystem;
 
@@ -61,8 +61,9 @@ TEST(Npy, ReadsEveryTypeOfAnArchive) {
   EXPECT_EQ(s->format, "npz");
   EXPECT_TRUE(s->warnings.empty());
   ASSERT_EQ(s->tensors.size(), 34u);
-  const std::map<std::string, std::string> types = {{"f2", "F16"}, {"f4", "F32"}, {"f8", "F64"}, {"i1", "I8"}, {"i2", "I16"}, {"i4", "I32"}, {"i8", "I64"},
-                                                    {"u1", "U8"},  {"u2", "U16"}, {"u4", "U32"}, {"u8", "U64"}, {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}};
+  const std::map<std::string, std::string> types = {{"f2", "F16"}, {"f4", "F32"},  {"f8", "F64"}, {"i1", "I8"},   {"i2", "I16"},
+                                                    {"i4", "I32"}, {"i8", "I64"},  {"u1", "U8"},  {"u2", "U16"},  {"u4", "U32"},
+                                                    {"u8", "U64"}, {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}};
   for (std::size_t i = 0; i < s->tensors.size(); ++i) {
     const StoredTensor& t = s->tensors[i];
     const bool typed = t.name.starts_with("le.") || t.name.starts_with("be.");
@@ -117,7 +118,8 @@ TEST(Npy, ReadsTheArraysInArraysOfObjects) {
   expect_numbers(dict->load(bias), "F64", "bias");
   // Where inspect says that they lie.
   const KeptBytes b = dict->bytes(kernel);
-  EXPECT_EQ(read_file(kGolden / "good_objects_dict.npy").substr(dict->tensors[kernel].offset, 24), std::string(reinterpret_cast<const char*>(b.data.data()), b.data.size()));
+  EXPECT_EQ(read_file(kGolden / "good_objects_dict.npy").substr(dict->tensors[kernel].offset, 24),
+            std::string(reinterpret_cast<const char*>(b.data.data()), b.data.size()));
 
   const auto rows = open_source(kGolden / "good_objects_rows.npy");
   ASSERT_EQ(rows->tensors.size(), 3u);
@@ -146,7 +148,8 @@ TEST(Npz, ArraysOfObjectsStandUnderTheirMembersNames) {
     std::set<std::string> names;
     for (std::size_t i = 0; i < 3; ++i) {
       names.insert(s->tensors[i].name);
-      EXPECT_EQ(s->tensors[i].offset == 0, packed || s->tensors[i].name == "params.conv.bias") << s->tensors[i].name << ": big endian, so not as it stands";
+      EXPECT_EQ(s->tensors[i].offset == 0, packed || s->tensors[i].name == "params.conv.bias")
+          << s->tensors[i].name << ": big endian, so not as it stands";
       expect_numbers(s->load(i), s->tensors[i].dtype, s->tensors[i].name);
     }
     EXPECT_EQ(names, (std::set<std::string>{"plain", "params.conv.kernel", "params.conv.bias"}));
@@ -173,7 +176,9 @@ TEST(Npy, RefusesWhatIsNoArrayOfNumbers) {
 TEST(Npy, RefusesHeadersThatNumpyWouldNotWrite) {
   TempFolder dir;
   const std::string data(16, 'x');
-  const auto header = [](const std::string& descr, const std::string& order, const std::string& shape) { return "{'descr': " + descr + ", 'fortran_order': " + order + ", 'shape': " + shape + ", }\n"; };
+  const auto header = [](const std::string& descr, const std::string& order, const std::string& shape) {
+    return "{'descr': " + descr + ", 'fortran_order': " + order + ", 'shape': " + shape + ", }\n";
+  };
   const auto wrong = [&](const std::string& bytes, const std::vector<std::string>& parts) {
     write_file(dir / "a", bytes);
     refused(dir / "a", parts);
@@ -211,7 +216,8 @@ TEST(Npy, RefusesHeadersThatNumpyWouldNotWrite) {
 
 TEST(Npz, WhatIsWrittenIsReadAgainAndAligned) {
   TempFolder dir;
-  const std::vector<NpzItem> items = {{"a", "F32", {2, 3}}, {"deep/b.c", "I64", {}}, {"none", "F16", {0, 4}}, {"half", "BF16", {4}}, {"flag", "BOOL", {3}}, {"c", "C64", {1}}, {"u", "U8", {5}}};
+  const std::vector<NpzItem> items = {{"a", "F32", {2, 3}},  {"deep/b.c", "I64", {}}, {"none", "F16", {0, 4}}, {"half", "BF16", {4}},
+                                      {"flag", "BOOL", {3}}, {"c", "C64", {1}},       {"u", "U8", {5}}};
   std::vector<std::string> data;
   for (const NpzItem& i : items) {
     std::string bytes(*stored_bytes(*stored_type(i.dtype), i.shape), '\0');
@@ -253,23 +259,28 @@ TEST(Npz, WhatIsWrittenIsReadAgainAndAligned) {
 TEST(Npz, NumpyLoadsWhatIsWritten) {
   const char* given = std::getenv("GRAFT_PYTHON");
   const std::string python = given ? given : "python3";
-  if (std::system((python + " -c 'import numpy' >/dev/null 2>&1").c_str()) != 0) GTEST_SKIP() << python << " has no numpy: set GRAFT_PYTHON to one that has";
+  if (std::system((python + " -c 'import numpy' >/dev/null 2>&1").c_str()) != 0)
+    GTEST_SKIP() << python << " has no numpy: set GRAFT_PYTHON to one that has";
   TempFolder dir;
   const std::vector<float> a = {1, 2.5f, -3, 4, 5, 6};
   const std::vector<std::int64_t> b = {-7};
   const std::vector<std::int32_t> big(100000, 3);
-  write_npz(dir / "a.npz", {{"a", "F32", {2, 3}}, {"deep/b", "I64", {}}, {"none", "F64", {0, 2}}, {"big", "I32", {100, 1000}}}, [&](std::size_t i) {
-    return i == 0 ? std::as_bytes(std::span(a)) : i == 1 ? std::as_bytes(std::span(b)) : i == 2 ? std::span<const std::byte>() : std::as_bytes(std::span(big));
-  });
+  write_npz(dir / "a.npz", {{"a", "F32", {2, 3}}, {"deep/b", "I64", {}}, {"none", "F64", {0, 2}}, {"big", "I32", {100, 1000}}},
+            [&](std::size_t i) {
+              return i == 0   ? std::as_bytes(std::span(a))
+                     : i == 1 ? std::as_bytes(std::span(b))
+                     : i == 2 ? std::span<const std::byte>()
+                              : std::as_bytes(std::span(big));
+            });
   write_file(dir / "judge.py",
-       "import sys, zipfile, numpy as np\n"
-       "assert zipfile.ZipFile(sys.argv[1]).testzip() is None\n"
-       "z = np.load(sys.argv[1], allow_pickle=False)\n"
-       "assert sorted(z.files) == ['a', 'big', 'deep/b', 'none'], z.files\n"
-       "assert z['a'].dtype == np.float32 and z['a'].tolist() == [[1, 2.5, -3], [4, 5, 6]]\n"
-       "assert z['deep/b'].dtype == np.int64 and z['deep/b'].shape == () and z['deep/b'] == -7\n"
-       "assert z['none'].dtype == np.float64 and z['none'].shape == (0, 2)\n"
-       "assert z['big'].shape == (100, 1000) and (z['big'] == 3).all()\n");
+             "import sys, zipfile, numpy as np\n"
+             "assert zipfile.ZipFile(sys.argv[1]).testzip() is None\n"
+             "z = np.load(sys.argv[1], allow_pickle=False)\n"
+             "assert sorted(z.files) == ['a', 'big', 'deep/b', 'none'], z.files\n"
+             "assert z['a'].dtype == np.float32 and z['a'].tolist() == [[1, 2.5, -3], [4, 5, 6]]\n"
+             "assert z['deep/b'].dtype == np.int64 and z['deep/b'].shape == () and z['deep/b'] == -7\n"
+             "assert z['none'].dtype == np.float64 and z['none'].shape == (0, 2)\n"
+             "assert z['big'].shape == (100, 1000) and (z['big'] == 3).all()\n");
   EXPECT_EQ(std::system((python + " " + (dir / "judge.py").string() + " " + (dir / "a.npz").string()).c_str()), 0);
 }
 TEST(Npz, LeavesWhatIsNoArrayAndSaysSo) {

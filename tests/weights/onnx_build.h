@@ -16,8 +16,12 @@ inline std::string varint(std::uint64_t v) {
   for (; v > 127; v >>= 7) s += static_cast<char>((v & 127) | 128);
   return s + static_cast<char>(v);
 }
-inline std::string number(int field, std::int64_t v) { return varint(static_cast<std::uint64_t>(field) << 3) + varint(static_cast<std::uint64_t>(v)); }
-inline std::string bytes(int field, const std::string& v) { return varint(static_cast<std::uint64_t>(field) << 3 | 2) + varint(v.size()) + v; }
+inline std::string number(int field, std::int64_t v) {
+  return varint(static_cast<std::uint64_t>(field) << 3) + varint(static_cast<std::uint64_t>(v));
+}
+inline std::string bytes(int field, const std::string& v) {
+  return varint(static_cast<std::uint64_t>(field) << 3 | 2) + varint(v.size()) + v;
+}
 inline std::string real(int field, float v) {
   std::string s(4, '\0');
   std::memcpy(s.data(), &v, 4);
@@ -35,7 +39,8 @@ inline std::string tensor(const std::string& name, int type, const std::vector<s
   return s + number(2, type) + bytes(8, name) + bytes(9, data);
 }
 inline std::string entry(const std::string& key, const std::string& value) { return bytes(1, key) + bytes(2, value); }
-inline std::string outside(const std::string& name, const std::vector<std::int64_t>& dims, const std::vector<std::pair<std::string, std::string>>& data) {
+inline std::string outside(const std::string& name, const std::vector<std::int64_t>& dims,
+                           const std::vector<std::pair<std::string, std::string>>& data) {
   std::string s;
   for (const std::int64_t d : dims) s += number(1, d);
   s += number(2, 1) + bytes(8, name) + number(14, 1);
@@ -53,10 +58,12 @@ inline std::string attribute(const std::string& name, const std::vector<std::int
 }
 inline std::string attribute_tensor(const std::string& name, const std::string& t) { return bytes(1, name) + bytes(5, t) + number(20, 4); }
 inline std::string attribute_graph(const std::string& name, const std::string& g) { return bytes(1, name) + bytes(6, g) + number(20, 5); }
-inline std::string attribute_reference(const std::string& name, const std::string& of) { return bytes(1, name) + bytes(21, of) + number(20, 1); }
+inline std::string attribute_reference(const std::string& name, const std::string& of) {
+  return bytes(1, name) + bytes(21, of) + number(20, 1);
+}
 
-inline std::string node(const std::string& op, const std::vector<std::string>& in, const std::vector<std::string>& out, const std::vector<std::string>& attributes = {},
-                        const std::string& name = {}, const std::string& domain = {}) {
+inline std::string node(const std::string& op, const std::vector<std::string>& in, const std::vector<std::string>& out,
+                        const std::vector<std::string>& attributes = {}, const std::string& name = {}, const std::string& domain = {}) {
   std::string s;
   for (const auto& i : in) s += bytes(1, i);
   for (const auto& o : out) s += bytes(2, o);
@@ -79,7 +86,9 @@ inline std::string graph(const GraphParts& g) {
   for (const auto& v : g.outputs) s += bytes(12, v);
   return s;
 }
-inline std::string opset(std::int64_t version, const std::string& domain = {}) { return (domain.empty() ? "" : bytes(1, domain)) + number(2, version); }
+inline std::string opset(std::int64_t version, const std::string& domain = {}) {
+  return (domain.empty() ? "" : bytes(1, domain)) + number(2, version);
+}
 inline std::string model(const std::string& g, std::int64_t version = 17, const std::string& more = {}) {
   return number(1, 8) + bytes(2, "test") + bytes(7, g) + bytes(8, opset(version)) + more;
 }

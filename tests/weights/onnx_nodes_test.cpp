@@ -1,5 +1,5 @@
-// ONNX's own operator tests, where Debian's libonnx-testdata (or GRAFT_ONNX_TESTS) has them: each graph is run and its outputs compared as ONNX's runner does. What graft
-// cannot run is refused, counted and told; what it runs must be right.
+// ONNX's own operator tests, where Debian's libonnx-testdata (or GRAFT_ONNX_TESTS) has them: each graph is run and its outputs compared as
+// ONNX's runner does. What graft cannot run is refused, counted and told; what it runs must be right.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -37,7 +37,8 @@ const std::map<std::string, std::string> kMistaken = {
 
 // A short name for a refusal: what it complains of, without the file's.
 std::string grouped(const std::string& reason) {
-  for (const char* word : {"sequence", "optional", "STRING", "COMPLEX", "random", "FLOAT8", "FLOAT4", "INT4", "INT2", "cannot run this graph", "gradient"})
+  for (const char* word :
+       {"sequence", "optional", "STRING", "COMPLEX", "random", "FLOAT8", "FLOAT4", "INT4", "INT2", "cannot run this graph", "gradient"})
     if (reason.find(word) != std::string::npos) {
       if (std::string(word) != "cannot run this graph") return word;
       const auto at = reason.find(" of opset"), open = reason.rfind('(', at);
@@ -81,11 +82,10 @@ void walk(const std::string& kind, int least_passed) {
     }
   }
   std::printf("ONNX %s: %d passed (max |difference| %.3g), %d refused, %d failed\n", kind.c_str(), passed, most, refused, failed);
-  for (const auto& [reason, names] : why) std::printf("  refused %3zu: %s (%s%s)\n", names.size(), reason.c_str(), names[0].c_str(), names.size() > 1 ? ", ..." : "");
+  for (const auto& [reason, names] : why)
+    std::printf("  refused %3zu: %s (%s%s)\n", names.size(), reason.c_str(), names[0].c_str(), names.size() > 1 ? ", ..." : "");
   EXPECT_EQ(failed, 0);
-  if (!std::getenv("GRAFT_ONNX_TESTS")) {
-    EXPECT_GE(passed, least_passed) << "fewer than when this was written";
-  }
+  if (!std::getenv("GRAFT_ONNX_TESTS")) { EXPECT_GE(passed, least_passed) << "fewer than when this was written"; }
 }
 
 TEST(OnnxNodes, OperatorTests) { walk("node", 875); }

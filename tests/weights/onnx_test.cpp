@@ -33,29 +33,42 @@ std::string graph_complaint(const OnnxFolder& f, const std::string& m) {
 }
 #define EXPECT_HAS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
 
-std::vector<double> run_one(const fs::path& p, const std::vector<OnnxValue>& inputs) { return OnnxGraph(read_onnx(p)).run(inputs)[0].tensor.values(); }
+std::vector<double> run_one(const fs::path& p, const std::vector<OnnxValue>& inputs) {
+  return OnnxGraph(read_onnx(p)).run(inputs)[0].tensor.values();
+}
 OnnxValue floats(const std::vector<float>& v, const Shape& s) { return {Tensor::from(v, s), onnx::kFloat}; }
 
 // y = cond ? x + w : x * 3, with w as a Constant of the branch and an initialiser of the graph around it read in the other.
 std::string branching() {
-  const std::string then_branch = graph({{node("Constant", {}, {"w"}, {attribute_tensor("value", tensor("", 1, {2}, raw<float>({10, 20})))}), node("Add", {"x", "w"}, {"t"})}, {}, {}, {value("t")}});
+  const std::string then_branch = graph(
+      {{node("Constant", {}, {"w"}, {attribute_tensor("value", tensor("", 1, {2}, raw<float>({10, 20})))}), node("Add", {"x", "w"}, {"t"})},
+       {},
+       {},
+       {value("t")}});
   const std::string else_branch = graph({{node("Mul", {"x", "three"}, {"e"})}, {}, {}, {value("e")}});
-  return graph({{node("If", {"cond"}, {"y"}, {attribute_graph("then_branch", then_branch), attribute_graph("else_branch", else_branch)}, "choice")},
-                {tensor("three", 1, {1}, raw<float>({3}))}, {value("cond", 9), value("x")}, {value("y")}});
+  return graph(
+      {{node("If", {"cond"}, {"y"}, {attribute_graph("then_branch", then_branch), attribute_graph("else_branch", else_branch)}, "choice")},
+       {tensor("three", 1, {1}, raw<float>({3}))},
+       {value("cond", 9), value("x")},
+       {value("y")}});
 }
 
 TEST(Onnx, WeightsAreFoundWhereTheyHide) {
   const OnnxFolder f;
   // FLOAT16 as int32_data: 1.5 is 0x3e00; BOOL likewise; INT8 -2.
-  const std::string half = number(1, 1) + number(2, 10) + bytes(5, varint(0x3e00)) + bytes(8, "half"), truth = number(1, 2) + number(2, 9) + number(5, 1) + number(5, 0) + bytes(8, "truth"),
-                    narrow = number(1, 1) + number(2, 3) + number(5, -2) + bytes(8, "narrow"), wide = number(1, 2) + number(2, 7) + bytes(7, varint(5) + varint(static_cast<std::uint64_t>(-6))) + bytes(8, "wide");
+  const std::string half = number(1, 1) + number(2, 10) + bytes(5, varint(0x3e00)) + bytes(8, "half"),
+                    truth = number(1, 2) + number(2, 9) + number(5, 1) + number(5, 0) + bytes(8, "truth"),
+                    narrow = number(1, 1) + number(2, 3) + number(5, -2) + bytes(8, "narrow"),
+                    wide = number(1, 2) + number(2, 7) + bytes(7, varint(5) + varint(static_cast<std::uint64_t>(-6))) + bytes(8, "wide");
   const std::string g = branching() + bytes(5, half) + bytes(5, truth) + bytes(5, narrow) + bytes(5, wide);
   const auto source = open_source(f.write("anything.bin", model(g)));
   EXPECT_EQ(source->format, "ONNX");
   std::string names;
   for (const StoredTensor& t : source->tensors) names += t.name + ":" + t.dtype + " ";
   EXPECT_EQ(names, "three:F32 half:F16 truth:BOOL narrow:I8 wide:I64 y/then_branch/w:F32 ");
-  const auto values = [&](const char* name) { return source->load(static_cast<std::size_t>(source->find(name) - source->tensors.data())).values(); };
+  const auto values = [&](const char* name) {
+    return source->load(static_cast<std::size_t>(source->find(name) - source->tensors.data())).values();
+  };
   EXPECT_EQ(values("half"), (std::vector<double>{1.5}));
   EXPECT_EQ(values("truth"), (std::vector<double>{1, 0}));
   EXPECT_EQ(values("narrow"), (std::vector<double>{-2}));
@@ -75,12 +88,20 @@ TEST(Onnx, BranchesSeeTheGraphAroundThem) {
 TEST(Onnx, FunctionsOfTheModelRun) {
   const OnnxFolder f;
   // Scaled(x; factor) = x * factor, twice with other factors; the default of the second is the function's own.
-  const std::string function = bytes(1, "Scaled") + bytes(4, "a") + bytes(5, "b") + bytes(7, node("Constant", {}, {"k"}, {attribute_reference("value_float", "factor")})) +
-                               bytes(7, node("Mul", {"a", "k"}, {"b"})) + bytes(9, opset(17)) + bytes(10, "mine") + bytes(11, attribute("factor", 5.0f));
-  const std::string g = graph({{node("Scaled", {"x"}, {"h"}, {attribute("factor", 2.0f)}, "", "mine"), node("Scaled", {"h"}, {"y"}, {}, "", "mine")}, {}, {value("x")}, {value("y")}});
-  EXPECT_EQ(run_one(f.write("m.onnx", model(g, 17, bytes(8, opset(1, "mine")) + bytes(25, function))), {floats({1, 3}, {2})}), (std::vector<double>{10, 30}));
+  const std::string function = bytes(1, "Scaled") + bytes(4, "a") + bytes(5, "b") +
+                               bytes(7, node("Constant", {}, {"k"}, {attribute_reference("value_float", "factor")})) +
+                               bytes(7, node("Mul", {"a", "k"}, {"b"})) + bytes(9, opset(17)) + bytes(10, "mine") +
+                               bytes(11, attribute("factor", 5.0f));
+  const std::string g =
+      graph({{node("Scaled", {"x"}, {"h"}, {attribute("factor", 2.0f)}, "", "mine"), node("Scaled", {"h"}, {"y"}, {}, "", "mine")},
+             {},
+             {value("x")},
+             {value("y")}});
+  EXPECT_EQ(run_one(f.write("m.onnx", model(g, 17, bytes(8, opset(1, "mine")) + bytes(25, function))), {floats({1, 3}, {2})}),
+            (std::vector<double>{10, 30}));
   // One that calls itself is told apart from a graph.
-  const std::string self = bytes(1, "Scaled") + bytes(4, "a") + bytes(5, "b") + bytes(7, node("Scaled", {"a"}, {"b"}, {}, "", "mine")) + bytes(10, "mine");
+  const std::string self =
+      bytes(1, "Scaled") + bytes(4, "a") + bytes(5, "b") + bytes(7, node("Scaled", {"a"}, {"b"}, {}, "", "mine")) + bytes(10, "mine");
   EXPECT_HAS(graph_complaint(f, model(g, 17, bytes(8, opset(1, "mine")) + bytes(25, self))), "call each other deeper");
 }
 
@@ -92,7 +113,8 @@ TEST(Onnx, FilesBesideTheModel) {
     return f.write("m.onnx", model(graph({{node("Add", {"x", "w"}, {"y"})}, {outside("w", {2}, where)}, {value("x")}, {value("y")}})));
   };
   const std::string sum = sha1_hex(std::as_bytes(std::span(data.data(), data.size())));
-  EXPECT_EQ(run_one(of({{"location", "weights.bin"}, {"offset", "8"}, {"length", "8"}, {"checksum", sum}}), {floats({0, 0}, {2})}), (std::vector<double>{3, 4}));
+  EXPECT_EQ(run_one(of({{"location", "weights.bin"}, {"offset", "8"}, {"length", "8"}, {"checksum", sum}}), {floats({0, 0}, {2})}),
+            (std::vector<double>{3, 4}));
   EXPECT_EQ(open_source(f.path / "m.onnx")->load(0).values(), (std::vector<double>{3, 4}));
   EXPECT_EQ(sha1_hex(std::as_bytes(std::span("abc", 3))), "a9993e364706816aba3e25717850c26c9cd0d89d");  // FIPS 180's own
   EXPECT_EQ(sha1_hex({}), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
@@ -105,7 +127,8 @@ TEST(Onnx, FilesBesideTheModel) {
   };
   EXPECT_HAS(refused({{"location", "weights.bin"}, {"length", "16"}}), "external data of 16 bytes for a tensor of 8");
   EXPECT_HAS(refused({{"location", "weights.bin"}, {"length", "8"}, {"checksum", std::string(40, '0')}}), "has the SHA-1 " + sum);
-  EXPECT_HAS(refused({{"location", "weights.bin"}, {"offset", "12"}, {"length", "8"}}), "has 16 bytes, and the tensor wants 8 from byte 12");
+  EXPECT_HAS(refused({{"location", "weights.bin"}, {"offset", "12"}, {"length", "8"}}),
+             "has 16 bytes, and the tensor wants 8 from byte 12");
   EXPECT_HAS(refused({{"location", "weights.bin"}, {"offset", "18446744073709551615"}, {"length", "8"}}), "has 16 bytes");
   EXPECT_HAS(refused({{"location", "weights.bin"}, {"offset", "-1"}}), "is no number");
   EXPECT_HAS(refused({{"location", "none.bin"}}), "is not there");
@@ -125,23 +148,36 @@ TEST(Onnx, FilesBesideTheModel) {
 
 TEST(Onnx, AllThatCannotRunIsListedAtOnce) {
   const OnnxFolder f;
-  const std::string g = graph({{node("Frobnicate", {"x"}, {"a"}, {}, "first"), node("Relu", {"a"}, {"b"}), node("Thing", {"b"}, {"y"}, {}, "second", "other.domain")}, {}, {value("x")}, {value("y")}});
+  const std::string g = graph({{node("Frobnicate", {"x"}, {"a"}, {}, "first"), node("Relu", {"a"}, {"b"}),
+                                node("Thing", {"b"}, {"y"}, {}, "second", "other.domain")},
+                               {},
+                               {value("x")},
+                               {value("y")}});
   const std::string said = graph_complaint(f, model(g, 17, bytes(8, opset(3, "other.domain"))));
   EXPECT_HAS(said, "node \"first\" (Frobnicate) of opset 17 is unknown");
   EXPECT_HAS(said, "node \"second\" (other.domain.Thing) of opset 3 is unknown");
-  EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"x"}, {"y"})}, {}, {value("x")}, {value("y")}}), 99)), "opset 99 is newer than 28");
-  EXPECT_HAS(graph_complaint(f, model(graph({{node("Identity", {"x"}, {"y"})}, {}, {value("x", 8)}, {value("y", 8)}}))), "input \"x\" is of STRING");
+  EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"x"}, {"y"})}, {}, {value("x")}, {value("y")}}), 99)),
+             "opset 99 is newer than 28");
+  EXPECT_HAS(graph_complaint(f, model(graph({{node("Identity", {"x"}, {"y"})}, {}, {value("x", 8)}, {value("y", 8)}}))),
+             "input \"x\" is of STRING");
 }
 
 TEST(Onnx, GraphsThatAreWrong) {
   const OnnxFolder f;
-  EXPECT_HAS(graph_complaint(f, model(graph({{node("Add", {"x", "b"}, {"a"}), node("Relu", {"a"}, {"b"})}, {}, {value("x")}, {value("b")}}))), "the graph is a circle");
-  EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"x"}, {"y"}), node("Relu", {"x"}, {"y"})}, {}, {value("x")}, {value("y")}}))), "which is made already");
+  EXPECT_HAS(
+      graph_complaint(f, model(graph({{node("Add", {"x", "b"}, {"a"}), node("Relu", {"a"}, {"b"})}, {}, {value("x")}, {value("b")}}))),
+      "the graph is a circle");
+  EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"x"}, {"y"}), node("Relu", {"x"}, {"y"})}, {}, {value("x")}, {value("y")}}))),
+             "which is made already");
   EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"nowhere"}, {"y"})}, {}, {value("x")}, {value("y")}}))), "which nothing makes");
   EXPECT_HAS(graph_complaint(f, model(graph({{node("Relu", {"x"}, {"z"})}, {}, {value("x")}, {value("y")}}))), "made by nothing");
-  EXPECT_HAS(graph_complaint(f, model(graph({{}, {tensor("w", 1, {2}, raw<float>({1, 2})), tensor("w", 1, {2}, raw<float>({1, 2}))}, {}, {value("w")}}))), "stands twice");
+  EXPECT_HAS(
+      graph_complaint(
+          f, model(graph({{}, {tensor("w", 1, {2}, raw<float>({1, 2})), tensor("w", 1, {2}, raw<float>({1, 2}))}, {}, {value("w")}}))),
+      "stands twice");
   // Nodes need not stand in order.
-  const fs::path p = f.write("m.onnx", model(graph({{node("Neg", {"h"}, {"y"}), node("Abs", {"x"}, {"h"})}, {}, {value("x")}, {value("y")}})));
+  const fs::path p =
+      f.write("m.onnx", model(graph({{node("Neg", {"h"}, {"y"}), node("Abs", {"x"}, {"h"})}, {}, {value("x")}, {value("y")}})));
   EXPECT_EQ(run_one(p, {floats({-2, 3}, {2})}), (std::vector<double>{-2, -3}));
   // What is wrong only when it runs has the node's name.
   const fs::path q = f.write("q.onnx", model(graph({{node("MatMul", {"x", "x"}, {"y"}, {}, "product")}, {}, {value("x")}, {value("y")}})));
@@ -162,7 +198,8 @@ TEST(Onnx, TensorsThatAreWrong) {
   EXPECT_HAS(refused(tensor("w", 1, {std::int64_t{1} << 40, std::int64_t{1} << 40}, "")), "overflows");
   EXPECT_HAS(refused(tensor("w", 77, {1}, "aaaa")), "element type 77, which nobody knows");
   EXPECT_HAS(refused(number(1, 2) + number(2, 1) + bytes(8, "w") + bytes(4, raw<float>({1}))), "typed data of 4");
-  EXPECT_HAS(refused(number(1, 1) + number(2, 1) + bytes(8, "w") + bytes(4, raw<float>({1})) + bytes(9, raw<float>({1}))), "raw and typed data");
+  EXPECT_HAS(refused(number(1, 1) + number(2, 1) + bytes(8, "w") + bytes(4, raw<float>({1})) + bytes(9, raw<float>({1}))),
+             "raw and typed data");
   EXPECT_HAS(refused(number(1, 1) + number(2, 1) + bytes(8, "w") + bytes(4, "abc")), "not a multiple of 4");
   EXPECT_HAS(refused(bytes(2, "x") + bytes(8, "w")), "is not Protocol Buffers");
   EXPECT_HAS(refused(tensor("", 1, {1}, raw<float>({1}))), "initialiser without a name");
@@ -231,8 +268,13 @@ TEST(Onnx, Traps) {
   const OnnxCheck sums = onnx_check(traps / "einsum/m.onnx", traps / "einsum");
   EXPECT_EQ(sums.verdict, OnnxCheck::Verdict::unsupported);
   EXPECT_HAS(sums.reason, "53 bits");
-  for (const auto& [name, words] : {std::pair{"col2im", "has no place in an image of 1"}, {"split", "splits into 1152921504606846976 parts for 1 outputs"}, {"tscatter", "an axis of no places"},
-                                    {"attn", "2 heads of keys and 0 of values"}, {"scan8", "1 lengths for 2 rows"}, {"laughs", "unfold to more than 200000 nodes"}, {"reshape", "more than 2^40 elements"}}) {
+  for (const auto& [name, words] : {std::pair{"col2im", "has no place in an image of 1"},
+                                    {"split", "splits into 1152921504606846976 parts for 1 outputs"},
+                                    {"tscatter", "an axis of no places"},
+                                    {"attn", "2 heads of keys and 0 of values"},
+                                    {"scan8", "1 lengths for 2 rows"},
+                                    {"laughs", "unfold to more than 200000 nodes"},
+                                    {"reshape", "more than 2^40 elements"}}) {
     const std::string said = complaint([&, n = name] { onnx_check(traps / n / "m.onnx", traps / n); });
     EXPECT_HAS(said, words);
     EXPECT_HAS(said, ";");

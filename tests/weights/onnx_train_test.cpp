@@ -32,7 +32,8 @@ std::string weights(const std::string& name, const std::vector<std::int64_t>& di
 }
 
 // Every parameter and the input, by differences in f64; the graph's numbers are DOUBLE.
-void check_graph_gradients(const GraphParts& parts, const Shape& input, std::size_t wanted_parameters, bool training = false, std::int64_t version = 17) {
+void check_graph_gradients(const GraphParts& parts, const Shape& input, std::size_t wanted_parameters, bool training = false,
+                           std::int64_t version = 17) {
   const OnnxFolder f;
   const auto m = read_onnx(f.write("m.onnx", model(graph(parts), version)));
   const Params params = Params::from(onnx_lookup(m), 1, DType::f64);
@@ -52,15 +53,23 @@ void check_graph_gradients(const GraphParts& parts, const Shape& input, std::siz
 }
 
 TEST(OnnxGradients, ConvolutionNormProduct) {
-  check_graph_gradients({{node("Conv", {"x", "w", "b"}, {"a"}, {attribute("pads", {1, 0, 0, 1}), attribute("strides", {2, 1})}), node("Tanh", {"a"}, {"h"}),
-                          node("AveragePool", {"h"}, {"p"}, {attribute("kernel_shape", {2, 2}), attribute("strides", {2, 2}), attribute("ceil_mode", 1)}), node("Flatten", {"p"}, {"q"}),
-                          node("LayerNormalization", {"q", "s", "o"}, {"n"}), node("Gemm", {"n", "v", "c"}, {"y"}, {attribute("transB", 1)})},
-                         {weights<double>("w", {2, 1, 2, 2}, 1), weights<double>("b", {2}, 2), weights<double>("s", {6}, 3), weights<double>("o", {6}, 4), weights<double>("v", {3, 6}, 5), weights<double>("c", {3}, 6)},
-                         {value("x", 11)}, {value("y", 11)}}, {2, 1, 4, 5}, 6);
+  check_graph_gradients(
+      {{node("Conv", {"x", "w", "b"}, {"a"}, {attribute("pads", {1, 0, 0, 1}), attribute("strides", {2, 1})}), node("Tanh", {"a"}, {"h"}),
+        node("AveragePool", {"h"}, {"p"}, {attribute("kernel_shape", {2, 2}), attribute("strides", {2, 2}), attribute("ceil_mode", 1)}),
+        node("Flatten", {"p"}, {"q"}), node("LayerNormalization", {"q", "s", "o"}, {"n"}),
+        node("Gemm", {"n", "v", "c"}, {"y"}, {attribute("transB", 1)})},
+       {weights<double>("w", {2, 1, 2, 2}, 1), weights<double>("b", {2}, 2), weights<double>("s", {6}, 3), weights<double>("o", {6}, 4),
+        weights<double>("v", {3, 6}, 5), weights<double>("c", {3}, 6)},
+       {value("x", 11)},
+       {value("y", 11)}},
+      {2, 1, 4, 5}, 6);
 }
 TEST(OnnxGradients, BatchNormInTraining) {
   const std::string one = tensor("v", 11, {2}, raw<double>({1.5, 0.7})), mean = tensor("m", 11, {2}, raw<double>({0.1, -0.2}));
-  const GraphParts g{{node("BatchNormalization", {"x", "s", "b", "m", "v"}, {"h"}), node("Sigmoid", {"h"}, {"y"})}, {weights<double>("s", {2}, 1), weights<double>("b", {2}, 2), mean, one}, {value("x", 11)}, {value("y", 11)}};
+  const GraphParts g{{node("BatchNormalization", {"x", "s", "b", "m", "v"}, {"h"}), node("Sigmoid", {"h"}, {"y"})},
+                     {weights<double>("s", {2}, 1), weights<double>("b", {2}, 2), mean, one},
+                     {value("x", 11)},
+                     {value("y", 11)}};
   check_graph_gradients(g, {4, 2, 3}, 2, false);
   check_graph_gradients(g, {4, 2, 3}, 2, true);
 }
@@ -68,7 +77,9 @@ TEST(OnnxGradients, Recurrent) {
   const std::string lengths = tensor("n", 6, {2}, raw<std::int32_t>({3, 2}));
   for (const auto& [op, gates] : {std::pair<const char*, std::int64_t>{"RNN", 1}, {"GRU", 3}, {"LSTM", 4}}) {
     SCOPED_TRACE(op);
-    std::vector<std::string> in{"x", "w", "r", "b", "n"}, init{weights<double>("w", {2, gates * 2, 2}, 1), weights<double>("r", {2, gates * 2, 2}, 2), weights<double>("b", {2, gates * 4}, 3), lengths};
+    std::vector<std::string> in{"x", "w", "r", "b", "n"},
+        init{weights<double>("w", {2, gates * 2, 2}, 1), weights<double>("r", {2, gates * 2, 2}, 2),
+             weights<double>("b", {2, gates * 4}, 3), lengths};
     const bool lstm = gates == 4;
     if (lstm) {
       in.insert(in.end(), {"", "", "p"});
@@ -81,28 +92,53 @@ TEST(OnnxGradients, Recurrent) {
 }
 TEST(OnnxGradients, LoopOverAWeight) {
   // y = x, three times y = tanh(y w): the body reads w from the graph around it.
-  const std::string body = graph({{node("MatMul", {"at", "w"}, {"z"}), node("Tanh", {"z"}, {"next"}), node("Identity", {"go"}, {"on"})}, {}, {value("i", 7), value("go", 9), value("at", 11)}, {value("on", 9), value("next", 11)}});
-  check_graph_gradients({{node("Loop", {"times", "", "x"}, {"y"}, {attribute_graph("body", body)})}, {tensor("times", 7, {}, raw<std::int64_t>({3})), weights<double>("w", {2, 2}, 1)}, {value("x", 11)}, {value("y", 11)}}, {2, 2}, 1);
+  const std::string body = graph({{node("MatMul", {"at", "w"}, {"z"}), node("Tanh", {"z"}, {"next"}), node("Identity", {"go"}, {"on"})},
+                                  {},
+                                  {value("i", 7), value("go", 9), value("at", 11)},
+                                  {value("on", 9), value("next", 11)}});
+  check_graph_gradients({{node("Loop", {"times", "", "x"}, {"y"}, {attribute_graph("body", body)})},
+                         {tensor("times", 7, {}, raw<std::int64_t>({3})), weights<double>("w", {2, 2}, 1)},
+                         {value("x", 11)},
+                         {value("y", 11)}},
+                        {2, 2}, 1);
 }
 TEST(OnnxGradients, ResizeScatterAttention) {
-  check_graph_gradients({{node("Resize", {"x", "", "scales"}, {"y"}, {bytes(1, "mode") + bytes(4, "cubic") + number(20, 3)})}, {tensor("scales", 1, {4}, raw<float>({1, 1, 1.5f, 0.5f}))}, {value("x", 11)}, {value("y", 11)}},
+  check_graph_gradients({{node("Resize", {"x", "", "scales"}, {"y"}, {bytes(1, "mode") + bytes(4, "cubic") + number(20, 3)})},
+                         {tensor("scales", 1, {4}, raw<float>({1, 1, 1.5f, 0.5f}))},
+                         {value("x", 11)},
+                         {value("y", 11)}},
                         {1, 1, 3, 4}, 0);
   check_graph_gradients({{node("ScatterElements", {"x", "i", "u"}, {"y"}, {bytes(1, "reduction") + bytes(4, "mul") + number(20, 3)})},
-                         {tensor("i", 7, {3}, raw<std::int64_t>({1, 1, -1})), tensor("u", 11, {3}, raw<double>({2, 3, 4}))}, {value("x", 11)}, {value("y", 11)}}, {4}, 0, false, 18);
-  check_graph_gradients({{node("MatMul", {"x", "w"}, {"q"}), node("Attention", {"q", "x", "x"}, {"y"}, {attribute("q_num_heads", 2), attribute("kv_num_heads", 1), attribute("is_causal", 1)})},
-                         {weights<double>("w", {2, 4}, 1)}, {value("x", 11)}, {value("y", 11)}}, {1, 3, 2}, 1, false, 23);
+                         {tensor("i", 7, {3}, raw<std::int64_t>({1, 1, -1})), tensor("u", 11, {3}, raw<double>({2, 3, 4}))},
+                         {value("x", 11)},
+                         {value("y", 11)}},
+                        {4}, 0, false, 18);
+  check_graph_gradients(
+      {{node("MatMul", {"x", "w"}, {"q"}),
+        node("Attention", {"q", "x", "x"}, {"y"}, {attribute("q_num_heads", 2), attribute("kv_num_heads", 1), attribute("is_causal", 1)})},
+       {weights<double>("w", {2, 4}, 1)},
+       {value("x", 11)},
+       {value("y", 11)}},
+      {1, 3, 2}, 1, false, 23);
 }
 
 // A convolutional classifier in f32, as exporters write them.
 std::string small_cnn(bool softmax) {
   std::vector<std::string> nodes{node("Conv", {"x", "conv.weight", "conv.bias"}, {"a"}, {attribute("pads", {1, 1, 1, 1})}),
-                                 node("BatchNormalization", {"a", "bn.weight", "bn.bias", "bn.mean", "bn.var"}, {"n"}), node("Relu", {"n"}, {"r"}),
-                                 node("GlobalAveragePool", {"r"}, {"p"}), node("Flatten", {"p"}, {"f"}), node("Dropout", {"f"}, {"d"}), node("Gemm", {"d", "fc.weight", "fc.bias"}, {"logits"}, {attribute("transB", 1)})};
+                                 node("BatchNormalization", {"a", "bn.weight", "bn.bias", "bn.mean", "bn.var"}, {"n"}),
+                                 node("Relu", {"n"}, {"r"}),
+                                 node("GlobalAveragePool", {"r"}, {"p"}),
+                                 node("Flatten", {"p"}, {"f"}),
+                                 node("Dropout", {"f"}, {"d"}),
+                                 node("Gemm", {"d", "fc.weight", "fc.bias"}, {"logits"}, {attribute("transB", 1)})};
   if (softmax) nodes.push_back(node("Softmax", {"logits"}, {"probabilities"}));
   return model(graph({nodes,
-                      {weights<float>("conv.weight", {6, 1, 3, 3}, 1), weights<float>("conv.bias", {6}, 2), tensor("bn.weight", 1, {6}, raw(std::vector<float>(6, 1))), tensor("bn.bias", 1, {6}, raw(std::vector<float>(6, 0))),
-                       tensor("bn.mean", 1, {6}, raw(std::vector<float>(6, 0))), tensor("bn.var", 1, {6}, raw(std::vector<float>(6, 1))), weights<float>("fc.weight", {3, 6}, 3), weights<float>("fc.bias", {3}, 4)},
-                      {value("x")}, {value(softmax ? "probabilities" : "logits")}}));
+                      {weights<float>("conv.weight", {6, 1, 3, 3}, 1), weights<float>("conv.bias", {6}, 2),
+                       tensor("bn.weight", 1, {6}, raw(std::vector<float>(6, 1))), tensor("bn.bias", 1, {6}, raw(std::vector<float>(6, 0))),
+                       tensor("bn.mean", 1, {6}, raw(std::vector<float>(6, 0))), tensor("bn.var", 1, {6}, raw(std::vector<float>(6, 1))),
+                       weights<float>("fc.weight", {3, 6}, 3), weights<float>("fc.bias", {3}, 4)},
+                      {value("x")},
+                      {value(softmax ? "probabilities" : "logits")}}));
 }
 
 TEST(OnnxModule, FineTunes) {
@@ -122,7 +158,8 @@ TEST(OnnxModule, FineTunes) {
   std::mt19937 random(5);
   for (int i = 0; i < 48; ++i) {
     labels.push_back(i % 3);
-    for (int p = 0; p < 64; ++p) pixels.push_back(static_cast<float>(random() % 100) / 500 + (i % 3 == 0 ? p / 8 == 2 : i % 3 == 1 ? p % 8 == 3 : p / 8 == p % 8));
+    for (int p = 0; p < 64; ++p)
+      pixels.push_back(static_cast<float>(random() % 100) / 500 + (i % 3 == 0 ? p / 8 == 2 : i % 3 == 1 ? p % 8 == 3 : p / 8 == p % 8));
   }
   const Tensor x = Tensor::from(pixels, {48, 1, 8, 8}), target = Tensor::from(labels, {48});
   const auto loss_of = [&](const OnnxModule& mod, bool training, std::uint64_t stream) {
@@ -147,11 +184,13 @@ TEST(OnnxModule, FineTunes) {
   EXPECT_LT(after, 0.5 * before) << "from " << before;
   EXPECT_NE(params.all()[5].tensor.values()[0], variance) << "running statistics move in training";
   // A checkpoint by the same names gives the same module.
-  const Params again = Params::from([&](const std::string& name) -> Tensor {
-    for (const Parameter& p : params.all())
-      if (p.name == name) return p.tensor;
-    return {};
-  }, 2);
+  const Params again = Params::from(
+      [&](const std::string& name) -> Tensor {
+        for (const Parameter& p : params.all())
+          if (p.name == name) return p.tensor;
+        return {};
+      },
+      2);
   EXPECT_EQ(loss_of(OnnxModule(m, again), false, 0).item(), after);
 }
 TEST(OnnxModule, DrawsAnewFromASeed) {
@@ -168,7 +207,9 @@ TEST(OnnxModule, DrawsAnewFromASeed) {
 TEST(OnnxModule, ABatchThatIsWrittenDownIsTold) {
   const OnnxFolder f;
   const auto m = read_onnx(f.write("m.onnx", model(graph({{node("Reshape", {"x", "s"}, {"h"}), node("MatMul", {"h", "w"}, {"y"})},
-                                                          {tensor("s", 7, {2}, raw<std::int64_t>({1, -1})), weights<float>("w", {4, 3}, 1)}, {value("x")}, {value("y")}}))));
+                                                          {tensor("s", 7, {2}, raw<std::int64_t>({1, -1})), weights<float>("w", {4, 3}, 1)},
+                                                          {value("x")},
+                                                          {value("y")}}))));
   const Params params = Params::from(onnx_lookup(m), 1);
   const OnnxModule module(m, params);
   graft::Run run;

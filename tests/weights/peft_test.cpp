@@ -25,7 +25,8 @@ void expect_merged(const std::string& base, const std::string& name) {
     const StoredTensor& t = merged->tensors[i];
     const std::vector<double> want = merged->load(i).values(), got = p.get(t.name, Shape(t.shape), Init::zeros()).values();
     ASSERT_EQ(got.size(), want.size());
-    for (std::size_t k = 0; k < want.size(); ++k) ASSERT_LE(std::fabs(got[k] - want[k]), 1e-6 * (1 + std::fabs(want[k]))) << t.name << " " << k;
+    for (std::size_t k = 0; k < want.size(); ++k)
+      ASSERT_LE(std::fabs(got[k] - want[k]), 1e-6 * (1 + std::fabs(want[k]))) << t.name << " " << k;
   }
   std::size_t with = 0;
   for (const auto& line : import.account(p.sources())) with += line.how.find("adapter") != std::string::npos;
@@ -73,21 +74,27 @@ TEST(Peft, WhatIsNoLoraIsRefused) {
   EXPECT_NE(said("\"LORA\"", "\"IA3\"").find("is of the method IA3"), std::string::npos);
   EXPECT_NE(said("\"use_dora\": false", "\"use_dora\": true").find("is DoRA"), std::string::npos);
   EXPECT_NE(said("\"lora_alpha\": 6", "\"lora_alpha\": -6").find("'lora_alpha' is not a number above 0"), std::string::npos);
-  EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc(?=1)\": 2}").find("the regular expression \"fc(?=1)\""), std::string::npos);
+  EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc(?=1)\": 2}").find("the regular expression \"fc(?=1)\""),
+            std::string::npos);
   EXPECT_EQ(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc.*\": 2}"), "nothing was refused");
-  EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc.*\": \"2\"}").find("alpha_pattern's \"fc.*\" is not a number above 0"), std::string::npos);
+  EXPECT_NE(said("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"fc.*\": \"2\"}").find("alpha_pattern's \"fc.*\" is not a number above 0"),
+            std::string::npos);
   // Weights show their ranks, so that an expression that is not followed does no harm there; a rank that is not theirs does.
   EXPECT_EQ(said("\"rank_pattern\": {}", "\"rank_pattern\": {\"fc(?=1)\": 3}"), "nothing was refused");
-  EXPECT_NE(said("\"rank_pattern\": {}", "\"rank_pattern\": {\"fc.\": 3}").find("\"fc1\" has the rank 3.0, and it has 2"), std::string::npos);
+  EXPECT_NE(said("\"rank_pattern\": {}", "\"rank_pattern\": {\"fc.\": 3}").find("\"fc1\" has the rank 3.0, and it has 2"),
+            std::string::npos);
   EXPECT_NE(said("\"r\": 2", "\"r\": 4").find("\"fc1\" has the rank 4.0, and it has 2"), std::string::npos);
   EXPECT_NE(said("\"fc1\"", "\"c1\"").find("target_modules leaves out \"fc1\""), std::string::npos);
   EXPECT_NE(said("{", "[").find("is no JSON object"), std::string::npos);
   // PEFT takes part of the weight away when these begin: on the weight itself they would be wrong and nothing would show it.
   for (const std::string way : {"pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "of tomorrow"})
-    EXPECT_NE(said("\"init_lora_weights\": true", "\"init_lora_weights\": \"" + way + "\"").find("began as \"" + way + "\""), std::string::npos) << way;
+    EXPECT_NE(said("\"init_lora_weights\": true", "\"init_lora_weights\": \"" + way + "\"").find("began as \"" + way + "\""),
+              std::string::npos)
+        << way;
   for (const std::string way : {"gaussian", "orthogonal", "eva", "mica"})
     EXPECT_EQ(said("\"init_lora_weights\": true", "\"init_lora_weights\": \"" + way + "\""), "nothing was refused");
-  EXPECT_NE(said("\"layer_replication\": null", "\"layer_replication\": [[0, 2], [1, 3]]").find("sets 'layer_replication'"), std::string::npos);
+  EXPECT_NE(said("\"layer_replication\": null", "\"layer_replication\": [[0, 2], [1, 3]]").find("sets 'layer_replication'"),
+            std::string::npos);
   EXPECT_NE(said("\"use_qalora\": false", "\"use_qalora\": true").find("sets 'use_qalora'"), std::string::npos);
   EXPECT_EQ(said("\"r\": 2", "\"r\": 2"), "nothing was refused");
 }
@@ -106,7 +113,8 @@ TEST(Peft, ExpressionsForTargets) {
     } catch (const Error& e) { return std::string(e.what()); }
     return std::string("nothing was refused");
   };
-  for (const char* target : {R"(".*")", R"("all-linear")", R"(["q", "k", "head"])", R"(["0.q", "1.q", "2.q", "3.q", "k", "head"])", R"x("(blocks\\.[0-3]\\.)?(q|k|head)")x", "null"})
+  for (const char* target : {R"(".*")", R"("all-linear")", R"(["q", "k", "head"])", R"(["0.q", "1.q", "2.q", "3.q", "k", "head"])",
+                             R"x("(blocks\\.[0-3]\\.)?(q|k|head)")x", "null"})
     EXPECT_EQ(said(target), "nothing was refused") << target;
   EXPECT_NE(said(R"("blocks.*")").find("leaves out \"head\""), std::string::npos);
   EXPECT_NE(said(R"(["0.q", "1.q", "2.q", "k", "head"])").find("leaves out \"blocks.3.q\""), std::string::npos);
@@ -122,7 +130,9 @@ TEST(Peft, DoraWantsItsLengths) {
   try {
     read_peft(t.path / "a");
     FAIL() << "nothing was refused";
-  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("is DoRA's, and the configuration says nothing of it"), std::string::npos) << e.what(); }
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("is DoRA's, and the configuration says nothing of it"), std::string::npos) << e.what();
+  }
 
   // A row of zeros has no direction; PEFT gives NaN.
   PeftAdapter a;

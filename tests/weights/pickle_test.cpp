@@ -101,9 +101,18 @@ TEST(Pickle, Strings) {
   EXPECT_EQ(read("C" + bytes({1}) + "a."), "b'a'");
   EXPECT_EQ(read("\x8e" + bytes({1, 0, 0, 0, 0, 0, 0, 0}) + "a."), "b'a'");
   EXPECT_EQ(read("\x96" + bytes({1, 0, 0, 0, 0, 0, 0, 0}) + "a."), "b'a'");
-  const PickleTree t = tree("U" + bytes({2}) + "\xe9" "a.");
-  EXPECT_EQ(t.text(t.root), "\xc3\xa9" "a") << "Python 2's bytes are Latin-1";
-  EXPECT_EQ(latin1_of_utf8("\xc3\xa9" "a").value(), "\xe9" "a");
+  const PickleTree t = tree("U" + bytes({2}) +
+                            "\xe9"
+                            "a.");
+  EXPECT_EQ(t.text(t.root),
+            "\xc3\xa9"
+            "a")
+      << "Python 2's bytes are Latin-1";
+  EXPECT_EQ(latin1_of_utf8("\xc3\xa9"
+                           "a")
+                .value(),
+            "\xe9"
+            "a");
   EXPECT_FALSE(latin1_of_utf8("\xe2\x82\xac").has_value());
 }
 
@@ -119,8 +128,12 @@ TEST(Pickle, Containers) {
   EXPECT_EQ(read("(K\1Nd."), "{1: None}");
   EXPECT_EQ(read("\x8f(K\1K\2\x90."), "{1, 2}");
   EXPECT_EQ(read("(K\1\x91."), "{1}");
-  EXPECT_EQ(read("K\1" "20."), "1");  // DUP, POP
-  EXPECT_EQ(read("K\1(K\2K\3" "1."), "1");  // POP_MARK
+  EXPECT_EQ(read("K\1"
+                 "20."),
+            "1");  // DUP, POP
+  EXPECT_EQ(read("K\1(K\2K\3"
+                 "1."),
+            "1");                  // POP_MARK
   EXPECT_EQ(read("K\1(0."), "1");  // POP of a mark
 }
 
@@ -135,7 +148,9 @@ TEST(Pickle, Memo) {
 
 TEST(Pickle, NamesAndObjects) {
   EXPECT_EQ(read("ccollections\nOrderedDict\n)R}b."), "collections.OrderedDict() state {}");
-  EXPECT_EQ(read("\x8c\x0b" "collections\x8c\x0bOrderedDict\x93)RK\1Ns."), "collections.OrderedDict(){1: None}");
+  EXPECT_EQ(read("\x8c\x0b"
+                 "collections\x8c\x0bOrderedDict\x93)RK\1Ns."),
+            "collections.OrderedDict(){1: None}");
   EXPECT_EQ(read("ccollections\ndeque\n)RK\1a."), "collections.deque()[1]");
   EXPECT_EQ(read("cmine\nThing\n)\x81}b."), "mine.Thing() state {}");
   EXPECT_EQ(read("cmine\nThing\n)}\x92."), "mine.Thing()");
@@ -158,17 +173,19 @@ TEST(Pickle, StreamsAndPlaces) {
   const PickleTree t = tree("\x80\x02N.rest", 1000);
   EXPECT_EQ(t.size, 4u);
   EXPECT_EQ(t[t.root].byte, 1002u);
-  for (const char* begin : {"\x80\x02}.", "\x80\x05N.", "(dp0\n.", "ccollections\nO"}) EXPECT_TRUE(looks_like_pickle(bytes_of(begin))) << begin;
-  for (const char* begin : {"", "\x80", "\x80\x06N.", "{\"a\"", "PK\3\4", "\x89HDF"}) EXPECT_FALSE(looks_like_pickle(bytes_of(begin))) << begin;
+  for (const char* begin : {"\x80\x02}.", "\x80\x05N.", "(dp0\n.", "ccollections\nO"})
+    EXPECT_TRUE(looks_like_pickle(bytes_of(begin))) << begin;
+  for (const char* begin : {"", "\x80", "\x80\x06N.", "{\"a\"", "PK\3\4", "\x89HDF"})
+    EXPECT_FALSE(looks_like_pickle(bytes_of(begin))) << begin;
 }
 
 TEST(Pickle, TheListHasNoDoubles) {
   std::set<std::string_view> names;
   for (int i = 0; find_global(pickle_global(i).name) == i && i < 130; ++i) names.insert(pickle_global(i).name);
   EXPECT_GT(names.size(), 120u);
-  for (const char* bad :
-       {"posix.system", "os.system", "nt.system", "builtins.eval", "builtins.exec", "builtins.getattr", "builtins.__import__", "subprocess.Popen", "torch.load",
-        "torch.hub.load", "runpy._run_code", "operator.attrgetter", "numpy.load", "functools.reduce", "pickle.loads", "bdb.Bdb", "webbrowser.open"})
+  for (const char* bad : {"posix.system", "os.system", "nt.system", "builtins.eval", "builtins.exec", "builtins.getattr",
+                          "builtins.__import__", "subprocess.Popen", "torch.load", "torch.hub.load", "runpy._run_code",
+                          "operator.attrgetter", "numpy.load", "functools.reduce", "pickle.loads", "bdb.Bdb", "webbrowser.open"})
     EXPECT_EQ(find_global(bad), -1) << bad;
 }
 
@@ -232,13 +249,18 @@ TEST(PickleRefusals, StackAndTypes) {
   wrong("Np-1\n.", {"PUT has a negative place"});
   wrong(std::string(1001, '(') + ".", {"marks nested deeper than 1000"});
   wrong("cposix\nsystem\n(U\2idtR.", {"needs posix.system: this file holds no tensors at byte 0"});
-  wrong("(cmine\nArgs\n)\x81" "cmine\nKind\n(U\2idtRt.", {"needs mine.Args: this file holds no tensors at byte 1"});
+  wrong(
+      "(cmine\nArgs\n)\x81"
+      "cmine\nKind\n(U\2idtRt.",
+      {"needs mine.Args: this file holds no tensors at byte 1"});
   wrong("(U\1wQcposix\nsystem\n(U\2idtRt.", {"needs posix.system, which the file wants to be called,", "at byte 5", "graft runs nothing"});
   wrong("ccopy_reg\n_reconstructor\n)R.", {"reconstructs no class"});
 }
 
 TEST(PickleRefusals, TooMuch) {
-  std::string many = "]" "(";
+  std::string many =
+      "]"
+      "(";
   many += std::string(4'000'001, 'N');
   wrong(many + "e.", {"more than 4000000 values"});
 }

@@ -1,5 +1,5 @@
-// ggml's block types: every bit of what they stand for against ggml and gguf-py, what graft writes against the reference, and the search of the K types against
-// ggml's.
+// ggml's block types: every bit of what they stand for against ggml and gguf-py, what graft writes against the reference, and the search of
+// the K types against ggml's.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -93,7 +93,8 @@ TEST(Quant, SimpleTypesAreWrittenAsTheReferenceWritesThem) {
     quantise_blocks(name, x.data(), blocks, have.data());
     ASSERT_EQ(have.size(), want.data.size()) << name;
     for (std::size_t i = 0; i < have.size(); ++i)
-      ASSERT_EQ(have[i], want.data[i]) << name << ": byte " << i % static_cast<std::size_t>(c->bytes) << " of block " << i / static_cast<std::size_t>(c->bytes);
+      ASSERT_EQ(have[i], want.data[i]) << name << ": byte " << i % static_cast<std::size_t>(c->bytes) << " of block "
+                                       << i / static_cast<std::size_t>(c->bytes);
     ++types;
   }
   EXPECT_EQ(types, 10);
@@ -104,9 +105,12 @@ struct RowsOfAKind {
   const char* name;
   int from, to;
 };
-constexpr RowsOfAKind kRows[] = {
-    {"normal", 0, 16},         {"Laplace", 16, 32}, {"uniform above 0", 32, 40}, {"uniform below 0", 40, 44}, {"normal, parts of many sizes", 44, 52},
-    {"Student's t, 3", 52, 64}};
+constexpr RowsOfAKind kRows[] = {{"normal", 0, 16},
+                                 {"Laplace", 16, 32},
+                                 {"uniform above 0", 32, 40},
+                                 {"uniform below 0", 40, 44},
+                                 {"normal, parts of many sizes", 44, 52},
+                                 {"Student's t, 3", 52, 64}};
 
 TEST(Quant, TheSearchOfTheKTypesIsNotWorseThanGgmls) {
   const KeptBytes stored = golden_bytes("weights");
@@ -187,10 +191,9 @@ TEST(Quant, OddBlocksStayInTheirRange) {
       for (std::size_t i = 0; i < x.size(); ++i) {
         ASSERT_TRUE(std::isfinite(y[i])) << name << ", " << what << ": element " << i;
         // The coarsest is Q2_K: a third of the range, from 0 or below to the largest, and what rounding its minimum to 4 bits adds.
-        ASSERT_LE(std::abs(y[i] - x[i]), 0.4f * most + 1e-7f) << name << ", " << what << ": element " << i << " is " << y[i] << " for " << x[i];
-        if (most == 0) {
-          ASSERT_EQ(y[i], 0.0f) << name << ", " << what;
-        }
+        ASSERT_LE(std::abs(y[i] - x[i]), 0.4f * most + 1e-7f)
+            << name << ", " << what << ": element " << i << " is " << y[i] << " for " << x[i];
+        if (most == 0) { ASSERT_EQ(y[i], 0.0f) << name << ", " << what; }
       }
     }
 }
@@ -202,8 +205,8 @@ TEST(Quant, WhatNoBlockHoldsIsRefusedByElement) {
       continue;
     }
     EXPECT_TRUE(quantises(c->name));
-    for (const float bad :
-         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 3.3e38f}) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity(), 3.3e38f}) {
       std::vector<float> x(512, 1.0f);
       x[300] = bad;
       std::vector<std::byte> packed(512 / static_cast<std::size_t>(c->elements) * static_cast<std::size_t>(c->bytes));

@@ -1,5 +1,6 @@
-// Damage to the real files at hand: cut at every 997th byte, and bits of all that is not tensors' data flipped. Never a crash, never a silent load: a damaged file is refused, or what
-// became different can be seen in its listing (a name, a shape, a type), or it is as it was.
+// Damage to the real files at hand: cut at every 997th byte, and bits of all that is not tensors' data flipped. Never a crash, never a
+// silent load: a damaged file is refused, or what became different can be seen in its listing (a name, a shape, a type), or it is as it
+// was.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -47,7 +48,8 @@ struct Victim {
   std::vector<std::size_t> structure() const {
     std::vector<bool> covered(bytes.size(), false);
     for (const StoredTensor& t : tensors)
-      if (t.offset != 0) std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(t.offset), std::min<std::size_t>(t.bytes, bytes.size() - t.offset), true);
+      if (t.offset != 0)
+        std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(t.offset), std::min<std::size_t>(t.bytes, bytes.size() - t.offset), true);
     std::vector<std::size_t> at;
     for (std::size_t i = 0; i < bytes.size(); ++i)
       if (!covered[i]) at.push_back(i);
@@ -56,7 +58,8 @@ struct Victim {
 };
 
 bool same_layout(const StoredTensor& a, const StoredTensor& b) {
-  return a.dtype == b.dtype && a.shape == b.shape && a.strides == b.strides && a.offset == b.offset && a.bytes == b.bytes && a.file == b.file && a.storage == b.storage;
+  return a.dtype == b.dtype && a.shape == b.shape && a.strides == b.strides && a.offset == b.offset && a.bytes == b.bytes &&
+         a.file == b.file && a.storage == b.storage;
 }
 
 TEST(RealFiles, CutAtEvery997thByte) {
@@ -95,7 +98,8 @@ TEST(RealFiles, BitsOfTheirHeadersFlipped) {
     const auto put = [&](std::size_t i, char c) { out.seekp(static_cast<std::streamoff>(i)).put(c).flush(); };
     for (std::size_t b = 0; b < bits; b += step) {
       const std::size_t i = at[b / 8];
-      const std::string damage = file.filename().string() + " with bit " + std::to_string(b % 8) + " of byte " + std::to_string(i) + " flipped";
+      const std::string damage =
+          file.filename().string() + " with bit " + std::to_string(b % 8) + " of byte " + std::to_string(i) + " flipped";
       put(i, static_cast<char>(v.bytes[i] ^ (1 << (b % 8))));
       try {
         const auto s = open_source(v.path);
@@ -109,7 +113,8 @@ TEST(RealFiles, BitsOfTheirHeadersFlipped) {
           ASSERT_EQ(bytes.data.size(), s->tensors[k].bytes) << damage;
           // Listed as it was: then its numbers are what they were, or this were a silent load.
           if (!layout) {
-            ASSERT_EQ(std::memcmp(bytes.data.data(), v.data[k].data(), v.data[k].size()), 0) << damage << " changes the numbers of " << v.tensors[k].name;
+            ASSERT_EQ(std::memcmp(bytes.data.data(), v.data[k].data(), v.data[k].size()), 0)
+                << damage << " changes the numbers of " << v.tensors[k].name;
           }
         }
         ++(layout ? layouts : name ? names : beside);
@@ -123,8 +128,9 @@ TEST(RealFiles, BitsOfTheirHeadersFlipped) {
     }
     EXPECT_TRUE(damage::taken(v.path, "mended")) << file;
     EXPECT_GT(refused, 0) << file;
-    std::printf("%-36s %6zu bytes of header: %5d flips refused, %4d change a name, %4d a shape or type or place, %4d nothing of the tensors\n", file.filename().c_str(), at.size(), refused, names,
-                layouts, beside);
+    std::printf(
+        "%-36s %6zu bytes of header: %5d flips refused, %4d change a name, %4d a shape or type or place, %4d nothing of the tensors\n",
+        file.filename().c_str(), at.size(), refused, names, layouts, beside);
   }
 }
 

@@ -1,4 +1,5 @@
-// ResNet-8 of MLPerf Tiny: the published Keras file in graft's network against a forward pass of the same file in NumPy (tests/golden/keras/resnet8.py).
+// ResNet-8 of MLPerf Tiny: the published Keras file in graft's network against a forward pass of the same file in NumPy
+// (tests/golden/keras/resnet8.py).
 #include "models/resnet8.h"
 
 #include <gtest/gtest.h>
@@ -39,17 +40,31 @@ Tensor images(std::int64_t count) {
 }
 
 // Keras numbers its layers in the order in which they were made.
-const std::map<std::string, std::string> kLayers = {
-    {"conv1", "conv2d"},           {"layer1.conv1", "conv2d_1"},  {"layer1.conv2", "conv2d_2"},    {"layer2.conv1", "conv2d_3"},
-    {"layer2.conv2", "conv2d_4"},  {"layer2.shortcut", "conv2d_5"}, {"layer3.conv1", "conv2d_6"},  {"layer3.conv2", "conv2d_7"},
-    {"layer3.shortcut", "conv2d_8"}, {"bn1", "batch_normalization"}, {"layer1.bn1", "batch_normalization_1"}, {"layer1.bn2", "batch_normalization_2"},
-    {"layer2.bn1", "batch_normalization_3"}, {"layer2.bn2", "batch_normalization_4"}, {"layer3.bn1", "batch_normalization_5"}, {"layer3.bn2", "batch_normalization_6"},
-    {"linear", "dense"}};
+const std::map<std::string, std::string> kLayers = {{"conv1", "conv2d"},
+                                                    {"layer1.conv1", "conv2d_1"},
+                                                    {"layer1.conv2", "conv2d_2"},
+                                                    {"layer2.conv1", "conv2d_3"},
+                                                    {"layer2.conv2", "conv2d_4"},
+                                                    {"layer2.shortcut", "conv2d_5"},
+                                                    {"layer3.conv1", "conv2d_6"},
+                                                    {"layer3.conv2", "conv2d_7"},
+                                                    {"layer3.shortcut", "conv2d_8"},
+                                                    {"bn1", "batch_normalization"},
+                                                    {"layer1.bn1", "batch_normalization_1"},
+                                                    {"layer1.bn2", "batch_normalization_2"},
+                                                    {"layer2.bn1", "batch_normalization_3"},
+                                                    {"layer2.bn2", "batch_normalization_4"},
+                                                    {"layer3.bn1", "batch_normalization_5"},
+                                                    {"layer3.bn2", "batch_normalization_6"},
+                                                    {"linear", "dense"}};
 Tensor from_keras(const Source& s, const std::string& name) {
   const auto dot = name.rfind('.');
   const std::string layer = kLayers.at(name.substr(0, dot)), part = name.substr(dot + 1);
   const bool norm = layer.starts_with("batch");
-  const std::string theirs = part == "weight" ? (norm ? "gamma" : "kernel") : part == "bias" ? (norm ? "beta" : "bias") : part == "running_mean" ? "moving_mean" : "moving_variance";
+  const std::string theirs = part == "weight"         ? (norm ? "gamma" : "kernel")
+                             : part == "bias"         ? (norm ? "beta" : "bias")
+                             : part == "running_mean" ? "moving_mean"
+                                                      : "moving_variance";
   const StoredTensor* t = s.find("model_weights/" + layer + "/" + layer + "/" + theirs + ":0");
   if (!t) return {};
   const Tensor w = s.load(static_cast<std::size_t>(t - s.tensors.data()));
@@ -83,22 +98,26 @@ TEST(Resnet8, EqualsNumpysPassOverTheKerasFile) {
   }
   EXPECT_LE(difference, 1e-5) << "the outputs are probabilities";
   EXPECT_LE(error, 2 * golden["f32_error"].get<double>() + 4 * std::pow(2.0, -23) * largest) << "as far as NumPy's own f32 allows";
-  std::printf("ResNet-8: probabilities differ from NumPy's f64 by at most %.3g, logits (up to %.3g) by %.3g; NumPy's f32 logits by %.3g\n", difference, largest, error, golden["f32_error"].get<double>());
+  std::printf("ResNet-8: probabilities differ from NumPy's f64 by at most %.3g, logits (up to %.3g) by %.3g; NumPy's f32 logits by %.3g\n",
+              difference, largest, error, golden["f32_error"].get<double>());
 }
 TEST(Resnet8, TheCarriedMapDoesTheSame) {
   if (!fs::exists(checkpoint())) GTEST_SKIP() << checkpoint() << " is not there; set GRAFT_TEST_DATA";
   const auto source = open_source(checkpoint());
   Import import(checkpoint().string(), HeadPolicy::keep, "linear");
   EXPECT_EQ(import.map_name(), "keras-resnet8");
-  const Params mapped = Params::from(import.lookup(), 1), by_hand = Params::from([&](const std::string& name) { return from_keras(*source, name); }, 1);
+  const Params mapped = Params::from(import.lookup(), 1),
+               by_hand = Params::from([&](const std::string&name) { return from_keras(*source, name); }, 1);
   const Resnet8 a(mapped, {}), b(by_hand, {});
   EXPECT_NO_THROW(import.account(mapped.sources()));
   ASSERT_EQ(mapped.all().size(), by_hand.all().size());
-  for (std::size_t i = 0; i < mapped.all().size(); ++i) EXPECT_EQ(mapped.all()[i].tensor.values(), by_hand.all()[i].tensor.values()) << mapped.all()[i].name;
+  for (std::size_t i = 0; i < mapped.all().size(); ++i)
+    EXPECT_EQ(mapped.all()[i].tensor.values(), by_hand.all()[i].tensor.values()) << mapped.all()[i].name;
 }
 
-// A network through which one pixel passes: conv1 passes its middle, the first convolution of layer2 its upper left corner with a stride of 2, the shortcut of layer3 every second
-// pixel; all other paths are zero. TensorFlow's SAME pads an even size at its end alone, so the corner stands on pixel 2i; an odd one on both sides, so it stands on 2i - 1.
+// A network through which one pixel passes: conv1 passes its middle, the first convolution of layer2 its upper left corner with a stride of
+// 2, the shortcut of layer3 every second pixel; all other paths are zero. TensorFlow's SAME pads an even size at its end alone, so the
+// corner stands on pixel 2i; an odd one on both sides, so it stands on 2i - 1.
 TEST(Resnet8, PadsAsTensorFlowDoes) {
   graft::Run run;
   NoGrad off;
@@ -133,7 +152,8 @@ TEST(Resnet8, TakesAnySizeOfImageAndOnlyItsChannels) {
   NoGrad off;
   const Params p = Params::init(3);
   const Resnet8 model(p, {4, 1, 2});
-  for (const std::int64_t size : {1, 4, 5, 6, 7, 32, 33}) EXPECT_EQ(model.forward(Tensor::ones({2, 1, size, size}), run).shape(), Shape({2, 2})) << size;
+  for (const std::int64_t size : {1, 4, 5, 6, 7, 32, 33})
+    EXPECT_EQ(model.forward(Tensor::ones({2, 1, size, size}), run).shape(), Shape({2, 2})) << size;
   EXPECT_THROW(model.forward(Tensor::ones({2, 3, 32, 32}), run), Error);
 }
 

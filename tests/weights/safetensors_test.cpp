@@ -41,7 +41,6 @@ class Folder : public test::TempFolder {
   }
 };
 
-
 // Entries point into the bytes they came from, so those are kept to the end.
 SafetensorsFile parse(const std::string& file) {
   static std::deque<std::string> kept;
@@ -564,7 +563,7 @@ TEST(Checkpoint, Shards) {
   write_file(dir / "model-1.safetensors", shard({"a", "b"}));
   write_file(dir / "model-2.safetensors", shard({"c"}));
   write_file(dir / "model.safetensors.index.json",
-       index_of(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})"));
+             index_of(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})"));
   for (const fs::path& p : {dir / "model.safetensors.index.json", dir.path}) {
     const Checkpoint c = open_checkpoint(p);
     EXPECT_EQ(c.tensors.size(), 3u);

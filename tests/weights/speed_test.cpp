@@ -1,5 +1,6 @@
-// How fast checkpoints open: a mapped load against a copy of the same bytes, the listing of ten thousand tensors in a hundred shards, and the memory that a load of 4 GB takes beside
-// the mapping. The numbers are printed; what is asserted leaves room for a busy machine. A program of its own, run by itself.
+// How fast checkpoints open: a mapped load against a copy of the same bytes, the listing of ten thousand tensors in a hundred shards, and
+// the memory that a load of 4 GB takes beside the mapping. The numbers are printed; what is asserted leaves room for a busy machine. A
+// program of its own, run by itself.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -27,7 +28,9 @@ constexpr bool kMeasured = true;
 #endif
 constexpr std::uint64_t kMega = 1 << 20, kGiga = 1 << 30;
 
-double seconds_since(std::chrono::steady_clock::time_point begin) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];
@@ -36,7 +39,8 @@ double median(std::vector<double> v) {
 double children_ms() {
   rusage u{};
   ::getrusage(RUSAGE_CHILDREN, &u);
-  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
+         static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 // A line of /proc, in bytes; 0 where there is none.
 std::uint64_t kilobytes(const char* file, const std::string& line) {
@@ -87,7 +91,10 @@ TEST(Speed, MappedLoadAgainstMemcpy) {
   std::vector<double> loads, copies;
   for (int i = 0; i < 7; ++i) loads.push_back(load()), copies.push_back(copy());
   const double ratio = median(copies) / median(loads);
-  std::printf("1 GB in 256 tensors: open and load %.3f s, memcpy of the same mapped bytes %.3f s, medians of 7 interleaved: %.3f of memcpy's speed\n", median(loads), median(copies), ratio);
+  std::printf(
+      "1 GB in 256 tensors: open and load %.3f s, memcpy of the same mapped bytes %.3f s, medians of 7 interleaved: %.3f of memcpy's "
+      "speed\n",
+      median(loads), median(copies), ratio);
   // Other programs slow either of the two; the least times are the machine's own.
   EXPECT_GE(*std::min_element(copies.begin(), copies.end()) / *std::min_element(loads.begin(), loads.end()), 0.8);
   // Opening alone, for it is what a mapped load is where nobody touches the bytes.
@@ -116,7 +123,8 @@ TEST(Speed, InspectTenThousandTensors) {
     }
     write_safetensors(dir / name, items, {{"format", "pt"}}, [&](std::size_t) { return std::as_bytes(std::span(four)); });
   }
-  std::ofstream(dir / "model.safetensors.index.json") << nlohmann::ordered_json{{"metadata", {{"total_size", 160000}}}, {"weight_map", map}}.dump(2);
+  std::ofstream(dir / "model.safetensors.index.json")
+      << nlohmann::ordered_json{{"metadata", {{"total_size", 160000}}}, {"weight_map", map}}.dump(2);
   for (const std::string verb : {"inspect .", "inspect --json ."}) {
     std::vector<double> times, processor;
     for (int i = 0; i < 7; ++i) {
@@ -126,11 +134,14 @@ TEST(Speed, InspectTenThousandTensors) {
       times.push_back(seconds_since(begin) * 1e3);
       processor.push_back(children_ms() - before);
       ASSERT_EQ(o.code, 0) << o.err;
-      ASSERT_NE(o.out.find(verb == "inspect ." ? "10000 tensors" : "model.layers.99.experts.99.down_proj.weight"), std::string::npos) << o.out.substr(0, 500);
+      ASSERT_NE(o.out.find(verb == "inspect ." ? "10000 tensors" : "model.layers.99.experts.99.down_proj.weight"), std::string::npos)
+          << o.out.substr(0, 500);
     }
     std::sort(times.begin(), times.end());
-    std::printf("graft %s of 10,000 tensors in 100 shards: %.1f ms (least), %.1f ms (median), of the processor %.1f ms (median), the whole program\n", verb.c_str(), times.front(),
-                times[times.size() / 2], median(processor));
+    std::printf(
+        "graft %s of 10,000 tensors in 100 shards: %.1f ms (least), %.1f ms (median), of the processor %.1f ms (median), the whole "
+        "program\n",
+        verb.c_str(), times.front(), times[times.size() / 2], median(processor));
     if (kMeasured) {
       EXPECT_LT(median(processor), 250) << verb;  // the time on the wall is the other programs' too
     }
@@ -156,7 +167,8 @@ TEST(Speed, MemoryOfFourGigabytesInShards) {
     std::ofstream(dir / name, std::ios::binary) << header;
     fs::resize_file(dir / name, header.size() + kTensors * kEach);
   }
-  std::ofstream(dir / "model.safetensors.index.json") << nlohmann::ordered_json{{"metadata", {{"total_size", 4 * kGiga}}}, {"weight_map", map}}.dump(2);
+  std::ofstream(dir / "model.safetensors.index.json")
+      << nlohmann::ordered_json{{"metadata", {{"total_size", 4 * kGiga}}}, {"weight_map", map}}.dump(2);
 
   const std::uint64_t before = kilobytes("/proc/self/status", "RssAnon");
   const auto begin = std::chrono::steady_clock::now();
@@ -175,8 +187,10 @@ TEST(Speed, MemoryOfFourGigabytesInShards) {
   EXPECT_EQ(bytes, 4 * kGiga);
   EXPECT_EQ(sum, 0u);
   const std::uint64_t anonymous = most > before ? most - before : 0;
-  std::printf("4 GB in 8 shards, loaded and every page read in %.2f s: %.1f MB of memory of its own (RssAnon at its most); pages of the files in memory: %.2f GB (RssFile), which the kernel may drop\n",
-              seconds, static_cast<double>(anonymous) / 1e6, static_cast<double>(kilobytes("/proc/self/status", "RssFile")) / 1e9);
+  std::printf(
+      "4 GB in 8 shards, loaded and every page read in %.2f s: %.1f MB of memory of its own (RssAnon at its most); pages of the files in "
+      "memory: %.2f GB (RssFile), which the kernel may drop\n",
+      seconds, static_cast<double>(anonymous) / 1e6, static_cast<double>(kilobytes("/proc/self/status", "RssFile")) / 1e9);
   ASSERT_GT(kilobytes("/proc/self/status", "RssAnon"), 0u) << "the kernel does not say";
   EXPECT_LT(anonymous, kGiga);
 }

@@ -1,4 +1,5 @@
-// TensorFlow's bundles: one that TensorFlow wrote, those of a writer of our own after the format's description (tests/golden/tf), what is refused, and damaged files.
+// TensorFlow's bundles: one that TensorFlow wrote, those of a writer of our own after the format's description (tests/golden/tf), what is
+// refused, and damaged files.
 #include "weights/formats/tf_bundle.h"
 
 #include <gtest/gtest.h>
@@ -11,9 +12,9 @@
 namespace graft {
 namespace {
 
+using damage::read_file;
 using damage::refused;
 using damage::TempFolder;
-using damage::read_file;
 using damage::write_file;
 namespace fs = std::filesystem;
 
@@ -24,12 +25,16 @@ void expect_numbers(const Source& s) {
     const auto v = s.load(t).values();
     const std::string& type = s.tensors[t].dtype;
     for (std::size_t i = 0; i < v.size(); ++i)
-      EXPECT_EQ(v[i], type == "BOOL" ? (i % 3 == 1) : type[0] == 'U' ? static_cast<double>(i) : static_cast<double>(i) - 2) << s.tensors[t].name << " " << i;
+      EXPECT_EQ(v[i], type == "BOOL"   ? (i % 3 == 1)
+                      : type[0] == 'U' ? static_cast<double>(i)
+                                       : static_cast<double>(i) - 2)
+          << s.tensors[t].name << " " << i;
   }
 }
 void copy_bundle(const std::string& name, const fs::path& to) {
   for (const auto& f : fs::directory_iterator(kGolden))
-    if (f.path().filename().string().starts_with(name + ".") || f.path().filename() == name) fs::copy_file(f.path(), to / f.path().filename().string());
+    if (f.path().filename().string().starts_with(name + ".") || f.path().filename() == name)
+      fs::copy_file(f.path(), to / f.path().filename().string());
 }
 
 TEST(Crc32c, IsTheKnownOne) {
@@ -46,15 +51,48 @@ TEST(Crc32c, IsTheKnownOne) {
 TEST(Snappy, TakesLiteralsAndCopiesAndNothingElse) {
   const auto unpack = [](const std::string& s) { return unsnappy(std::as_bytes(std::span(s.data(), s.size()))); };
   EXPECT_EQ(unpack(std::string("\0", 1)), "");
-  EXPECT_EQ(unpack("\x03\x08" "abc"), "abc");
-  EXPECT_EQ(unpack(std::string("\x0b\x08" "abc" "\x11\x03", 7)), "abcabcabcab") << "a copy that runs into what it writes";
-  EXPECT_EQ(unpack(std::string("\x07\x08" "abc" "\x0e\x03\0", 8)), "abcabca");
-  EXPECT_EQ(unpack(std::string("\x07\x08" "abc" "\x0f\x03\0\0\0", 10)), "abcabca");
-  EXPECT_EQ(unpack("\x05\x08" "abc" "\x01\x05"), std::nullopt) << "before the beginning";
-  EXPECT_EQ(unpack(std::string("\x07\x08" "abc" "\x01\0", 7)), std::nullopt) << "no way back";
-  EXPECT_EQ(unpack("\x04\x08" "abc"), std::nullopt) << "shorter than it says";
-  EXPECT_EQ(unpack("\x02\x08" "abc"), std::nullopt) << "longer than it says";
-  EXPECT_EQ(unpack("\x03\x08" "ab"), std::nullopt) << "cut";
+  EXPECT_EQ(unpack("\x03\x08"
+                   "abc"),
+            "abc");
+  EXPECT_EQ(unpack(std::string("\x0b\x08"
+                               "abc"
+                               "\x11\x03",
+                               7)),
+            "abcabcabcab")
+      << "a copy that runs into what it writes";
+  EXPECT_EQ(unpack(std::string("\x07\x08"
+                               "abc"
+                               "\x0e\x03\0",
+                               8)),
+            "abcabca");
+  EXPECT_EQ(unpack(std::string("\x07\x08"
+                               "abc"
+                               "\x0f\x03\0\0\0",
+                               10)),
+            "abcabca");
+  EXPECT_EQ(unpack("\x05\x08"
+                   "abc"
+                   "\x01\x05"),
+            std::nullopt)
+      << "before the beginning";
+  EXPECT_EQ(unpack(std::string("\x07\x08"
+                               "abc"
+                               "\x01\0",
+                               7)),
+            std::nullopt)
+      << "no way back";
+  EXPECT_EQ(unpack("\x04\x08"
+                   "abc"),
+            std::nullopt)
+      << "shorter than it says";
+  EXPECT_EQ(unpack("\x02\x08"
+                   "abc"),
+            std::nullopt)
+      << "longer than it says";
+  EXPECT_EQ(unpack("\x03\x08"
+                   "ab"),
+            std::nullopt)
+      << "cut";
   EXPECT_EQ(unpack("\xff\xff\xff\xff\x0f"), std::nullopt) << "4 GB of nothing";
   EXPECT_EQ(unpack("\xff\xff\xff\xff\xff\xff"), std::nullopt);
   EXPECT_EQ(unpack(""), std::nullopt);
@@ -72,11 +110,10 @@ TEST(TfBundle, ReadsEveryTypePlainAndSnappy) {
     const auto s = open_source(kGolden / name);
     EXPECT_EQ(s->path, (kGolden / (std::string(name) + ".index")).string());
     ASSERT_EQ(s->tensors.size(), 12u) << "the object graph is passed over";
-    const std::map<std::string, std::string> types = {{"1", "F32"}, {"2", "F64"}, {"3", "I32"}, {"4", "U8"}, {"6", "I8"}, {"9", "I64"}, {"10", "BOOL"}, {"14", "BF16"}, {"19", "F16"}, {"22", "U32"}};
+    const std::map<std::string, std::string> types = {{"1", "F32"}, {"2", "F64"},   {"3", "I32"},   {"4", "U8"},   {"6", "I8"},
+                                                      {"9", "I64"}, {"10", "BOOL"}, {"14", "BF16"}, {"19", "F16"}, {"22", "U32"}};
     for (const StoredTensor& t : s->tensors)
-      if (t.name.starts_with("type/")) {
-        EXPECT_EQ(t.dtype, types.at(t.name.substr(5)));
-      }
+      if (t.name.starts_with("type/")) { EXPECT_EQ(t.dtype, types.at(t.name.substr(5))); }
     EXPECT_EQ(s->find("scalar")->shape, std::vector<std::int64_t>{});
     EXPECT_EQ(s->find("none")->shape, (std::vector<std::int64_t>{0, 3}));
     EXPECT_TRUE(s->warnings.empty());

@@ -44,11 +44,14 @@ struct OptimizerCase {
   const char *file, *model, *where, *kind;
   std::int64_t steps;
 };
-constexpr OptimizerCase kCases[] = {
-    {"optim_sgd", "state_dict", "optimizer", "sgd", 0},           {"optim_momentum", "state_dict", "optimizer", "sgd", 1},
-    {"optim_nesterov", "model", "optimizer_state_dict", "sgd", 1}, {"optim_adam", "model", "optimizer_state", "adam", 5},
-    {"optim_adamw", "state_dict", "optimizer_states.0", "adamw", 5}, {"optim_rmsprop", "m", "o", "rmsprop", 5},
-    {"optim_adagrad", "m", "o", "adagrad", 5},                     {"optim_adam_f32", "m", "optim", "adam", 5}};
+constexpr OptimizerCase kCases[] = {{"optim_sgd", "state_dict", "optimizer", "sgd", 0},
+                                    {"optim_momentum", "state_dict", "optimizer", "sgd", 1},
+                                    {"optim_nesterov", "model", "optimizer_state_dict", "sgd", 1},
+                                    {"optim_adam", "model", "optimizer_state", "adam", 5},
+                                    {"optim_adamw", "state_dict", "optimizer_states.0", "adamw", 5},
+                                    {"optim_rmsprop", "m", "o", "rmsprop", 5},
+                                    {"optim_adagrad", "m", "o", "adagrad", 5},
+                                    {"optim_adam_f32", "m", "optim", "adam", 5}};
 
 TEST(TorchOptimizerState, TrainingGoesOnWherePyTorchStopped) {
   for (const auto& [file, model, where, kind, steps] : kCases) {
@@ -139,8 +142,12 @@ TEST(TorchOptimizerState, OtherForms) {
   // A learning rate that was a tensor: each entry of the group stands by itself.
   TestState spread;
   spread.files = {spread.path = "x.pt"};
-  for (const auto& [key, value] : std::map<std::string, std::string>{
-           {"betas", "[0.9, 0.95]"}, {"eps", "1e-08"}, {"amsgrad", "false"}, {"decoupled_weight_decay", "true"}, {"weight_decay", "0.5"}, {"params", "[0]"}})
+  for (const auto& [key, value] : std::map<std::string, std::string>{{"betas", "[0.9, 0.95]"},
+                                                                     {"eps", "1e-08"},
+                                                                     {"amsgrad", "false"},
+                                                                     {"decoupled_weight_decay", "true"},
+                                                                     {"weight_decay", "0.5"},
+                                                                     {"params", "[0]"}})
     spread.metadata["o.param_groups.0." + key] = value;
   spread.tensors.push_back({"o.param_groups.0.lr", "F32", {}, {}, 0, 4, 0, -1});
   const TorchOptimizer adamw = read_torch_optimizer(spread, {"w"});
@@ -158,7 +165,8 @@ TEST(TorchOptimizerState, Refuses) {
   refused([&] { read_torch_optimizer(*source, {}); }, {"numbers in place of the parameters' names"});
   refused([&] { read_torch_optimizer(*source, {"a", "b"}, "", "elsewhere"); }, {"\"elsewhere\"", "there is \"optimizer_state\""});
   refused([&] { read_torch_optimizer(*open_source(kGolden / "state.pt"), {"a"}); }, {"no optimiser's state"});
-  const auto with = [](const std::string& groups, const std::vector<std::string>& tensors = {}, std::map<std::string, std::string> more = {}) {
+  const auto with = [](const std::string& groups, const std::vector<std::string>& tensors = {},
+                       std::map<std::string, std::string> more = {}) {
     return [=] {
       TestState s;
       s.path = "x.pt";
@@ -177,10 +185,12 @@ TEST(TorchOptimizerState, Refuses) {
   refused(with(adam, {"exp_avg", "exp_avg_sq"}, {{"optimizer.state.0.step", "1.5"}}), {"a step that is no whole number"});
   EXPECT_EQ(torch_testing::refusal(with(adam, {"exp_avg", "exp_avg_sq"}, {{"optimizer.state.0.step", "7"}})), "(accepted)")
       << "before torch 1.12 it was a number";
-  refused(with(R"([{"lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "amsgrad": false, "weight_decay": 0.1, "params": [0]}])"), {"does not tell Adam from AdamW"});
+  refused(with(R"([{"lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "amsgrad": false, "weight_decay": 0.1, "params": [0]}])"),
+          {"does not tell Adam from AdamW"});
   refused(with(R"([{"lr": 0.1, "betas": [0.9], "eps": 1e-8, "amsgrad": false, "params": [0]}])"), {"betas that are no two numbers"});
   refused(with(R"([{"lr": 0.1, "rho": 0.9, "params": [0]}])"), {"an optimiser that graft does not know (lr, params, rho)"});
-  refused(with(R"([{"lr": 0.1, "momentum": 0.9, "dampening": 0, "nesterov": false, "params": [0, 0]}])"), {"the parameter 0 in two groups"});
+  refused(with(R"([{"lr": 0.1, "momentum": 0.9, "dampening": 0, "nesterov": false, "params": [0, 0]}])"),
+          {"the parameter 0 in two groups"});
   refused(with(R"([{"momentum": 0.9, "dampening": 0, "nesterov": false, "params": [0]}])"), {"no lr"});
   refused(with(R"([{"lr": 0.1, "momentum": 0.9, "dampening": 0, "nesterov": false}])"), {"without its list of parameters"});
   refused(with("[1]"), {"a group that is no dict"});

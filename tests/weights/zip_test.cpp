@@ -1,4 +1,5 @@
-// The zip view against archives of other writers, each rule broken once, and damage; the writer against its own view and, by its bytes, against the format.
+// The zip view against archives of other writers, each rule broken once, and damage; the writer against its own view and, by its bytes,
+// against the format.
 #include "weights/formats/zip.h"
 
 #include <random>
@@ -10,9 +11,9 @@ namespace {
 
 using torch_testing::bytes_of;
 using torch_testing::kGolden;
+using torch_testing::read_file;
 using torch_testing::refusal;
 using torch_testing::refused;
-using torch_testing::read_file;
 using torch_testing::TempFolder;
 
 std::string text_of(const KeptBytes& b) { return {reinterpret_cast<const char*>(b.data.data()), b.data.size()}; }
@@ -55,10 +56,13 @@ TEST(Zip, ReadsWhatOthersWrote) {
     std::map<std::string, std::string> want;
   };
   const std::string many(30000, 'n');
-  const Foreign all[] = {
-      {"zipfile.zip", {{"stored", "plain bytes"}, {"deflated", many}, {"empty", ""}, {"d\xc3\xa4/\xc3\xbc", "utf-8"}}},  // zipfile, with a folder and a comment
-      {"zipfile64.zip", {{"big", "zip64 without need"}, {"next", "x"}}},                                                // force_zip64
-      {"streamed.zip", {{"s", std::string(1000, 's')}, {"t", "tail"}}}};                                                // to a pipe: sizes follow the data
+  const Foreign all[] = {{"zipfile.zip",
+                          {{"stored", "plain bytes"},
+                           {"deflated", many},
+                           {"empty", ""},
+                           {"d\xc3\xa4/\xc3\xbc", "utf-8"}}},                                // zipfile, with a folder and a comment
+                         {"zipfile64.zip", {{"big", "zip64 without need"}, {"next", "x"}}},  // force_zip64
+                         {"streamed.zip", {{"s", std::string(1000, 's')}, {"t", "tail"}}}};  // to a pipe: sizes follow the data
   for (const auto& [file, want] : all) EXPECT_EQ(contents(ZipView::open(MappedFile::open(kGolden / file))), want) << file;
 }
 
@@ -127,18 +131,23 @@ TEST(Zip, EveryRuleBrokenOnce) {
   broken([](std::string& s) { s[local(s, 0) + 30 + 2] = s[central(s, 0) + 46 + 2] = '\n'; }, {"has a control character"});
   broken([](std::string& s) { s[local(s, 2) + 30] = s[central(s, 2) + 46] = '/'; }, {"is an absolute path"});
   broken([](std::string& s) { s.replace(local(s, 0) + 30, 3, "../"), s.replace(central(s, 0) + 46, 3, "../"); }, {"leaves its folder"});
-  broken([](std::string& s) { patch(s, central(s, 0) + 10, 12, 2), patch(s, local(s, 0) + 8, 12, 2); }, {"is packed by method 12", "pack it anew"});
+  broken([](std::string& s) { patch(s, central(s, 0) + 10, 12, 2), patch(s, local(s, 0) + 8, 12, 2); },
+         {"is packed by method 12", "pack it anew"});
   broken([](std::string& s) { patch(s, local(s, 0) + 8, 8, 2); }, {"another method than the central directory"});
   broken([](std::string& s) { s[local(s, 2) + 64 - local(s, 2) % 64 + 0] ^= 1; }, {"the CRC of the member's bytes", "\"b\""});
   broken([](std::string& s) { patch(s, local(s, 0) + 22, 99, 4); }, {"another size or CRC than the central directory"});
-  broken([](std::string& s) { patch(s, central(s, 0) + 24, 99, 4), patch(s, local(s, 0) + 22, 99, 4); }, {"is stored, but its two sizes differ"});
-  broken([](std::string& s) {
-    for (const int at : {20, 24}) patch(s, central(s, 0) + static_cast<std::size_t>(at), 100000, 4);
-    for (const int at : {18, 22}) patch(s, local(s, 0) + static_cast<std::size_t>(at), 100000, 4);
-  }, {"the member takes 100000 bytes"});
+  broken([](std::string& s) { patch(s, central(s, 0) + 24, 99, 4), patch(s, local(s, 0) + 22, 99, 4); },
+         {"is stored, but its two sizes differ"});
+  broken(
+      [](std::string& s) {
+        for (const int at : {20, 24}) patch(s, central(s, 0) + static_cast<std::size_t>(at), 100000, 4);
+        for (const int at : {18, 22}) patch(s, local(s, 0) + static_cast<std::size_t>(at), 100000, 4);
+      },
+      {"the member takes 100000 bytes"});
   broken([](std::string& s) { patch(s, central(s, 0) + 42, 5, 4); }, {"where no member begins"});
   broken([](std::string& s) { patch(s, central(s, 0) + 42, 0x7fffffff, 4); }, {"where no member begins"});
-  broken([](std::string& s) { patch(s, end_record(s) + 8, 2, 2), patch(s, end_record(s) + 10, 2, 2); }, {"bytes too many", "central directory"});
+  broken([](std::string& s) { patch(s, end_record(s) + 8, 2, 2), patch(s, end_record(s) + 10, 2, 2); },
+         {"bytes too many", "central directory"});
   broken([](std::string& s) { patch(s, end_record(s) + 8, 4, 2), patch(s, end_record(s) + 10, 4, 2); }, {"cannot stand in a directory"});
   broken([](std::string& s) { patch(s, central(s, 0) + 28, 60000, 2); }, {"a member's name leaves the central directory"});
   // Members over one another: two names for the same bytes.
@@ -204,10 +213,11 @@ TEST(Zip, DeflatedMembersAreBounded) {
 TEST(Zip, Damage) {
   std::mt19937 random(3);
   int refusals = 0, same = 0;
-  for (const std::string& whole : {read_file(kGolden / "zipfile.zip"), read_file(kGolden / "streamed.zip"), read_file(kGolden / "zipfile64.zip"), written(kThree),
-                                   written(kThree, 64, ZipWriter::Zip64::always)}) {
+  for (const std::string& whole : {read_file(kGolden / "zipfile.zip"), read_file(kGolden / "streamed.zip"),
+                                   read_file(kGolden / "zipfile64.zip"), written(kThree), written(kThree, 64, ZipWriter::Zip64::always)}) {
     const auto want = contents(ZipView::parse(bytes_of(whole), "z"));
-    for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_NE(refusal([&] { contents(ZipView::parse(bytes_of(whole).first(n), "z")); }), "(accepted)") << n;
+    for (std::size_t n = 0; n < whole.size(); ++n)
+      EXPECT_NE(refusal([&] { contents(ZipView::parse(bytes_of(whole).first(n), "z")); }), "(accepted)") << n;
     for (std::size_t at = 0; at < whole.size(); ++at)
       for (int bit = 0; bit < 8; ++bit) {
         std::string s = whole;

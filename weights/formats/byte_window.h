@@ -1,4 +1,5 @@
-// Bytes of a file, read by place and never past their end. What a reader of binary formats needs so that a damaged length or address is a sentence with a byte in it.
+// Bytes of a file, read by place and never past their end. What a reader of binary formats needs so that a damaged length or address is a
+// sentence with a byte in it.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -18,7 +19,8 @@ namespace graft {
 class ByteWindow {
  public:
   // `base`: where the window begins in the file `path`, for messages and for offset_in_file().
-  ByteWindow(std::span<const std::byte> bytes, std::string path, std::uint64_t base = 0) : bytes_(bytes), path_(std::move(path)), base_(base) {}
+  ByteWindow(std::span<const std::byte> bytes, std::string path, std::uint64_t base = 0)
+      : bytes_(bytes), path_(std::move(path)), base_(base) {}
 
   std::uint64_t size() const { return bytes_.size(); }
   const std::string& path() const { return path_; }
@@ -31,7 +33,8 @@ class ByteWindow {
   // `n` bytes at `at`; refuses where they are not all there. `what`: whose bytes they are, for the message.
   std::span<const std::byte> bytes(std::uint64_t at, std::uint64_t n, std::string_view what) const {
     if (at > bytes_.size() || n > bytes_.size() - at)
-      refuse(at, std::string(what) + " of " + std::to_string(n) + " bytes ends outside of the " + std::to_string(bytes_.size()) + " that are there,");
+      refuse(at, std::string(what) + " of " + std::to_string(n) + " bytes ends outside of the " + std::to_string(bytes_.size()) +
+                     " that are there,");
     return bytes_.subspan(at, n);
   }
   std::string_view text(std::uint64_t at, std::uint64_t n, std::string_view what) const {
@@ -66,7 +69,8 @@ class ByteWindow {
 // A copy with the bytes of every number of `width` bytes in the other order.
 inline std::shared_ptr<const std::vector<std::byte>> other_byte_order(std::span<const std::byte> from, std::size_t width) {
   auto out = std::make_shared<std::vector<std::byte>>(from.begin(), from.end());
-  for (std::size_t i = 0; i + width <= out->size(); i += width) std::reverse(out->begin() + static_cast<std::ptrdiff_t>(i), out->begin() + static_cast<std::ptrdiff_t>(i + width));
+  for (std::size_t i = 0; i + width <= out->size(); i += width)
+    std::reverse(out->begin() + static_cast<std::ptrdiff_t>(i), out->begin() + static_cast<std::ptrdiff_t>(i + width));
   return out;
 }
 

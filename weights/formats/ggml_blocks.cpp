@@ -69,8 +69,8 @@ void quantise_blocks(std::string_view name, const float* from, std::size_t block
     if (!(most <= codec.largest))
       for (std::size_t i = 0; i < count; ++i)
         if (!(std::abs(x[i]) <= codec.largest))
-          throw Error(Code::input, "element " + std::to_string(static_cast<std::size_t>(x - from) + i) + " is " + std::to_string(x[i]) + ", which " +
-                                       std::string(name) + " cannot hold; write the tensor as F32");
+          throw Error(Code::input, "element " + std::to_string(static_cast<std::size_t>(x - from) + i) + " is " + std::to_string(x[i]) +
+                                       ", which " + std::string(name) + " cannot hold; write the tensor as F32");
     codec.quantise(x, n, bytes + first * static_cast<std::size_t>(codec.bytes));
   });
 }

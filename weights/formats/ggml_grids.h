@@ -1,5 +1,5 @@
-// The grids of ggml's IQ types, packed: an entry is the places of its values in the type's list of values, the first value in the lowest bits. Made by
-// tests/golden/gguf/make_grids.py.
+// The grids of ggml's IQ types, packed: an entry is the places of its values in the type's list of values, the first value in the lowest
+// bits. Made by tests/golden/gguf/make_grids.py.
 #pragma once
 #include <cstdint>
 

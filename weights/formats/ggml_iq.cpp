@@ -1,5 +1,5 @@
-// The IQ types: eight (or four) weights at a time are a place in a fixed grid, a mask of signs and a scale, or, in IQ4, one of sixteen uneven steps. A
-// super-block is 256.
+// The IQ types: eight (or four) weights at a time are a place in a fixed grid, a mask of signs and a scale, or, in IQ4, one of sixteen
+// uneven steps. A super-block is 256.
 #include <array>
 
 #include "weights/formats/ggml_codecs.h"
@@ -145,13 +145,14 @@ void unpack_iq1_s(const std::uint8_t* from, std::size_t blocks, float* to) {
     for (int part = 0; part < 8; ++part) {
       const std::uint32_t h = pair_at(from + 34 + 2 * part);
       const float scale = d * static_cast<float>(2 * ((h >> 12) & 7) + 1);
-      for (int l = 0; l < 4; ++l, to += 8) put_moved(to, scale, grid.at[from[2 + 4 * part + l] | (((h >> (3 * l)) & 7) << 8)], (h & 0x8000u) != 0);
+      for (int l = 0; l < 4; ++l, to += 8)
+        put_moved(to, scale, grid.at[from[2 + 4 * part + l] | (((h >> (3 * l)) & 7) << 8)], (h & 0x8000u) != 0);
     }
   }
 }
 
-// 32 low places; 16 bytes, a nibble per place: three high bits and the direction; four times two bytes with four scales of three bits and, on top, a nibble of
-// d.
+// 32 low places; 16 bytes, a nibble per place: three high bits and the direction; four times two bytes with four scales of three bits and,
+// on top, a nibble of d.
 void unpack_iq1_m(const std::uint8_t* from, std::size_t blocks, float* to) {
   const auto& grid = iq1_grid();
   for (; blocks > 0; --blocks, from += 56) {
@@ -197,9 +198,11 @@ void unpack_iq4_xs(const std::uint8_t* from, std::size_t blocks, float* to) {
 }
 
 constexpr BlockCodec kIq[] = {
-    {"IQ1_S", 256, 50, unpack_iq1_s, nullptr, 0},     {"IQ1_M", 256, 56, unpack_iq1_m, nullptr, 0},     {"IQ2_XXS", 256, 66, unpack_iq2_xxs, nullptr, 0},
-    {"IQ2_XS", 256, 74, unpack_iq2_xs, nullptr, 0},   {"IQ2_S", 256, 82, unpack_iq2_s, nullptr, 0},     {"IQ3_XXS", 256, 98, unpack_iq3_xxs, nullptr, 0},
-    {"IQ3_S", 256, 110, unpack_iq3_s, nullptr, 0},    {"IQ4_NL", 32, 18, unpack_iq4_nl, nullptr, 0},    {"IQ4_XS", 256, 136, unpack_iq4_xs, nullptr, 0},
+    {"IQ1_S", 256, 50, unpack_iq1_s, nullptr, 0},     {"IQ1_M", 256, 56, unpack_iq1_m, nullptr, 0},
+    {"IQ2_XXS", 256, 66, unpack_iq2_xxs, nullptr, 0}, {"IQ2_XS", 256, 74, unpack_iq2_xs, nullptr, 0},
+    {"IQ2_S", 256, 82, unpack_iq2_s, nullptr, 0},     {"IQ3_XXS", 256, 98, unpack_iq3_xxs, nullptr, 0},
+    {"IQ3_S", 256, 110, unpack_iq3_s, nullptr, 0},    {"IQ4_NL", 32, 18, unpack_iq4_nl, nullptr, 0},
+    {"IQ4_XS", 256, 136, unpack_iq4_xs, nullptr, 0},
 };
 
 }  // namespace

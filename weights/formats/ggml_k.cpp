@@ -1,11 +1,12 @@
-// The K types: super-blocks of 256 weights in parts of 16 or 32. A part's scale is d times a small integer, and x = (d s) q, or (d s) q - (dmin m). The
-// products in brackets are rounded to f32 first, as ggml's reference rounds them.
+// The K types: super-blocks of 256 weights in parts of 16 or 32. A part's scale is d times a small integer, and x = (d s) q, or (d s) q -
+// (dmin m). The products in brackets are rounded to f32 first, as ggml's reference rounds them.
 #include "weights/formats/ggml_codecs.h"
 
 namespace graft {
 namespace {
 
-// 16 bytes of scales (scale low, minimum high), 64 of quants, d, dmin. Quants: two halves of 32 bytes, each byte four elements that lie 32 apart.
+// 16 bytes of scales (scale low, minimum high), 64 of quants, d, dmin. Quants: two halves of 32 bytes, each byte four elements that lie 32
+// apart.
 void unpack_q2_k(const std::uint8_t* from, std::size_t blocks, float* to) {
   for (; blocks > 0; --blocks, from += 84) {
     const float d = half_at(from + 80), dmin = half_at(from + 82);
@@ -31,7 +32,8 @@ void unpack_q3_k(const std::uint8_t* from, std::size_t blocks, float* to) {
         for (int part = 0; part < 32; part += 16, to += 16, ++j) {
           const int low = j < 8 ? s[j] & 15 : s[j - 8] >> 4, top = (s[8 + j % 4] >> (2 * (j / 4))) & 3;
           const float scale = d * static_cast<float>((low | (top << 4)) - 32);
-          for (int l = 0; l < 16; ++l) to[l] = scale * static_cast<float>(((q[part + l] >> shift) & 3) - 4 + (((high[part + l] >> bit) & 1) << 2));
+          for (int l = 0; l < 16; ++l)
+            to[l] = scale * static_cast<float>(((q[part + l] >> shift) & 3) - 4 + (((high[part + l] >> bit) & 1) << 2));
         }
   }
 }
@@ -66,8 +68,8 @@ void unpack_q5_k(const std::uint8_t* from, std::size_t blocks, float* to) {
   }
 }
 
-// 128 bytes of low bits, 64 of high ones, 16 signed scales, d. In each half of 128 elements: low bits of 32 and 32 in the low nibbles of 64 bytes, of the next
-// 64 in their high nibbles; the high bits of elements l, l + 32, l + 64, l + 96 in one byte.
+// 128 bytes of low bits, 64 of high ones, 16 signed scales, d. In each half of 128 elements: low bits of 32 and 32 in the low nibbles of 64
+// bytes, of the next 64 in their high nibbles; the high bits of elements l, l + 32, l + 64, l + 96 in one byte.
 void unpack_q6_k(const std::uint8_t* from, std::size_t blocks, float* to) {
   for (; blocks > 0; --blocks, from += 210) {
     const float d = half_at(from + 208);
@@ -87,8 +89,8 @@ constexpr float kHalfMost = 65504.0f;
 
 // The largest numbers leave room for a search that moves a scale by a few per cent.
 constexpr BlockCodec kK[] = {
-    {"Q2_K", 256, 84, unpack_q2_k, quantise_q2_k, kHalfMost},   {"Q3_K", 256, 110, unpack_q3_k, quantise_q3_k, kHalfMost},
-    {"Q4_K", 256, 144, unpack_q4_k, quantise_q4_k, kHalfMost},  {"Q5_K", 256, 176, unpack_q5_k, quantise_q5_k, kHalfMost},
+    {"Q2_K", 256, 84, unpack_q2_k, quantise_q2_k, kHalfMost},  {"Q3_K", 256, 110, unpack_q3_k, quantise_q3_k, kHalfMost},
+    {"Q4_K", 256, 144, unpack_q4_k, quantise_q4_k, kHalfMost}, {"Q5_K", 256, 176, unpack_q5_k, quantise_q5_k, kHalfMost},
     {"Q6_K", 256, 210, unpack_q6_k, quantise_q6_k, kHalfMost},
 };
 

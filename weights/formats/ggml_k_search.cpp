@@ -1,7 +1,8 @@
-// Quantising to the K types: graft's own search for the least squared error, part by part. A part is first fitted alone: several steps of its grid are tried,
-// for each the scale (and minimum) that are best for the quants it gives are solved for, and quants and scale are improved in turn. Then d and dmin are chosen
-// so that the largest scale and minimum fit their integers, rounded to f16, and each part takes of the integers around its fit the ones with the least error in
-// the numbers a reader will compute. Every block is a function of its own floats, so threads change nothing.
+// Quantising to the K types: graft's own search for the least squared error, part by part. A part is first fitted alone: several steps of
+// its grid are tried, for each the scale (and minimum) that are best for the quants it gives are solved for, and quants and scale are
+// improved in turn. Then d and dmin are chosen so that the largest scale and minimum fit their integers, rounded to f16, and each part
+// takes of the integers around its fit the ones with the least error in the numbers a reader will compute. Every block is a function of its
+// own floats, so threads change nothing.
 #include <algorithm>
 #include <cmath>
 
@@ -87,7 +88,8 @@ Line fit_line(const float* x) {
   if (!(hi > lo)) return {0.0f, lo};  // all the same and not above 0
   const float range = hi - lo;
   LineFit<N, Most> fit(x);
-  // A step of the grid that is smaller than range / Most cuts the ends off, a larger one leaves quants unused. Few quants gain more from cutting.
+  // A step of the grid that is smaller than range / Most cuts the ends off, a larger one leaves quants unused. Few quants gain more from
+  // cutting.
   constexpr float kFrom = Most == 3 ? -0.8f : -0.9f, kTo = Most == 3 ? 1.6f : 0.2f * static_cast<float>(Most);
   constexpr float kStep = Most == 3 ? 0.15f : (Most == 15 ? 0.2f : 0.36f);
   for (float more = kFrom; more <= kTo; more += kStep) fit.offer(lo, (static_cast<float>(Most) + more) / range);
@@ -144,7 +146,8 @@ struct LineBlock {
       for (int s = std::max(s0 - 1, 0); s <= std::min(s0 + 1, d > 0 ? MostScale : 0); ++s)
         for (int m = std::max(m0 - 1, 0); m <= std::min(m0 + 1, dmin > 0 ? MostScale : 0); ++m) {
           std::uint8_t tried[N];
-          const float error = settle<N>(x + N * p, d * static_cast<float>(s), dmin * static_cast<float>(m), 0.0f, static_cast<float>(Most), tried, 0.0f);
+          const float error =
+              settle<N>(x + N * p, d * static_cast<float>(s), dmin * static_cast<float>(m), 0.0f, static_cast<float>(Most), tried, 0.0f);
           if (!(error < least)) continue;
           least = error;
           scale[p] = s;
@@ -206,12 +209,13 @@ struct ScaleBlock {
     }
     d = rounded_half(largest / static_cast<float>(-MostScale));
     for (int p = 0; p < 16; ++p) {
-      const int s0 = d != 0 ? static_cast<int>(nearest(clamped(scales[p] / d, static_cast<float>(-MostScale), static_cast<float>(MostScale - 1)))) : 0;
+      const int s0 =
+          d != 0 ? static_cast<int>(nearest(clamped(scales[p] / d, static_cast<float>(-MostScale), static_cast<float>(MostScale - 1)))) : 0;
       float least = std::numeric_limits<float>::infinity();
       for (int s = std::max(s0 - 1, -MostScale); s <= std::min(s0 + 1, MostScale - 1); ++s) {
         std::uint8_t tried[16];
-        const float error = settle<16>(x + 16 * p, d * static_cast<float>(s), 0.0f, static_cast<float>(-Middle), static_cast<float>(Middle - 1), tried,
-                                       static_cast<float>(Middle));
+        const float error = settle<16>(x + 16 * p, d * static_cast<float>(s), 0.0f, static_cast<float>(-Middle),
+                                       static_cast<float>(Middle - 1), tried, static_cast<float>(Middle));
         if (!(error < least)) continue;
         least = error;
         scale[p] = s;

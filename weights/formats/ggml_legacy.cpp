@@ -12,8 +12,9 @@ namespace graft {
 namespace {
 
 constexpr std::size_t kMostAxes = 4, kMostName = 255;
-constexpr std::string_view kAgain = "the file is damaged, get it again", kGguf = "convert the model to GGUF with llama.cpp's or whisper.cpp's scripts";
-constexpr const char* kWhisper[] = {"n_vocab",    "n_audio_ctx",  "n_audio_state", "n_audio_head", "n_audio_layer", "n_text_ctx",
+constexpr std::string_view kAgain = "the file is damaged, get it again",
+                           kGguf = "convert the model to GGUF with llama.cpp's or whisper.cpp's scripts";
+constexpr const char* kWhisper[] = {"n_vocab",      "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer", "n_text_ctx",
                                     "n_text_state", "n_text_head", "n_text_layer",  "n_mels",       "ftype"};
 constexpr const char* kGpt2[] = {"n_vocab", "n_ctx", "n_embd", "n_head", "n_layer", "ftype"};
 
@@ -28,7 +29,8 @@ class LegacyReader {
   std::uint64_t left() const { return bytes_.size() - at_; }
   void need(std::uint64_t n, const std::string& what) const {
     if (n > left())
-      fail("is truncated: " + what + " takes " + std::to_string(n) + " bytes, and the file ends after " + std::to_string(left()), at_, "get the file again");
+      fail("is truncated: " + what + " takes " + std::to_string(n) + " bytes, and the file ends after " + std::to_string(left()), at_,
+           "get the file again");
   }
   std::string_view take(std::uint64_t n, const std::string& what) {
     need(n, what);
@@ -63,7 +65,9 @@ class LegacyReader {
 
 }  // namespace
 
-LegacyGgmlSource::LegacyGgmlSource(const std::filesystem::path& opened) : map_(MappedFile::open(opened)) { read(map_->bytes(), opened.string()); }
+LegacyGgmlSource::LegacyGgmlSource(const std::filesystem::path& opened) : map_(MappedFile::open(opened)) {
+  read(map_->bytes(), opened.string());
+}
 LegacyGgmlSource::LegacyGgmlSource(std::span<const std::byte> bytes, const std::string& path) { read(bytes, path); }
 
 void LegacyGgmlSource::read(std::span<const std::byte> bytes, const std::string& of) {
@@ -71,7 +75,8 @@ void LegacyGgmlSource::read(std::span<const std::byte> bytes, const std::string&
   path = of;
   files = {of};
   LegacyReader r(bytes, path);
-  if (bytes.size() < 4 || std::memcmp(bytes.data(), "lmgg", 4) != 0) r.fail("does not begin with lmgg", 0, "this is no file of ggml's old container");
+  if (bytes.size() < 4 || std::memcmp(bytes.data(), "lmgg", 4) != 0)
+    r.fail("does not begin with lmgg", 0, "this is no file of ggml's old container");
 
   // Whisper says the number of its mel bands twice, GPT-2 the size of its vocabulary.
   constexpr std::uint64_t most = 0x7fffffff;

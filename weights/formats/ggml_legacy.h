@@ -1,6 +1,6 @@
-// The container that ggml had before GGUF: magic "lmgg", numbers whose order only the model's own program knows, a vocabulary, and tensors without alignment
-// until the file ends. Two layouts are known, by what must be equal in them: whisper.cpp's (models/convert-pt-to-ggml.py) and that of ggml's GPT-2 example.
-// Read only, F32 and F16.
+// The container that ggml had before GGUF: magic "lmgg", numbers whose order only the model's own program knows, a vocabulary, and tensors
+// without alignment until the file ends. Two layouts are known, by what must be equal in them: whisper.cpp's (models/convert-pt-to-ggml.py)
+// and that of ggml's GPT-2 example. Read only, F32 and F16.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -1,6 +1,6 @@
-// The smallest numbers: one bit (Q1_0), two bits (Q2_0), ternary digits (TQ1_0, five to a byte; TQ2_0), and 4-bit floats with a power of two (MXFP4) or an
-// 8-bit float (NVFP4) as scale. The values of a 4-bit float (OCP Microscaling Formats v1.0, E2M1) are kept doubled and the scales halved, so that both are
-// exact.
+// The smallest numbers: one bit (Q1_0), two bits (Q2_0), ternary digits (TQ1_0, five to a byte; TQ2_0), and 4-bit floats with a power of
+// two (MXFP4) or an 8-bit float (NVFP4) as scale. The values of a 4-bit float (OCP Microscaling Formats v1.0, E2M1) are kept doubled and
+// the scales halved, so that both are exact.
 #include <cmath>
 
 #include "weights/formats/ggml_codecs.h"
@@ -64,9 +64,9 @@ void pack_q2_0(const float* from, std::size_t blocks, std::uint8_t* to) {
   }
 }
 
-// A byte of TQ1_0 is its five digits as a fraction of 256, rounded up: multiplying by 3^n brings digit n to the front, and three times what is left of 256 is
-// that digit. The first 32 bytes hold 160 elements, element m + 32 n being digit n of byte m, the next 16 bytes 80 in the same way, the last 4 bytes 16 as four
-// digits.
+// A byte of TQ1_0 is its five digits as a fraction of 256, rounded up: multiplying by 3^n brings digit n to the front, and three times what
+// is left of 256 is that digit. The first 32 bytes hold 160 elements, element m + 32 n being digit n of byte m, the next 16 bytes 80 in the
+// same way, the last 4 bytes 16 as four digits.
 struct TernaryRun {
   int start, bytes, digits;
 };
@@ -164,7 +164,8 @@ void pack_mxfp4(const float* from, std::size_t blocks, std::uint8_t* to) {
   }
 }
 
-// Half of an unsigned float of 4 + 3 bits (the top bit is not looked at by the exponent); 0x7f, which is NaN elsewhere, counts as 0 here, as in ggml.
+// Half of an unsigned float of 4 + 3 bits (the top bit is not looked at by the exponent); 0x7f, which is NaN elsewhere, counts as 0 here,
+// as in ggml.
 float half_ue4m3(std::uint8_t v) {
   if (v == 0x7fu) return 0.0f;
   const int e = (v >> 3) & 15, m = v & 7;

@@ -1,5 +1,7 @@
-// Blocks of 32 with one scale, or a scale and a minimum: x = d (q - middle) or d q + m. In the packed types byte j holds the low four bits of elements j and j
-// + 16, and 5-bit types keep the fifth bits of all 32 in a word of their own. Both ways are ggml's reference to the bit, rounding of ties included.
+// Blocks of 32 with one scale, or a scale and a minimum: x = d (q - middle) or d q + m. In the packed types byte j holds the low four bits
+// of elements j and j
+// + 16, and 5-bit types keep the fifth bits of all 32 in a word of their own. Both ways are ggml's reference to the bit, rounding of ties
+// included.
 #include <cmath>
 
 #include "weights/formats/ggml_codecs.h"
@@ -58,7 +60,8 @@ void pack(const float* from, std::size_t blocks, std::uint8_t* to) {
       base = lo;
       put_half(to + 2, lo);
     } else {
-      float most = 0;  // the value of the largest magnitude, the first of them: it takes the place below the middle that has no partner above
+      float most =
+          0;  // the value of the largest magnitude, the first of them: it takes the place below the middle that has no partner above
       for (int j = 0; j < 32; ++j)
         if (std::abs(from[j]) > std::abs(most)) most = from[j];
       d = most / static_cast<float>(-Middle);

@@ -1,5 +1,5 @@
-// The header of a GGUF file. Every length is checked against what is left of the file before it is believed, and the limits are ggml's own (src/gguf.cpp) where
-// it has one.
+// The header of a GGUF file. Every length is checked against what is left of the file before it is believed, and the limits are ggml's own
+// (src/gguf.cpp) where it has one.
 #include "weights/formats/gguf.h"
 
 #include <bit>
@@ -24,15 +24,53 @@ struct GgmlType {
   std::uint32_t id;
   std::string_view name, refused;  // why it is not read; empty: it is
 };
-constexpr std::string_view kActivations = "is a format of activations in the middle of a product, never of weights; have the file made anew";
-constexpr std::string_view kRemoved = "was removed from the format; convert the model anew, or repack it with the version of llama.cpp that made it";
+constexpr std::string_view kActivations =
+    "is a format of activations in the middle of a product, never of weights; have the file made anew";
+constexpr std::string_view kRemoved =
+    "was removed from the format; convert the model anew, or repack it with the version of llama.cpp that made it";
 constexpr GgmlType kTypes[] = {
-    {0, "F32", ""}, {1, "F16", ""}, {2, "Q4_0", ""}, {3, "Q4_1", ""}, {4, "Q4_2", kRemoved}, {5, "Q4_3", kRemoved}, {6, "Q5_0", ""}, {7, "Q5_1", ""},
-    {8, "Q8_0", ""}, {9, "Q8_1", kActivations}, {10, "Q2_K", ""}, {11, "Q3_K", ""}, {12, "Q4_K", ""}, {13, "Q5_K", ""}, {14, "Q6_K", ""},
-    {15, "Q8_K", kActivations}, {16, "IQ2_XXS", ""}, {17, "IQ2_XS", ""}, {18, "IQ3_XXS", ""}, {19, "IQ1_S", ""}, {20, "IQ4_NL", ""}, {21, "IQ3_S", ""},
-    {22, "IQ2_S", ""}, {23, "IQ4_XS", ""}, {24, "I8", ""}, {25, "I16", ""}, {26, "I32", ""}, {27, "I64", ""}, {28, "F64", ""}, {29, "IQ1_M", ""},
-    {30, "BF16", ""}, {31, "Q4_0_4_4", kRemoved}, {32, "Q4_0_4_8", kRemoved}, {33, "Q4_0_8_8", kRemoved}, {34, "TQ1_0", ""}, {35, "TQ2_0", ""},
-    {36, "IQ4_NL_4_4", kRemoved}, {37, "IQ4_NL_4_8", kRemoved}, {38, "IQ4_NL_8_8", kRemoved}, {39, "MXFP4", ""}, {40, "NVFP4", ""}, {41, "Q1_0", ""},
+    {0, "F32", ""},
+    {1, "F16", ""},
+    {2, "Q4_0", ""},
+    {3, "Q4_1", ""},
+    {4, "Q4_2", kRemoved},
+    {5, "Q4_3", kRemoved},
+    {6, "Q5_0", ""},
+    {7, "Q5_1", ""},
+    {8, "Q8_0", ""},
+    {9, "Q8_1", kActivations},
+    {10, "Q2_K", ""},
+    {11, "Q3_K", ""},
+    {12, "Q4_K", ""},
+    {13, "Q5_K", ""},
+    {14, "Q6_K", ""},
+    {15, "Q8_K", kActivations},
+    {16, "IQ2_XXS", ""},
+    {17, "IQ2_XS", ""},
+    {18, "IQ3_XXS", ""},
+    {19, "IQ1_S", ""},
+    {20, "IQ4_NL", ""},
+    {21, "IQ3_S", ""},
+    {22, "IQ2_S", ""},
+    {23, "IQ4_XS", ""},
+    {24, "I8", ""},
+    {25, "I16", ""},
+    {26, "I32", ""},
+    {27, "I64", ""},
+    {28, "F64", ""},
+    {29, "IQ1_M", ""},
+    {30, "BF16", ""},
+    {31, "Q4_0_4_4", kRemoved},
+    {32, "Q4_0_4_8", kRemoved},
+    {33, "Q4_0_8_8", kRemoved},
+    {34, "TQ1_0", ""},
+    {35, "TQ2_0", ""},
+    {36, "IQ4_NL_4_4", kRemoved},
+    {37, "IQ4_NL_4_8", kRemoved},
+    {38, "IQ4_NL_8_8", kRemoved},
+    {39, "MXFP4", ""},
+    {40, "NVFP4", ""},
+    {41, "Q1_0", ""},
     {42, "Q2_0", ""},
 };
 
@@ -68,7 +106,8 @@ class GgufParser {
   // `what` is named where the file ends before its `n` bytes do.
   void need(std::uint64_t n, const std::string& what) const {
     if (n > left())
-      fail("is truncated: " + what + " takes " + str(n) + " bytes, and the file ends after " + str(left()), at_, subject_, "get the file again");
+      fail("is truncated: " + what + " takes " + str(n) + " bytes, and the file ends after " + str(left()), at_, subject_,
+           "get the file again");
   }
   template <class T>
   T take(const std::string& what) {
@@ -101,8 +140,9 @@ class GgufParser {
     at_ = 4;
     const std::uint32_t version = take<std::uint32_t>("the version");
     if (version != 0 && (version & 0xffffu) == 0)
-      fail("is a GGUF file of the other byte order: its version reads as " + str(version) + " where " + str(__builtin_bswap32(version)) + " is meant", 4,
-           subject_, "graft reads little endian; convert it with gguf-py's gguf-convert-endian");
+      fail("is a GGUF file of the other byte order: its version reads as " + str(version) + " where " + str(__builtin_bswap32(version)) +
+               " is meant",
+           4, subject_, "graft reads little endian; convert it with gguf-py's gguf-convert-endian");
     if (version < 1 || version > 3)
       fail("is of GGUF version " + str(version) + ", and 1 to 3 are known", 4, subject_,
            version == 0 ? kAgain : "update graft, or have it written as version 3");
@@ -110,12 +150,15 @@ class GgufParser {
     const std::uint64_t counts = at_;
     tensor_count_ = count("the number of tensors");
     key_count_ = count("the number of keys");
-    // A tensor takes at least the length of its name, number of axes, type and place; a key the length of its name, a letter, its type and a byte.
+    // A tensor takes at least the length of its name, number of axes, type and place; a key the length of its name, a letter, its type and
+    // a byte.
     const std::uint64_t least_tensor = count_size() + 17, least_key = count_size() + 6;
     if (tensor_count_ > left() / least_tensor)
-      fail("says that it has " + str(tensor_count_) + " tensors, and there is room for " + str(left() / least_tensor), counts, subject_, kAgain);
+      fail("says that it has " + str(tensor_count_) + " tensors, and there is room for " + str(left() / least_tensor), counts, subject_,
+           kAgain);
     if (key_count_ > left() / least_key)
-      fail("says that it has " + str(key_count_) + " keys, and there is room for " + str(left() / least_key), counts + count_size(), subject_, kAgain);
+      fail("says that it has " + str(key_count_) + " keys, and there is room for " + str(left() / least_key), counts + count_size(),
+           subject_, kAgain);
   }
 
   // Names go into messages and maps, so they are text.
@@ -142,7 +185,8 @@ class GgufParser {
       if (value.type() != GgufType::u32)
         fail("has an alignment that is " + std::string(name_of(value.type())) + ", and u32 belongs there", at, subject_, kAnew);
       out_.alignment = static_cast<std::uint64_t>(value.whole());
-      if (!std::has_single_bit(out_.alignment)) fail("has the alignment " + value.shown() + ", which is no power of two", at, subject_, kAnew);
+      if (!std::has_single_bit(out_.alignment))
+        fail("has the alignment " + value.shown() + ", which is no power of two", at, subject_, kAnew);
     }
   }
 
@@ -182,9 +226,11 @@ class GgufParser {
     if (depth >= kMostNesting) fail("nests arrays deeper than " + str(kMostNesting), at_, subject_, kAgain);
     v.element_ = value_type("the type of an array's elements");
     const std::uint64_t at = at_, n = count("the length of an array");
-    if (n > kMostElements) fail("has an array of " + str(n) + " elements, and at most " + str(kMostElements) + " are allowed", at, subject_, kAgain);
+    if (n > kMostElements)
+      fail("has an array of " + str(n) + " elements, and at most " + str(kMostElements) + " are allowed", at, subject_, kAgain);
     if (v.element_ == GgufType::text) {
-      if (n > left() / count_size()) fail("is truncated: an array of " + str(n) + " texts has no room before the end", at, subject_, "get the file again");
+      if (n > left() / count_size())
+        fail("is truncated: an array of " + str(n) + " texts has no room before the end", at, subject_, "get the file again");
       v.starts_.reserve(n);
       for (std::uint64_t i = 0; i < n; ++i) {
         const std::string_view s = text("text " + str(i) + " of an array", kMostText);
@@ -220,8 +266,11 @@ class GgufParser {
     t.shape.resize(axes);
     for (std::uint32_t i = 0; i < axes; ++i) {
       const std::uint64_t axis_at = at_, n = count("the size of an axis");
-      if (n == 0) fail("has an axis of size 0", axis_at, subject_, "a tensor without elements has no place in GGUF; have the file written without it");
-      if (n > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) fail("has an axis of size " + str(n), axis_at, subject_, kAgain);
+      if (n == 0)
+        fail("has an axis of size 0", axis_at, subject_,
+             "a tensor without elements has no place in GGUF; have the file written without it");
+      if (n > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        fail("has an axis of size " + str(n), axis_at, subject_, kAgain);
       t.shape[axes - 1 - i] = static_cast<std::int64_t>(n);
     }
 
@@ -240,8 +289,8 @@ class GgufParser {
     const StoredType& stored = *stored_type(type.name);
     const std::int64_t row = t.shape.empty() ? 1 : t.shape.back();
     if (row % stored.elements != 0)
-      fail("has rows of " + std::to_string(row) + ", which are not whole blocks of " + std::to_string(stored.elements) + " " + t.dtype, type_at,
-           subject_, kAgain);
+      fail("has rows of " + std::to_string(row) + ", which are not whole blocks of " + std::to_string(stored.elements) + " " + t.dtype,
+           type_at, subject_, kAgain);
     const auto size = stored_bytes(stored, t.shape);
     if (!size) fail("has more elements or bytes than 63 bits count", axes_at, subject_, kAgain);
     t.bytes = *size;
@@ -252,8 +301,10 @@ class GgufParser {
   }
 
   void data() {
-    if (const GgufValue* v = out_.keys.find("general.quantization_version"); v && quantised_ && v->is_whole() && v->number() != kQuantisationVersion)
-      fail("has blocks of quantisation version " + v->shown() + ", and " + str(kQuantisationVersion) + " is known", out_.keys.byte_of("general.quantization_version"), "key \"general.quantization_version\"",
+    if (const GgufValue* v = out_.keys.find("general.quantization_version");
+        v && quantised_ && v->is_whole() && v->number() != kQuantisationVersion)
+      fail("has blocks of quantisation version " + v->shown() + ", and " + str(kQuantisationVersion) + " is known",
+           out_.keys.byte_of("general.quantization_version"), "key \"general.quantization_version\"",
            "the blocks are laid out otherwise; convert the model anew");
     const std::uint64_t header_end = at_, mask = out_.alignment - 1;
     out_.data = (header_end + mask) & ~mask;  // both far below 2^63
@@ -261,14 +312,14 @@ class GgufParser {
       if (bytes_[i] != std::byte{0})
         fail("has the byte " + str(std::to_integer<unsigned>(bytes_[i])) + " where zeros lead from the header to the data", i,
              "after the last tensor's description", kAgain);
-    std::uint64_t end = 0;                    // of the last tensor, padded, from the beginning of the data
-    std::uint64_t last = out_.data;           // of the last tensor in the file
+    std::uint64_t end = 0;           // of the last tensor, padded, from the beginning of the data
+    std::uint64_t last = out_.data;  // of the last tensor in the file
     for (std::size_t i = 0; i < out_.tensors.size(); ++i) {
       GgufTensor& t = out_.tensors[i];
       subject_ = "tensor " + in_quotes(t.name);
       if (t.offset != end)
-        fail(std::string(t.offset > end ? "leaves a hole" : "overlaps") + ": it begins at " + str(t.offset) + " of the data, where " + str(end) +
-                 " is its place with the alignment " + str(out_.alignment),
+        fail(std::string(t.offset > end ? "leaves a hole" : "overlaps") + ": it begins at " + str(t.offset) + " of the data, where " +
+                 str(end) + " is its place with the alignment " + str(out_.alignment),
              offset_at_[i], subject_, kAnew);
       const std::uint64_t most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - out_.data - mask;
       if (t.bytes > most || end > most - t.bytes) fail("ends beyond what 63 bits count", offset_at_[i], subject_, kAgain);
@@ -278,7 +329,8 @@ class GgufParser {
     }
     const std::uint64_t size = bytes_.size();
     if (out_.tensors.empty()) {
-      if (size > out_.data) out_.warnings.push_back(str(size - out_.data) + " bytes at byte " + str(out_.data) + " belong to no tensor: the file has none");
+      if (size > out_.data)
+        out_.warnings.push_back(str(size - out_.data) + " bytes at byte " + str(out_.data) + " belong to no tensor: the file has none");
       return;
     }
     if (last > size)
@@ -286,9 +338,11 @@ class GgufParser {
                str(static_cast<std::uint64_t>(100.0 * static_cast<double>(size) / static_cast<double>(last))) + "%)",
            size, "tensor " + in_quotes(first_beyond(size)), "get the file again");
     if (size < out_.data + end)
-      out_.notes.push_back("the last tensor is not padded to the alignment: " + str(out_.data + end - size) + " bytes are missing, none of them a weight's");
+      out_.notes.push_back("the last tensor is not padded to the alignment: " + str(out_.data + end - size) +
+                           " bytes are missing, none of them a weight's");
     if (size > out_.data + end)
-      out_.warnings.push_back(str(size - out_.data - end) + " bytes at byte " + str(out_.data + end) + ", after the last tensor, belong to nobody");
+      out_.warnings.push_back(str(size - out_.data - end) + " bytes at byte " + str(out_.data + end) +
+                              ", after the last tensor, belong to nobody");
   }
   const std::string& first_beyond(std::uint64_t size) const {
     for (const GgufTensor& t : out_.tensors)
@@ -311,12 +365,13 @@ GgufFile GgufFile::parse(std::span<const std::byte> bytes, const std::string& pa
   try {
     return GgufParser(bytes, path).parse();
   } catch (const Error& e) {
-    // Read and written as text by something that knows UTF-8 only, every byte that was none is EF BF BD now, and what is left is valid text. Binary numbers
-    // never are.
+    // Read and written as text by something that knows UTF-8 only, every byte that was none is EF BF BD now, and what is left is valid
+    // text. Binary numbers never are.
     const std::string_view all(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), std::size_t{1} << 20));
     const auto mangled = all.find("\xEF\xBF\xBD");
     const auto wrong = first_not_utf8(all);
-    if (mangled == std::string_view::npos || (wrong != std::string_view::npos && (wrong + 4 < all.size() || all.size() == bytes.size()))) throw;
+    if (mangled == std::string_view::npos || (wrong != std::string_view::npos && (wrong + 4 < all.size() || all.size() == bytes.size())))
+      throw;
     throw Error(Code::input, path + ": was read and written as text on its way: EF BF BD stands for other bytes at byte " + str(mangled) +
                                  " (whole file); get it again as a binary file");
   }

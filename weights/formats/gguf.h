@@ -1,6 +1,6 @@
-// GGUF (ggml-org/ggml, docs/gguf.md), versions 1 to 3: "GGUF", version, counts; typed keys; tensors' names, shapes, types, places; then the data, each tensor
-// at a multiple of the alignment. Reading checks the whole header before anything is handed out and copies no tensor. Every refusal of a file is
-// Error(Code::input).
+// GGUF (ggml-org/ggml, docs/gguf.md), versions 1 to 3: "GGUF", version, counts; typed keys; tensors' names, shapes, types, places; then the
+// data, each tensor at a multiple of the alignment. Reading checks the whole header before anything is handed out and copies no tensor.
+// Every refusal of a file is Error(Code::input).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -45,12 +45,12 @@ constexpr GgufType gguf_type_of() {
   }
 }
 
-// One value: a number, a text, or an array of one type, which may be arrays again. It keeps the bytes that a version 3 file has for it, so that writing gives
-// them back.
+// One value: a number, a text, or an array of one type, which may be arrays again. It keeps the bytes that a version 3 file has for it, so
+// that writing gives them back.
 class GgufValue {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
   static GgufValue of(T v) {
     std::string bytes(sizeof v, '\0');
     std::memcpy(bytes.data(), &v, sizeof v);
@@ -59,7 +59,7 @@ class GgufValue {
   static GgufValue of(std::string_view text) { return GgufValue(GgufType::text, GgufType::u8, std::string(text)); }
   static GgufValue of(const char* text) { return of(std::string_view(text)); }
   template <class T>
-    requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
   static GgufValue array(const std::vector<T>& v) {
     std::string bytes(v.size() * sizeof(T), '\0');
     for (std::size_t i = 0; i < v.size(); ++i) {
@@ -77,11 +77,11 @@ class GgufValue {
 
   // Element i of an array, or with i = 0 the value itself. Error(usage) when it is of another kind or i is not below size().
   std::string_view text(std::size_t i = 0) const;
-  double number(std::size_t i = 0) const;               // any number or boolean
-  std::int64_t whole(std::size_t i = 0) const;          // any whole number or boolean; u64 above 2^63 - 1 is an Error(usage)
-  const GgufValue& list(std::size_t i) const;           // of an array of arrays
+  double number(std::size_t i = 0) const;       // any number or boolean
+  std::int64_t whole(std::size_t i = 0) const;  // any whole number or boolean; u64 above 2^63 - 1 is an Error(usage)
+  const GgufValue& list(std::size_t i) const;   // of an array of arrays
   template <class T>
-  std::vector<T> numbers() const {                      // an array of exactly this type
+  std::vector<T> numbers() const {  // an array of exactly this type
     need(type_ == GgufType::array && element_ == gguf_type_of<T>(), "an array of this type");
     std::vector<T> v(size());
     for (std::size_t i = 0; i < v.size(); ++i) {
@@ -91,8 +91,10 @@ class GgufValue {
     }
     return v;
   }
-  bool is_whole() const;   // a number without fraction, or a boolean; not an array
-  bool operator==(const GgufValue& o) const { return type_ == o.type_ && element_ == o.element_ && bytes_ == o.bytes_ && lists_ == o.lists_; }
+  bool is_whole() const;  // a number without fraction, or a boolean; not an array
+  bool operator==(const GgufValue& o) const {
+    return type_ == o.type_ && element_ == o.element_ && bytes_ == o.bytes_ && lists_ == o.lists_;
+  }
 
   // For people: text as it stands (cut after 4096 bytes), all else as JSON (arrays cut after 8 elements, with their number).
   std::string shown() const;
@@ -106,9 +108,9 @@ class GgufValue {
   std::string json(std::size_t i) const;  // element i, or the value itself
 
   GgufType type_ = GgufType::u8, element_ = GgufType::u8;
-  std::string bytes_;                     // of an array of texts: u64 length and bytes, one after the other
-  std::vector<std::uint64_t> starts_;     // of an array of texts: where in bytes_ each text's length is
-  std::vector<GgufValue> lists_;          // of an array of arrays
+  std::string bytes_;                  // of an array of texts: u64 length and bytes, one after the other
+  std::vector<std::uint64_t> starts_;  // of an array of texts: where in bytes_ each text's length is
+  std::vector<GgufValue> lists_;       // of an array of arrays
 };
 
 struct GgufKey {
@@ -175,25 +177,28 @@ struct GgufItem {
 };
 // All that comes before the data, padded to where they begin.
 std::string gguf_header(const GgufKeys& keys, const std::vector<GgufItem>& items);
-// A version 3 file with the items in the order given, at multiples of general.alignment among the keys (32 without it). The same keys, items and bytes give the
-// same file as gguf-py and ggml write. `bytes_of(i)` is called once per item, in order; its result must hold until the next call. Atomic (engine/base/file.h).
-// Error(usage): a name twice, empty or of 64 bytes and more, more than 4 axes, a size of 0, a type that GGUF has not, an alignment that is no power of two.
+// A version 3 file with the items in the order given, at multiples of general.alignment among the keys (32 without it). The same keys,
+// items and bytes give the same file as gguf-py and ggml write. `bytes_of(i)` is called once per item, in order; its result must hold until
+// the next call. Atomic (engine/base/file.h). Error(usage): a name twice, empty or of 64 bytes and more, more than 4 axes, a size of 0, a
+// type that GGUF has not, an alignment that is no power of two.
 void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const std::vector<GgufItem>& items,
                 const std::function<std::span<const std::byte>(std::size_t)>& bytes_of);
 
 struct GgufOutput {
   std::string name;
   Tensor tensor;
-  std::string dtype;  // what it is written as: F32, F16, BF16, F64 and the types that quantises() knows from floats; I32 and I64 from themselves
+  std::string
+      dtype;  // what it is written as: F32, F16, BF16, F64 and the types that quantises() knows from floats; I32 and I64 from themselves
 };
-// Error(input) when a value has no place in the type: NaN or infinity in a block, a number above f16's largest in F16. Names tensor and element.
+// Error(input) when a value has no place in the type: NaN or infinity in a block, a number above f16's largest in F16. Names tensor and
+// element.
 void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const std::vector<GgufOutput>& tensors);
 
-// What a tensor is stored as when the file is to be of the type `wanted`, as is the custom: one axis stays F32; rows that are not whole blocks fall back to
-// Q8_0 and then to F16.
+// What a tensor is stored as when the file is to be of the type `wanted`, as is the custom: one axis stays F32; rows that are not whole
+// blocks fall back to Q8_0 and then to F16.
 std::string gguf_dtype_for(std::string_view wanted, std::span<const std::int64_t> shape);
-// The keys of a file that is written again with most tensors of type `dtype`: everything is carried along, general.file_type and general.quantization_version
-// say what is true now, and what described the pieces of a split file is left out.
+// The keys of a file that is written again with most tensors of type `dtype`: everything is carried along, general.file_type and
+// general.quantization_version say what is true now, and what described the pieces of a split file is left out.
 GgufKeys gguf_keys_for(const GgufKeys& keys, std::string_view dtype);
 
 }  // namespace graft

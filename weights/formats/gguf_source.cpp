@@ -71,8 +71,8 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   }
   const std::string of = std::to_string(count);
   if (!name)
-    refuse(first.file, "is one of " + of + " pieces, but is not called ...-0000N-of-" + of + ".gguf, so that the others cannot be found", "split.count",
-           "give all pieces the names they had");
+    refuse(first.file, "is one of " + of + " pieces, but is not called ...-0000N-of-" + of + ".gguf, so that the others cannot be found",
+           "split.count", "give all pieces the names they had");
   if (name->of != count)
     refuse(first.file, "is one of " + of + " pieces, but is called one of " + std::to_string(name->of), "split.count",
            "give all pieces the names they had");
@@ -88,7 +88,8 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
   }
   if (missing_count > 100) missing += " and " + std::to_string(missing_count - 100) + " more";
   if (missing_count > 0)
-    refuse(first.file, "lacks " + std::to_string(missing_count) + " of its " + of + " pieces: " + missing, "split.count", "put them into the same folder");
+    refuse(first.file, "lacks " + std::to_string(missing_count) + " of its " + of + " pieces: " + missing, "split.count",
+           "put them into the same folder");
 
   for (std::uint32_t i = 0; i < name->of; ++i) {
     pieces.push_back(i + 1 == name->number ? std::move(first) : open_piece(paths[i]));
@@ -97,7 +98,9 @@ std::vector<OpenPiece> all_pieces(const fs::path& path, OpenPiece first) {
       refuse(f, "does not say that it is one of " + of + " pieces", "split.count", "it belongs to another model, get the right one");
     if (whole_key(f, "split.no") != static_cast<std::int64_t>(i)) {
       const GgufValue* no = f.keys.find("split.no");
-      refuse(f, "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " + std::to_string(i),
+      refuse(f,
+             "says that it is piece " + (no ? no->shown() : std::string("nothing")) + " counted from 0, and its name says " +
+                 std::to_string(i),
              "split.no", "give all pieces the names they had");
     }
   }
@@ -119,14 +122,16 @@ GgufSource::GgufSource(const fs::path& opened) {
     for (GgufTensor& t : p.file.tensors) {
       const auto [it, fresh] = owner.emplace(t.name, p.file.path);
       if (!fresh)
-        throw Error(Code::input, p.file.path + ": has a tensor that " + it->second + " has too at byte " + std::to_string(t.offset) + " (tensor " +
-                                     in_quotes(t.name) + "); the pieces do not belong together, get them again");
+        throw Error(Code::input, p.file.path + ": has a tensor that " + it->second + " has too at byte " + std::to_string(t.offset) +
+                                     " (tensor " + in_quotes(t.name) + "); the pieces do not belong together, get them again");
       tensors.push_back({std::move(t.name), std::move(t.dtype), std::move(t.shape), {}, t.offset, t.bytes, files.size() - 1, -1});
     }
   }
-  if (const auto all = whole_key(pieces[0].file, "split.tensors.count"); pieces.size() > 1 && all && static_cast<std::size_t>(*all) != tensors.size())
-    refuse(pieces[0].file, "says that the pieces hold " + std::to_string(*all) + " tensors, and they hold " + std::to_string(tensors.size()), "split.tensors.count",
-           "the pieces do not belong together, get them again");
+  if (const auto all = whole_key(pieces[0].file, "split.tensors.count");
+      pieces.size() > 1 && all && static_cast<std::size_t>(*all) != tensors.size())
+    refuse(pieces[0].file,
+           "says that the pieces hold " + std::to_string(*all) + " tensors, and they hold " + std::to_string(tensors.size()),
+           "split.tensors.count", "the pieces do not belong together, get them again");
   keys = std::move(pieces[0].file.keys);
   for (const GgufKey& k : keys.all()) metadata[k.name] = k.value.shown();
 }

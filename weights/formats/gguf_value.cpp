@@ -15,7 +15,7 @@ struct TypeRow {
   std::string_view name;
   std::size_t size;
 };
-constexpr TypeRow kRows[kGgufTypes] = {{"u8", 1},   {"i8", 1},   {"u16", 2},  {"i16", 2}, {"u32", 4}, {"i32", 4}, {"f32", 4},
+constexpr TypeRow kRows[kGgufTypes] = {{"u8", 1},   {"i8", 1},   {"u16", 2},   {"i16", 2}, {"u32", 4}, {"i32", 4}, {"f32", 4},
                                        {"bool", 1}, {"text", 0}, {"array", 0}, {"u64", 8}, {"i64", 8}, {"f64", 8}};
 
 template <class T>

@@ -12,7 +12,8 @@ struct Keys {
 };
 [[noreturn]] void refuse(const Keys& of, std::string_view key, const std::string& what) {
   const std::string whole = std::string(kPrefix) + std::string(key);
-  throw Error(Code::input, of.path + ": " + what + " at byte " + std::to_string(of.all.byte_of(whole)) + " (key \"" + whole + "\"); the vocabulary is damaged, get the file again");
+  throw Error(Code::input, of.path + ": " + what + " at byte " + std::to_string(of.all.byte_of(whole)) + " (key \"" + whole +
+                               "\"); the vocabulary is damaged, get the file again");
 }
 
 std::vector<std::string> texts(const GgufValue& v, std::string_view key, const Keys& of) {

@@ -39,12 +39,16 @@ std::uint64_t checked_bytes(const GgufItem& item) {
   if (first_not_utf8(item.name) != std::string_view::npos || item.name.find('\0') != std::string::npos)
     throw Error(Code::usage, who + " has a name that is not text; rename it");
   if (!ggml_type_of(item.dtype)) throw Error(Code::usage, who + " is " + item.dtype + ", which GGUF has not; convert it first");
-  if (item.shape.size() > 4) throw Error(Code::usage, who + " has " + std::to_string(item.shape.size()) + " axes, and GGUF has at most 4; reshape it first");
+  if (item.shape.size() > 4)
+    throw Error(Code::usage, who + " has " + std::to_string(item.shape.size()) + " axes, and GGUF has at most 4; reshape it first");
   for (const std::int64_t n : item.shape)
-    if (n <= 0) throw Error(Code::usage, who + " has an axis of size " + std::to_string(n) + ", and GGUF has no tensors without elements; leave it out");
+    if (n <= 0)
+      throw Error(Code::usage,
+                  who + " has an axis of size " + std::to_string(n) + ", and GGUF has no tensors without elements; leave it out");
   const auto bytes = stored_bytes(*stored_type(item.dtype), item.shape);
   if (!bytes)
-    throw Error(Code::usage, who + " has a last axis that is not whole blocks of " + item.dtype + ", or is too large; gguf_dtype_for gives a type that fits");
+    throw Error(Code::usage, who + " has a last axis that is not whole blocks of " + item.dtype +
+                                 ", or is too large; gguf_dtype_for gives a type that fits");
   return *bytes;
 }
 
@@ -76,8 +80,8 @@ std::vector<std::byte> halves(const std::vector<float>& x, const std::string& wh
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Half h(x[i]);
     if (std::isfinite(x[i]) && !std::isfinite(static_cast<float>(h)))
-      throw Error(Code::input,
-                  who + ": element " + std::to_string(i) + " is " + std::to_string(x[i]) + ", above the largest number of " + dtype + "; write it as F32");
+      throw Error(Code::input, who + ": element " + std::to_string(i) + " is " + std::to_string(x[i]) + ", above the largest number of " +
+                                   dtype + "; write it as F32");
     std::memcpy(out.data() + 2 * i, &h.bits, 2);
   }
   return out;
@@ -90,13 +94,15 @@ std::vector<std::byte> stored(const GgufOutput& o, const std::string& who) {
     const auto* bytes = static_cast<const std::byte*>(t.raw());
     return {bytes, bytes + t.bytes()};
   }
-  if (!is_float(from) || !(o.dtype == "F16" || o.dtype == "BF16" || o.dtype == "F32" || o.dtype == "F64" || stored_type(o.dtype)->elements > 1))
+  if (!is_float(from) ||
+      !(o.dtype == "F16" || o.dtype == "BF16" || o.dtype == "F32" || o.dtype == "F64" || stored_type(o.dtype)->elements > 1))
     throw Error(Code::usage, who + " is " + std::string(name_of(from)) + " and cannot be written as " + o.dtype);
   const std::vector<float> x = floats_of(t);
   if (from == DType::f64)
     for (std::size_t i = 0; i < x.size(); ++i)
       if (std::isfinite(t.data<double>()[i]) && !std::isfinite(x[i]))
-        throw Error(Code::input, who + ": element " + std::to_string(i) + " is above the largest number of " + o.dtype + "; write it as F64");
+        throw Error(Code::input,
+                    who + ": element " + std::to_string(i) + " is above the largest number of " + o.dtype + "; write it as F64");
   if (o.dtype == "F32") return as_bytes_of(x);
   if (o.dtype == "F64") return as_bytes_of(std::vector<double>(x.begin(), x.end()));
   if (o.dtype == "F16") return halves<f16>(x, who, o.dtype);
@@ -133,7 +139,8 @@ std::string gguf_header(const GgufKeys& keys, const std::vector<GgufItem>& items
   std::uint64_t offset = 0;
   for (const GgufItem& item : items) {
     const std::uint64_t size = checked_bytes(item);
-    if (!names.insert(item.name).second) throw Error(Code::usage, "write_gguf: tensor " + in_quotes(item.name) + " is there twice; rename one");
+    if (!names.insert(item.name).second)
+      throw Error(Code::usage, "write_gguf: tensor " + in_quotes(item.name) + " is there twice; rename one");
     append_text(header, item.name);
     append(header, static_cast<std::uint32_t>(item.shape.size()));
     for (std::size_t i = item.shape.size(); i-- > 0;) append(header, static_cast<std::uint64_t>(item.shape[i]));
@@ -157,8 +164,8 @@ void write_gguf(const std::filesystem::path& path, const GgufKeys& keys, const s
       const std::span<const std::byte> bytes = bytes_of(i);
       const std::uint64_t size = checked_bytes(items[i]);
       if (bytes.size() != size)
-        throw Error(Code::usage,
-                    "write_gguf: tensor " + in_quotes(items[i].name) + " takes " + std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
+        throw Error(Code::usage, "write_gguf: tensor " + in_quotes(items[i].name) + " takes " + std::to_string(size) + " bytes, got " +
+                                     std::to_string(bytes.size()));
       sink.write(bytes);
       for (std::uint64_t pad = padded(size, alignment) - size; pad > 0;) {
         const std::uint64_t n = std::min<std::uint64_t>(pad, zeros.size());
@@ -199,8 +206,9 @@ GgufKeys gguf_keys_for(const GgufKeys& keys, std::string_view dtype) {
     std::string_view dtype;
     std::uint32_t number;
   };
-  constexpr FileType kFileTypes[] = {{"F32", 0},   {"F16", 1},   {"Q4_0", 2},  {"Q4_1", 3},  {"Q8_0", 7},   {"Q5_0", 8},   {"Q5_1", 9},   {"Q2_K", 10},
-                                     {"Q3_K", 12}, {"Q4_K", 15}, {"Q5_K", 17}, {"Q6_K", 18}, {"BF16", 32},  {"TQ1_0", 36}, {"TQ2_0", 37}};
+  constexpr FileType kFileTypes[] = {{"F32", 0},   {"F16", 1},   {"Q4_0", 2},  {"Q4_1", 3},   {"Q8_0", 7},
+                                     {"Q5_0", 8},  {"Q5_1", 9},  {"Q2_K", 10}, {"Q3_K", 12},  {"Q4_K", 15},
+                                     {"Q5_K", 17}, {"Q6_K", 18}, {"BF16", 32}, {"TQ1_0", 36}, {"TQ2_0", 37}};
   GgufKeys out = keys;
   for (const char* split : {"split.no", "split.count", "split.tensors.count"}) out.remove(split);
   out.remove("general.file_type");

@@ -47,13 +47,16 @@ ElementType element_type(const ByteWindow& m) {
       t.swapped = (bits & 1u) != 0;
       const unsigned exponent_at = m.u8(12, noun), exponent = m.u8(13, noun), mantissa_at = m.u8(14, noun), mantissa = m.u8(15, noun);
       const std::uint32_t bias = m.u32(16, noun);
-      const bool ieee = exponent >= 1 && exponent <= 15 && whole(8) && (bits & 0x40u) == 0 && (bits >> 4 & 3u) == 2 && more + 1 == 8 * t.size && mantissa_at == 0 && exponent_at == mantissa && exponent + mantissa + 1 == 8 * t.size &&
+      const bool ieee = exponent >= 1 && exponent <= 15 && whole(8) && (bits & 0x40u) == 0 && (bits >> 4 & 3u) == 2 &&
+                        more + 1 == 8 * t.size && mantissa_at == 0 && exponent_at == mantissa && exponent + mantissa + 1 == 8 * t.size &&
                         bias + 1 == 1u << (exponent - 1);
       if (ieee && t.size == 4 && mantissa == 23) t.dtype = "F32";
       else if (ieee && t.size == 8 && mantissa == 52) t.dtype = "F64";
       else if (ieee && t.size == 2 && mantissa == 10) t.dtype = "F16";
       else if (ieee && t.size == 2 && mantissa == 7) t.dtype = "BF16";
-      else t.what = "floats of an unknown layout (" + std::to_string(t.size) + " bytes, " + std::to_string(exponent) + " of exponent, " + std::to_string(mantissa) + " of mantissa)";
+      else
+        t.what = "floats of an unknown layout (" + std::to_string(t.size) + " bytes, " + std::to_string(exponent) + " of exponent, " +
+                 std::to_string(mantissa) + " of mantissa)";
       break;
     }
     case 3: t.text = true, t.what = "strings"; break;
@@ -65,7 +68,9 @@ ElementType element_type(const ByteWindow& m) {
       t.what = "an enumeration";
       if (t.size != 1 || bits + 256 * more != 2 || (m.u8(8, noun) & 15u) != 0) break;
       const std::string_view names = m.text(20, version < 3 ? 18 : 13, noun), falsy("FALSE\0\0\0", 8), truth("TRUE\0\0\0\0", 8);
-      if (version < 3 ? names == std::string(falsy) + std::string(truth) + std::string("\0\1", 2) : names == std::string_view("FALSE\0TRUE\0\0\1", 13)) t.dtype = "BOOL";
+      if (version < 3 ? names == std::string(falsy) + std::string(truth) + std::string("\0\1", 2)
+                      : names == std::string_view("FALSE\0TRUE\0\0\1", 13))
+        t.dtype = "BOOL";
       break;
     }
     case 9:
@@ -125,12 +130,15 @@ class Reader {
   Hdf5Contents read() {
     group(blocks_.root(), "", 0);
     overlaps();
-    if (blocks_.end() < w_.size()) out_.notes.push_back(std::to_string(w_.size() - blocks_.end()) + " bytes after the end of the HDF5 file are not read");
+    if (blocks_.end() < w_.size())
+      out_.notes.push_back(std::to_string(w_.size() - blocks_.end()) + " bytes after the end of the HDF5 file are not read");
     return std::move(out_);
   }
 
  private:
-  ByteWindow body(const Hdf5Message& m, std::string_view what) const { return {w_.bytes(m.at, m.size, what), w_.path(), w_.offset_in_file(m.at)}; }
+  ByteWindow body(const Hdf5Message& m, std::string_view what) const {
+    return {w_.bytes(m.at, m.size, what), w_.path(), w_.offset_in_file(m.at)};
+  }
   static const Hdf5Message* find(const std::vector<Hdf5Message>& all, int type) {
     for (const Hdf5Message& m : all)
       if (m.type == type) return &m;
@@ -140,15 +148,19 @@ class Reader {
   void group(std::uint64_t object, const std::string& path, int depth) {
     const auto messages = blocks_.messages(object);
     attributes(messages, path);
-    if (depth > kDeepestGroup) w_.refuse(object, "groups nested deeper than " + std::to_string(kDeepestGroup) + " (" + in_quotes(path) + ")");
-    if (std::find(above_.begin(), above_.end(), object) != above_.end()) w_.refuse(object, "the group " + in_quotes(path) + " that holds itself");
+    if (depth > kDeepestGroup)
+      w_.refuse(object, "groups nested deeper than " + std::to_string(kDeepestGroup) + " (" + in_quotes(path) + ")");
+    if (std::find(above_.begin(), above_.end(), object) != above_.end())
+      w_.refuse(object, "the group " + in_quotes(path) + " that holds itself");
     above_.push_back(object);
     std::set<std::string> names;
     for (const Hdf5Link& l : blocks_.links(messages)) {
       blocks_.spend(object);
-      if (l.name.empty() || l.name == "." || l.name == ".." || l.name.find('/') != std::string::npos || first_not_utf8(l.name) != std::string::npos || l.name.find('\0') != std::string::npos)
+      if (l.name.empty() || l.name == "." || l.name == ".." || l.name.find('/') != std::string::npos ||
+          first_not_utf8(l.name) != std::string::npos || l.name.find('\0') != std::string::npos)
         w_.refuse(object, "the group " + in_quotes(path) + " with the impossible name " + in_quotes(l.name));
-      if (!names.insert(l.name).second) w_.refuse(object, "the group " + in_quotes(path) + " with the name " + in_quotes(l.name) + " twice");
+      if (!names.insert(l.name).second)
+        w_.refuse(object, "the group " + in_quotes(path) + " with the name " + in_quotes(l.name) + " twice");
       const std::string below = path.empty() ? l.name : path + "/" + l.name;
       if (below.size() > 4096) w_.refuse(object, "a path of more than 4096 bytes, " + in_quotes(below));
       if (l.object == kHdf5Nowhere) {
@@ -167,9 +179,11 @@ class Reader {
   void dataset(std::uint64_t object, const std::vector<Hdf5Message>& messages, const std::string& path) {
     const std::string of = " (" + in_quotes(path) + ")";
     const auto refuse = [&](std::uint64_t at, const std::string& what) {
-      w_.refuse(at, "the dataset " + in_quotes(path) + " " + what + ", which graft does not read,", "save it as a plain array: h5py's create_dataset(name, data=array) without further options");
+      w_.refuse(at, "the dataset " + in_quotes(path) + " " + what + ", which graft does not read,",
+                "save it as a plain array: h5py's create_dataset(name, data=array) without further options");
     };
-    const Hdf5Message *space = find(messages, 0x01), *type = find(messages, 0x03), *layout = find(messages, 0x08), *filters = find(messages, 0x0B);
+    const Hdf5Message *space = find(messages, 0x01), *type = find(messages, 0x03), *layout = find(messages, 0x08),
+                      *filters = find(messages, 0x0B);
     if (!space || !type || !layout) w_.refuse(object, "a dataset without its dataspace, datatype or layout" + of);
     for (const Hdf5Message* m : {space, type})
       if (m->flags & 2u) refuse(m->at, "has a shared datatype or dataspace");
@@ -183,7 +197,14 @@ class Reader {
       const int version = f.u8(0, "a filter pipeline"), n = f.u8(1, "a filter pipeline");
       if (n > 0) {
         const int id = f.u16(version == 1 ? 8 : 2, "a filter pipeline");
-        const char* known = id == 1 ? "deflate" : id == 2 ? "shuffle" : id == 3 ? "fletcher32" : id == 4 ? "szip" : id == 5 ? "nbit" : id == 6 ? "scaleoffset" : id == 32000 ? "lzf" : nullptr;
+        const char* known = id == 1       ? "deflate"
+                            : id == 2     ? "shuffle"
+                            : id == 3     ? "fletcher32"
+                            : id == 4     ? "szip"
+                            : id == 5     ? "nbit"
+                            : id == 6     ? "scaleoffset"
+                            : id == 32000 ? "lzf"
+                                          : nullptr;
         refuse(filters->at, "is filtered (" + (known ? std::string(known) : "filter " + std::to_string(id)) + ")");
       }
     }
@@ -210,7 +231,8 @@ class Reader {
     } else {
       refuse(layout->at, kind == 2 ? "is stored in chunks" : "has a layout of class " + std::to_string(kind));
     }
-    if (size != *bytes) w_.refuse(layout->at, "the layout has " + std::to_string(size) + " bytes and the shape and type " + std::to_string(*bytes) + of);
+    if (size != *bytes)
+      w_.refuse(layout->at, "the layout has " + std::to_string(size) + " bytes and the shape and type " + std::to_string(*bytes) + of);
     w_.bytes(d.at, d.bytes, "the data of " + in_quotes(path));
     out_.datasets.push_back(std::move(d));
   }
@@ -223,7 +245,8 @@ class Reader {
     std::sort(all.begin(), all.end(), [](const Hdf5Dataset* a, const Hdf5Dataset* b) { return a->at < b->at; });
     for (std::size_t i = 1; i < all.size(); ++i)
       if (all[i]->at < all[i - 1]->at + all[i - 1]->bytes && all[i]->object != all[i - 1]->object)
-        w_.refuse(all[i]->at, "the datasets " + in_quotes(all[i - 1]->path) + " and " + in_quotes(all[i]->path) + " that lie over each other");
+        w_.refuse(all[i]->at,
+                  "the datasets " + in_quotes(all[i - 1]->path) + " and " + in_quotes(all[i]->path) + " that lie over each other");
   }
 
   // The value of one attribute; nothing where it is of no kind that is shown.
@@ -250,10 +273,12 @@ class Reader {
     if (t.text_elsewhere && t.size != 16) m.refuse(0, "an attribute with references of " + std::to_string(t.size) + " bytes");
     std::uint64_t n = 1;
     for (const std::int64_t s : e.shape) {
-      if (s != 0 && n > m.size() / static_cast<std::uint64_t>(s)) m.refuse(at, "an attribute (" + in_quotes(out.name) + ") that is longer than its message");
+      if (s != 0 && n > m.size() / static_cast<std::uint64_t>(s))
+        m.refuse(at, "an attribute (" + in_quotes(out.name) + ") that is longer than its message");
       n *= static_cast<std::uint64_t>(s);
     }
-    if (n > m.size() / t.size || n * t.size > m.size() - std::min(at, m.size())) m.refuse(std::min(at, m.size()), "an attribute (" + in_quotes(out.name) + ") that is longer than its message");
+    if (n > m.size() / t.size || n * t.size > m.size() - std::min(at, m.size()))
+      m.refuse(std::min(at, m.size()), "an attribute (" + in_quotes(out.name) + ") that is longer than its message");
     auto values = nlohmann::json::array();
     std::uint64_t total = 0;
     for (std::uint64_t i = 0; i < n; ++i) {
@@ -271,7 +296,8 @@ class Reader {
         text = whole.substr(0, length);
       }
       total += text.size();
-      if (total > kLongestValue) m.refuse(p, "an attribute (" + in_quotes(out.name) + ") of more than " + std::to_string(kLongestValue) + " bytes");
+      if (total > kLongestValue)
+        m.refuse(p, "an attribute (" + in_quotes(out.name) + ") of more than " + std::to_string(kLongestValue) + " bytes");
       if (first_not_utf8(text) != std::string::npos) return out;
       values.push_back(std::move(text));
     }
@@ -284,7 +310,9 @@ class Reader {
       Named a = attribute(m);
       if (first_not_utf8(a.name) != std::string::npos) w_.refuse(m.at, "an attribute with the impossible name " + in_quotes(a.name));
       if (a.value) out_.attributes.push_back({object, std::move(a.name), std::move(*a.value)});
-      else out_.notes.push_back("the attribute " + in_quotes(a.name) + " of " + in_quotes(object.empty() ? "/" : object) + " is neither text nor numbers and is not shown");
+      else
+        out_.notes.push_back("the attribute " + in_quotes(a.name) + " of " + in_quotes(object.empty() ? "/" : object) +
+                             " is neither text nor numbers and is not shown");
     }
   }
   std::string attribute_of(const std::vector<Hdf5Message>& messages, std::string_view name) {
@@ -302,7 +330,9 @@ class Reader {
 }  // namespace
 
 bool is_hdf5(std::span<const std::byte> bytes) {
-  return bytes.size() >= kHdf5Magic.size() && std::equal(kHdf5Magic.begin(), kHdf5Magic.end(), bytes.begin(), [](char a, std::byte b) { return static_cast<unsigned char>(a) == std::to_integer<unsigned char>(b); });
+  return bytes.size() >= kHdf5Magic.size() && std::equal(kHdf5Magic.begin(), kHdf5Magic.end(), bytes.begin(), [](char a, std::byte b) {
+           return static_cast<unsigned char>(a) == std::to_integer<unsigned char>(b);
+         });
 }
 
 Hdf5Contents read_hdf5(const ByteWindow& window) { return Reader(window).read(); }

@@ -1,5 +1,6 @@
-// What an HDF5 file holds: datasets by their path, and attributes. Data are not touched, only placed. Read are dense unfiltered arrays of numbers; what else a dataset can be
-// (chunks, filters, strings, references, compounds, external files) is refused by name. Soft and external links are not followed, and said.
+// What an HDF5 file holds: datasets by their path, and attributes. Data are not touched, only placed. Read are dense unfiltered arrays of
+// numbers; what else a dataset can be (chunks, filters, strings, references, compounds, external files) is refused by name. Soft and
+// external links are not followed, and said.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -10,9 +11,9 @@
 namespace graft {
 
 struct Hdf5Dataset {
-  std::string path;    // without a leading '/': "model_weights/dense/kernel:0"
-  std::string dtype;   // by weights/stored_type.h
-  bool swapped;        // big endian
+  std::string path;   // without a leading '/': "model_weights/dense/kernel:0"
+  std::string dtype;  // by weights/stored_type.h
+  bool swapped;       // big endian
   std::vector<std::int64_t> shape;
   std::uint64_t at, bytes;  // in the window
   std::uint64_t object;     // address of its header: equal for hard links to one dataset

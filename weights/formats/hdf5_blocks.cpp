@@ -45,9 +45,10 @@ constexpr int kDeepest = 32;  // of trees
 
 // A fractal heap: blocks whose sizes double row by row, in a table or (small ones) a single block.
 struct Hdf5Blocks::Heap {
-  std::uint64_t at, root, first, largest;  // address of the header and of the root block; sizes of the smallest and the largest direct block
-  int width, bits, rows;                   // of the doubling table; of an offset; of the root indirect block, 0: the root is a direct block
-  std::uint64_t longest;                   // of a managed object
+  std::uint64_t at, root, first,
+      largest;            // address of the header and of the root block; sizes of the smallest and the largest direct block
+  int width, bits, rows;  // of the doubling table; of an offset; of the root indirect block, 0: the root is a direct block
+  std::uint64_t longest;  // of a managed object
   std::uint64_t row_size(int row) const { return row < 2 ? first : first << (row - 1); }
 };
 
@@ -63,10 +64,13 @@ void Hdf5Blocks::check_sum(std::uint64_t at, std::uint64_t size, const char* wha
 Hdf5Blocks::Hdf5Blocks(const ByteWindow& window) : w_(window), budget_(1024 + window.size() / 4) {
   const int version = w_.u8(8, "the superblock");
   const bool old = version < 2;
-  if (version > 3) w_.refuse(8, "a superblock of version " + std::to_string(version), "graft reads 0 to 3: save it with h5py's default libver, or get it again");
+  if (version > 3)
+    w_.refuse(8, "a superblock of version " + std::to_string(version),
+              "graft reads 0 to 3: save it with h5py's default libver, or get it again");
   const int offsets = w_.u8(old ? 13 : 9, "the superblock"), lengths = w_.u8(old ? 14 : 10, "the superblock");
   if (offsets != 8 || lengths != 8)
-    w_.refuse(old ? 13 : 9, "addresses of " + std::to_string(offsets) + " and lengths of " + std::to_string(lengths) + " bytes", "graft reads 8 and 8: save it with h5py, or get it again");
+    w_.refuse(old ? 13 : 9, "addresses of " + std::to_string(offsets) + " and lengths of " + std::to_string(lengths) + " bytes",
+              "graft reads 8 and 8: save it with h5py, or get it again");
   std::uint64_t base = 0;
   if (old) {
     const std::uint64_t at = version == 0 ? 24 : 28;
@@ -79,10 +83,15 @@ Hdf5Blocks::Hdf5Blocks(const ByteWindow& window) : w_(window), budget_(1024 + wi
     end_ = w_.u64(28, "the superblock");
     root_ = w_.u64(36, "the superblock");
   }
-  if (base != 0) w_.refuse(old ? 24 : 12, "a base address of " + std::to_string(base), "graft reads files without a user block: repack it (h5repack), or get it again");
+  if (base != 0)
+    w_.refuse(old ? 24 : 12, "a base address of " + std::to_string(base),
+              "graft reads files without a user block: repack it (h5repack), or get it again");
   if (end_ > w_.size()) {
     const double percent = end_ ? 100.0 * static_cast<double>(w_.size()) / static_cast<double>(end_) : 0;
-    w_.refuse(w_.size(), "the file is cut: " + std::to_string(w_.size()) + " of " + std::to_string(end_) + " bytes are there (" + std::to_string(static_cast<int>(percent)) + " %)", "get it again");
+    w_.refuse(w_.size(),
+              "the file is cut: " + std::to_string(w_.size()) + " of " + std::to_string(end_) + " bytes are there (" +
+                  std::to_string(static_cast<int>(percent)) + " %)",
+              "get it again");
   }
 }
 
@@ -90,9 +99,9 @@ std::vector<Hdf5Message> Hdf5Blocks::messages(std::uint64_t object) {
   std::vector<Hdf5Message> out;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // where messages are
   const bool second = w_.text(object, 4, "an object header") == "OHDR";
-  std::uint64_t head = 0;   // of a message
-  bool ordered = false;     // version 2: messages have their creation order
-  std::uint64_t most = 0;   // version 1: how many there are
+  std::uint64_t head = 0;  // of a message
+  bool ordered = false;    // version 2: messages have their creation order
+  std::uint64_t most = 0;  // version 1: how many there are
   if (second) {
     if (w_.u8(object + 4, "an object header") != 2) w_.refuse(object + 4, "an object header of an unknown version");
     const unsigned flags = w_.u8(object + 5, "an object header");
@@ -154,7 +163,8 @@ std::vector<Hdf5Message> Hdf5Blocks::messages(std::uint64_t object) {
 void Hdf5Blocks::symbol_table(std::uint64_t node, int level, std::uint64_t names, std::uint64_t names_size, std::vector<Hdf5Link>& out) {
   spend(node);
   if (level < 0) {
-    if (w_.text(node, 4, "a group's node") != "SNOD" || w_.u8(node + 4, "a group's node") != 1) w_.refuse(node, "no group's node where one should be");
+    if (w_.text(node, 4, "a group's node") != "SNOD" || w_.u8(node + 4, "a group's node") != 1)
+      w_.refuse(node, "no group's node where one should be");
     const int n = w_.u16(node + 6, "a group's node");
     for (int i = 0; i < n; ++i) {
       const std::uint64_t at = node + 8 + 40 * static_cast<std::uint64_t>(i);
@@ -172,7 +182,8 @@ void Hdf5Blocks::symbol_table(std::uint64_t node, int level, std::uint64_t names
   if (w_.text(node, 4, "a group's tree") != "TREE" || w_.u8(node + 4, "a group's tree") != 0 || w_.u8(node + 5, "a group's tree") != level)
     w_.refuse(node, "no node of a group's tree where one should be");
   const int n = w_.u16(node + 6, "a group's tree");
-  for (int i = 0; i < n; ++i) symbol_table(w_.u64(node + 32 + 16 * static_cast<std::uint64_t>(i), "a group's tree"), level - 1, names, names_size, out);
+  for (int i = 0; i < n; ++i)
+    symbol_table(w_.u64(node + 32 + 16 * static_cast<std::uint64_t>(i), "a group's tree"), level - 1, names, names_size, out);
 }
 
 Hdf5Link Hdf5Blocks::link(std::uint64_t at, std::uint64_t size) {
@@ -192,9 +203,11 @@ Hdf5Link Hdf5Blocks::link(std::uint64_t at, std::uint64_t size) {
 }
 
 Hdf5Blocks::Heap Hdf5Blocks::heap(std::uint64_t at) {
-  if (w_.text(at, 4, "a fractal heap") != "FRHP" || w_.u8(at + 4, "a fractal heap") != 0) w_.refuse(at, "no fractal heap where one should be");
+  if (w_.text(at, 4, "a fractal heap") != "FRHP" || w_.u8(at + 4, "a fractal heap") != 0)
+    w_.refuse(at, "no fractal heap where one should be");
   check_sum(at, 142, "a fractal heap");
-  if (w_.u16(at + 7, "a fractal heap") != 0) w_.refuse(at + 7, "a fractal heap with filters", "graft reads unfiltered groups: save it with h5py's defaults");
+  if (w_.u16(at + 7, "a fractal heap") != 0)
+    w_.refuse(at + 7, "a fractal heap with filters", "graft reads unfiltered groups: save it with h5py's defaults");
   Heap h{};
   h.at = at;
   h.width = w_.u16(at + 110, "a fractal heap");
@@ -205,7 +218,8 @@ Hdf5Blocks::Heap Hdf5Blocks::heap(std::uint64_t at) {
   h.rows = w_.u16(at + 140, "a fractal heap");
   h.longest = w_.u32(at + 10, "a fractal heap");
   const auto odd = [](std::uint64_t v) { return !std::has_single_bit(v) || v > (std::uint64_t{1} << 40); };
-  if (h.width < 1 || h.width > 1024 || odd(static_cast<std::uint64_t>(h.width)) || odd(h.first) || odd(h.largest) || h.largest < h.first || h.bits < 1 || h.bits > 48 || h.rows > 40)
+  if (h.width < 1 || h.width > 1024 || odd(static_cast<std::uint64_t>(h.width)) || odd(h.first) || odd(h.largest) || h.largest < h.first ||
+      h.bits < 1 || h.bits > 48 || h.rows > 40)
     w_.refuse(at + 110, "a fractal heap of impossible sizes");
   return h;
 }
@@ -219,9 +233,11 @@ Hdf5Message Hdf5Blocks::managed(const Heap& heap, std::uint64_t offset, std::uin
   // Down the indirect blocks to the direct one that has the offset.
   for (int depth = 0; rows > 0; ++depth) {
     spend(block);
-    if (depth > kDeepest || w_.text(block, 4, "a heap's block") != "FHIB" || w_.u64(block + 5, "a heap's block") != heap.at) w_.refuse(block, "no block of a heap where one should be");
+    if (depth > kDeepest || w_.text(block, 4, "a heap's block") != "FHIB" || w_.u64(block + 5, "a heap's block") != heap.at)
+      w_.refuse(block, "no block of a heap where one should be");
     const int direct = std::min(rows, direct_rows), indirect = rows - direct;
-    check_sum(block, 13 + offset_bytes + 8 * static_cast<std::uint64_t>(heap.width) * static_cast<std::uint64_t>(direct + indirect), "a heap's block");
+    check_sum(block, 13 + offset_bytes + 8 * static_cast<std::uint64_t>(heap.width) * static_cast<std::uint64_t>(direct + indirect),
+              "a heap's block");
     std::uint64_t row_begin = begin;
     int row = 0;
     for (; row < rows; ++row) {
@@ -239,21 +255,25 @@ Hdf5Message Hdf5Blocks::managed(const Heap& heap, std::uint64_t offset, std::uin
     rows = row < direct_rows ? 0 : std::countr_zero(block_size) - std::countr_zero(heap.first * static_cast<std::uint64_t>(heap.width)) + 1;
     if (rows < 0 || rows > 40) w_.refuse(block, "a fractal heap of impossible sizes");
   }
-  if (w_.text(block, 4, "a heap's block") != "FHDB" || w_.u64(block + 5, "a heap's block") != heap.at) w_.refuse(block, "no block of a heap where one should be");
+  if (w_.text(block, 4, "a heap's block") != "FHDB" || w_.u64(block + 5, "a heap's block") != heap.at)
+    w_.refuse(block, "no block of a heap where one should be");
   const std::uint64_t in = offset - begin;
   if (in > block_size || size > block_size - in || in < 13 + offset_bytes) w_.refuse(id_at, "an object outside of its heap's block");
   w_.bytes(block + in, size, "an object of a heap");
   return {0, 0, block + in, size};
 }
 
-std::vector<Hdf5Message> Hdf5Blocks::heap_objects(const Heap& heap, std::uint64_t tree, int type, std::uint64_t id_at, std::uint64_t id_size) {
-  if (w_.text(tree, 4, "a tree") != "BTHD" || w_.u8(tree + 4, "a tree") != 0 || w_.u8(tree + 5, "a tree") != type) w_.refuse(tree, "no tree where one should be");
+std::vector<Hdf5Message> Hdf5Blocks::heap_objects(const Heap& heap, std::uint64_t tree, int type, std::uint64_t id_at,
+                                                  std::uint64_t id_size) {
+  if (w_.text(tree, 4, "a tree") != "BTHD" || w_.u8(tree + 4, "a tree") != 0 || w_.u8(tree + 5, "a tree") != type)
+    w_.refuse(tree, "no tree where one should be");
   check_sum(tree, 34, "a tree");
   const std::uint64_t node_size = w_.u32(tree + 6, "a tree"), record = w_.u16(tree + 10, "a tree"), total = w_.u64(tree + 26, "a tree");
   const int depth = w_.u16(tree + 12, "a tree");
   const auto offset_bytes = static_cast<std::uint64_t>((heap.bits + 7) / 8);
   const int length_bytes = std::min((std::countr_zero(heap.largest) + 7) / 8, bytes_for(std::max<std::uint64_t>(1, heap.longest)));
-  if (record < id_at + id_size || node_size < 16 + record || node_size > w_.size() || depth > kDeepest || id_size < 1 + offset_bytes + static_cast<std::uint64_t>(length_bytes))
+  if (record < id_at + id_size || node_size < 16 + record || node_size > w_.size() || depth > kDeepest ||
+      id_size < 1 + offset_bytes + static_cast<std::uint64_t>(length_bytes))
     w_.refuse(tree + 6, "a tree of impossible sizes");
 
   // Of a pointer to a node: an address, how many records it has, and, above the leaves' parents, how many are below it.
@@ -275,16 +295,19 @@ std::vector<Hdf5Message> Hdf5Blocks::heap_objects(const Heap& heap, std::uint64_
     spend(at);
     const std::uint64_t id = at + id_at;
     if (w_.u8(id, "a record") >> 4 != 0)
-      w_.refuse(id, "an object that lies outside of its heap's blocks (a huge or a tiny one)", "graft reads groups of common names and attributes: save it with h5py's defaults");
+      w_.refuse(id, "an object that lies outside of its heap's blocks (a huge or a tiny one)",
+                "graft reads groups of common names and attributes: save it with h5py's defaults");
     const std::uint64_t offset = w_.number(id + 1, static_cast<int>(offset_bytes), "a record");
     out.push_back(managed(heap, offset, w_.number(id + 1 + offset_bytes, length_bytes, "a record"), id));
   };
   const auto visit = [&](const auto& self, std::uint64_t node, std::uint64_t records, int level) -> void {
     spend(node);
-    if (w_.text(node, 4, "a tree's node") != (level ? "BTIN" : "BTLF") || w_.u8(node + 5, "a tree's node") != type) w_.refuse(node, "no node of a tree where one should be");
+    if (w_.text(node, 4, "a tree's node") != (level ? "BTIN" : "BTLF") || w_.u8(node + 5, "a tree's node") != type)
+      w_.refuse(node, "no node of a tree where one should be");
     const auto pointer = static_cast<std::uint64_t>(level ? 8 + count_bytes + below_bytes[static_cast<std::size_t>(level - 1)] : 0);
     const std::uint64_t room = node_size - 10;
-    if (records > room / record || records * record + (level ? (records + 1) * pointer : 0) > room) w_.refuse(node, "a tree's node with more records than it has room for");
+    if (records > room / record || records * record + (level ? (records + 1) * pointer : 0) > room)
+      w_.refuse(node, "a tree's node with more records than it has room for");
     const std::uint64_t pointers = node + 6 + records * record;
     check_sum(node, pointers - node + (level ? (records + 1) * pointer : 0), "a tree's node");
     for (std::uint64_t i = 0; i <= records; ++i) {
@@ -296,7 +319,8 @@ std::vector<Hdf5Message> Hdf5Blocks::heap_objects(const Heap& heap, std::uint64_
     }
   };
   if (total > 0) visit(visit, w_.u64(tree + 16, "a tree"), w_.u16(tree + 24, "a tree"), depth);
-  if (out.size() != total) w_.refuse(tree + 26, "a tree with " + std::to_string(out.size()) + " of its " + std::to_string(total) + " records");
+  if (out.size() != total)
+    w_.refuse(tree + 26, "a tree with " + std::to_string(out.size()) + " of its " + std::to_string(total) + " records");
   return out;
 }
 
@@ -306,7 +330,8 @@ std::vector<Hdf5Link> Hdf5Blocks::links(const std::vector<Hdf5Message>& messages
     if (m.type == 0x11) {
       if (m.size < 16) w_.refuse(m.at, "a symbol table without its places");
       const std::uint64_t tree = w_.u64(m.at, "a symbol table"), heap = w_.u64(m.at + 8, "a symbol table");
-      if (w_.text(heap, 4, "a group's heap") != "HEAP" || w_.u8(heap + 4, "a group's heap") != 0) w_.refuse(heap, "no group's heap where one should be");
+      if (w_.text(heap, 4, "a group's heap") != "HEAP" || w_.u8(heap + 4, "a group's heap") != 0)
+        w_.refuse(heap, "no group's heap where one should be");
       const std::uint64_t size = w_.u64(heap + 8, "a group's heap"), names = w_.u64(heap + 24, "a group's heap");
       w_.bytes(names, size, "a group's heap");
       const int level = w_.u8(tree + 5, "a group's tree");
@@ -318,7 +343,8 @@ std::vector<Hdf5Link> Hdf5Blocks::links(const std::vector<Hdf5Message>& messages
       const ByteWindow body(w_.bytes(m.at, m.size, "a group's link info"), w_.path(), w_.offset_in_file(m.at));
       const std::uint64_t at = 2 + (body.u8(1, "a group's link info") & 1u ? 8 : 0), heap_at = body.u64(at, "a group's link info");
       if (heap_at == kHdf5Nowhere) continue;
-      for (const Hdf5Message& o : heap_objects(heap(heap_at), body.u64(at + 8, "a group's link info"), 5, 4, 7)) out.push_back(link(o.at, o.size));
+      for (const Hdf5Message& o : heap_objects(heap(heap_at), body.u64(at + 8, "a group's link info"), 5, 4, 7))
+        out.push_back(link(o.at, o.size));
     }
   }
   return out;
@@ -343,7 +369,8 @@ std::vector<Hdf5Message> Hdf5Blocks::attributes(const std::vector<Hdf5Message>& 
 std::string_view Hdf5Blocks::global_object(std::uint64_t address, std::uint32_t index) {
   const auto [heap, unread] = heaps_.try_emplace(address);
   if (unread) {
-    if (w_.text(address, 4, "a global heap") != "GCOL" || w_.u8(address + 4, "a global heap") != 1) w_.refuse(address, "no global heap where one should be");
+    if (w_.text(address, 4, "a global heap") != "GCOL" || w_.u8(address + 4, "a global heap") != 1)
+      w_.refuse(address, "no global heap where one should be");
     const std::uint64_t size = w_.u64(address + 8, "a global heap");
     w_.bytes(address, size, "a global heap");
     for (std::uint64_t at = 16; at + 16 <= size;) {
@@ -357,7 +384,8 @@ std::string_view Hdf5Blocks::global_object(std::uint64_t address, std::uint32_t 
     }
   }
   const auto object = heap->second.find(index);
-  if (object == heap->second.end()) w_.refuse(address, "a global heap without the object " + std::to_string(index) + " that is referred to");
+  if (object == heap->second.end())
+    w_.refuse(address, "a global heap without the object " + std::to_string(index) + " that is referred to");
   return object->second;
 }
 

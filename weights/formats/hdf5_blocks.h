@@ -1,12 +1,14 @@
-// The storage of an HDF5 file, below what it means: superblock, object headers with their messages, and the two kinds of groups: symbol tables in version-1 B-trees
-// (what h5py writes by default), and links in headers or fractal heaps (what it writes where it tracks the order). From the HDF5 file format specification, version 3.0.
+// The storage of an HDF5 file, below what it means: superblock, object headers with their messages, and the two kinds of groups: symbol
+// tables in version-1 B-trees (what h5py writes by default), and links in headers or fractal heaps (what it writes where it tracks the
+// order). From the HDF5 file format specification, version 3.0.
 //
-// Why not the HDF5 library: it trusts what it reads. 1.10.8 died or never returned for 19 of 2,829 flipped bytes of a 14 kB file, and an importer meets damaged files.
-// Here every address, length and count is checked against the file, checksums where the format has them, and all walking is on a budget that grows with the file.
+// Why not the HDF5 library: it trusts what it reads. 1.10.8 died or never returned for 19 of 2,829 flipped bytes of a 14 kB file, and an
+// importer meets damaged files. Here every address, length and count is checked against the file, checksums where the format has them, and
+// all walking is on a budget that grows with the file.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>

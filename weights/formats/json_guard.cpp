@@ -101,10 +101,8 @@ class Guard {
   }
   bool stop() {
     keys_.pop_back();
-    if (skipped_ > 0)
-      --skipped_;
-    else
-      events_.end(base_ + taken_ - 1);
+    if (skipped_ > 0) --skipped_;
+    else events_.end(base_ + taken_ - 1);
     return true;
   }
   bool other(JsonEvents::Kind kind) {
@@ -153,10 +151,8 @@ std::string in_quotes(std::string_view text) {
     if (i == kMost) return s + "\"...";
     const auto c = static_cast<unsigned char>(text[i]);
     if (c == '"' || c == '\\') s += '\\';
-    if (c >= 0x20 && c < 0x7f)
-      s += static_cast<char>(c);
-    else
-      s += std::string("\\x") + kHex[c >> 4] + kHex[c & 15];
+    if (c >= 0x20 && c < 0x7f) s += static_cast<char>(c);
+    else s += std::string("\\x") + kHex[c >> 4] + kHex[c & 15];
   }
   return s + "\"";
 }
@@ -166,16 +162,12 @@ std::size_t first_not_utf8(std::string_view text) {
   const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80u; };
   for (std::size_t i = 0; i < text.size();) {
     const unsigned c = byte(i), d = byte(i + 1);
-    if (c < 0x80)
-      i += 1;
-    else if (c >= 0xc2 && c <= 0xdf && tail(i + 1))
-      i += 2;
-    else if (c >= 0xe0 && c <= 0xef && tail(i + 1) && tail(i + 2) && !(c == 0xe0 && d < 0xa0) && !(c == 0xed && d >= 0xa0))
-      i += 3;
+    if (c < 0x80) i += 1;
+    else if (c >= 0xc2 && c <= 0xdf && tail(i + 1)) i += 2;
+    else if (c >= 0xe0 && c <= 0xef && tail(i + 1) && tail(i + 2) && !(c == 0xe0 && d < 0xa0) && !(c == 0xed && d >= 0xa0)) i += 3;
     else if (c >= 0xf0 && c <= 0xf4 && tail(i + 1) && tail(i + 2) && tail(i + 3) && !(c == 0xf0 && d < 0x90) && !(c == 0xf4 && d >= 0x90))
       i += 4;
-    else
-      return i;
+    else return i;
   }
   return std::string_view::npos;
 }

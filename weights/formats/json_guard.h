@@ -18,7 +18,7 @@ class JsonEvents {
   virtual void end(std::uint64_t byte) = 0;                          // of an object or array that begin() took
   virtual void natural(std::uint64_t value, std::uint64_t byte) = 0;
   virtual void text(const std::string& value, std::uint64_t byte) = 0;
-  virtual void other(Kind kind, std::uint64_t byte) = 0;             // null, boolean, negative whole number, anything with . or e
+  virtual void other(Kind kind, std::uint64_t byte) = 0;  // null, boolean, negative whole number, anything with . or e
 };
 
 // Parses `json`, which lies at byte `base` of file `path` and is called `noun` in messages ("the header"). Leading whitespace is

@@ -1,9 +1,9 @@
-// Keras' weights: .h5 and .weights.h5 of any Keras, and .keras archives (a zip with model.weights.h5 in it). Tensors have the paths they have in the file, so that
-// the optimizer's are known by theirs (optimizer_weights/..., optimizer/vars/...); the configuration is metadata. Nothing of it is executed: a model with a Lambda layer,
-// whose configuration holds Python bytecode (CVE-2025-9905), is refused.
+// Keras' weights: .h5 and .weights.h5 of any Keras, and .keras archives (a zip with model.weights.h5 in it). Tensors have the paths they
+// have in the file, so that the optimizer's are known by theirs (optimizer_weights/..., optimizer/vars/...); the configuration is metadata.
+// Nothing of it is executed: a model with a Lambda layer, whose configuration holds Python bytecode (CVE-2025-9905), is refused.
 #include <map>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "weights/formats/hdf5.h"
@@ -27,7 +27,8 @@ std::optional<std::string> lambda_layer(const nlohmann::json& config) {
       const auto kind = j.find("class_name");
       if (kind != j.end() && kind->is_string() && kind->get_ref<const std::string&>() == "Lambda") {
         const auto inner = j.find("config");
-        if (inner != j.end() && inner->is_object() && inner->contains("name") && (*inner)["name"].is_string()) return (*inner)["name"].get<std::string>();
+        if (inner != j.end() && inner->is_object() && inner->contains("name") && (*inner)["name"].is_string())
+          return (*inner)["name"].get<std::string>();
         return std::string("lambda");
       }
     }
@@ -39,17 +40,23 @@ std::optional<std::string> lambda_layer(const nlohmann::json& config) {
 
 void check_config(const std::string& text, const std::string& path, const std::string& key) {
   const auto config = nlohmann::json::parse(text, nullptr, false);
-  if (config.is_discarded()) throw Error(Code::input, path + ": the configuration is not JSON at byte 0 of it (" + in_quotes(key) + "); the file is damaged, get it again");
+  if (config.is_discarded())
+    throw Error(Code::input,
+                path + ": the configuration is not JSON at byte 0 of it (" + in_quotes(key) + "); the file is damaged, get it again");
   const std::size_t at = text.find("\"Lambda\"");
   if (const auto layer = lambda_layer(config))
-    throw Error(Code::input, path + ": the layer " + in_quotes(*layer) + " is a Lambda layer, whose configuration holds Python bytecode (CVE-2025-9905), at byte " + std::to_string(at == std::string::npos ? 0 : at) + " of " + in_quotes(key) +
-                                 "; graft runs nothing out of a file: replace the layer by one with a name and save again, or save the weights alone (save_weights)");
+    throw Error(Code::input, path + ": the layer " + in_quotes(*layer) +
+                                 " is a Lambda layer, whose configuration holds Python bytecode (CVE-2025-9905), at byte " +
+                                 std::to_string(at == std::string::npos ? 0 : at) + " of " + in_quotes(key) +
+                                 "; graft runs nothing out of a file: replace the layer by one with a name and save again, or save the "
+                                 "weights alone (save_weights)");
 }
 
 class KerasSource : public Source {
  public:
   // `inner` lies at `base` of the file `path` and is kept by `keeper`.
-  KerasSource(const std::string& file, std::span<const std::byte> inner, std::uint64_t base, std::shared_ptr<const void> keeper) : inner_(inner), keeper_(std::move(keeper)) {
+  KerasSource(const std::string& file, std::span<const std::byte> inner, std::uint64_t base, std::shared_ptr<const void> keeper)
+      : inner_(inner), keeper_(std::move(keeper)) {
     path = file;
     files.push_back(file);
     const ByteWindow window(inner_, file, base);
@@ -71,7 +78,8 @@ class KerasSource : public Source {
         if (first.storage < 0) first.storage = storages++;
         storage = first.storage;
       }
-      if (d.path.find("/vars/") != std::string::npos || d.path.ends_with("/vars")) format = "Keras HDF5";  // Keras 3 keeps no version in the file
+      if (d.path.find("/vars/") != std::string::npos || d.path.ends_with("/vars"))
+        format = "Keras HDF5";  // Keras 3 keeps no version in the file
       tensors.push_back({d.path, d.dtype, d.shape, {}, window.offset_in_file(d.at), d.bytes, 0, storage});
       places_.push_back({d.at, d.swapped});
     }
@@ -109,7 +117,9 @@ SourcePtr open_keras_archive(const FilePtr& file, const ZipView& zip) {
   check_config(config, path, std::string(kConfig));
   const ZipMember& weights = *zip.find(kWeights);
   const KeptBytes inner = zip.bytes(weights);
-  if (!is_hdf5(inner.data)) throw Error(Code::input, path + ": the member model.weights.h5 is no HDF5 file at byte " + std::to_string(weights.offset) + "; the file is damaged, get it again");
+  if (!is_hdf5(inner.data))
+    throw Error(Code::input, path + ": the member model.weights.h5 is no HDF5 file at byte " + std::to_string(weights.offset) +
+                                 "; the file is damaged, get it again");
   auto source = std::make_unique<KerasSource>(path, inner.data, weights.method == 0 ? weights.offset : 0, inner.keeper);
   if (weights.method != 0)
     for (StoredTensor& t : source->tensors) t.offset = 0;

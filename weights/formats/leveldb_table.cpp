@@ -30,7 +30,8 @@ Place handle(const ByteWindow& w, std::uint64_t& at, std::uint64_t end, std::uin
   p.at = varint(w, at, end, "a block's place");
   p.size = varint(w, at, end, "a block's place");
   const std::uint64_t room = table - kFooter;
-  if (p.at > room || p.size > room - p.at || room - p.at - p.size < kTrailer) w.refuse(at, "a block of " + std::to_string(p.size) + " bytes at " + std::to_string(p.at) + " that leaves the table");
+  if (p.at > room || p.size > room - p.at || room - p.at - p.size < kTrailer)
+    w.refuse(at, "a block of " + std::to_string(p.size) + " bytes at " + std::to_string(p.at) + " that leaves the table");
   return p;
 }
 
@@ -51,12 +52,14 @@ void block(const ByteWindow& w, Place p, std::uint64_t& budget, std::vector<Tabl
   const std::uint64_t first = kind == 1 ? 0 : p.at, size = kind == 1 ? inner.size() : p.size;
   if (size < 4) b.refuse(first, "a block without its restarts");
   const std::uint64_t restarts = b.u32(first + size - 4, "a block");
-  if (restarts > (size - 4) / 4) b.refuse(first + size - 4, "a block with " + std::to_string(restarts) + " restarts, more than it has room for");
+  if (restarts > (size - 4) / 4)
+    b.refuse(first + size - 4, "a block with " + std::to_string(restarts) + " restarts, more than it has room for");
   const std::uint64_t end = first + size - 4 - 4 * restarts;
   std::string key;
   for (std::uint64_t at = first; at < end;) {
     const std::uint64_t begin = at;
-    const std::uint64_t shared = varint(b, at, end, "an entry"), own = varint(b, at, end, "an entry"), length = varint(b, at, end, "an entry");
+    const std::uint64_t shared = varint(b, at, end, "an entry"), own = varint(b, at, end, "an entry"),
+                        length = varint(b, at, end, "an entry");
     if (shared > key.size() || own > end - at || length > end - at - own) b.refuse(begin, "an entry that leaves its block");
     key.resize(shared);
     key += b.text(at, own, "a key");
@@ -80,7 +83,8 @@ bool is_leveldb_table(std::span<const std::byte> file) {
 }
 
 std::vector<TableEntry> read_leveldb_table(const ByteWindow& w) {
-  if (w.size() < kFooter || w.u64(w.size() - 8, "the footer") != kMagic) w.refuse(w.size() - std::min<std::uint64_t>(8, w.size()), "no LevelDB table's end", "the file is cut or none, get it again");
+  if (w.size() < kFooter || w.u64(w.size() - 8, "the footer") != kMagic)
+    w.refuse(w.size() - std::min<std::uint64_t>(8, w.size()), "no LevelDB table's end", "the file is cut or none, get it again");
   std::uint64_t at = w.size() - kFooter;
   handle(w, at, w.size() - 8, w.size());  // of the filters, which a reading of everything needs not
   const Place index = handle(w, at, w.size() - 8, w.size());

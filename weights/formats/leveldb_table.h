@@ -1,5 +1,5 @@
-// A LevelDB table (one sorted file of keys and values; doc/table_format.md of google/leveldb), as far as TensorFlow's bundles use it: plain or snappy blocks, all read at once.
-// Checksums of all blocks are checked, and that the keys ascend.
+// A LevelDB table (one sorted file of keys and values; doc/table_format.md of google/leveldb), as far as TensorFlow's bundles use it: plain
+// or snappy blocks, all read at once. Checksums of all blocks are checked, and that the keys ascend.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -1,6 +1,7 @@
-// The files of llm.c (GPT-2: 256 int32 and sixteen arrays, those of the layers stacked) and of llama2.c version 0 (7 int32 and the arrays of a Llama). Neither has names in
-// it: the order is the format. llm.c's arrays have the names of its C program, as they lie in the file; of llama2.c's, each layer's part is a tensor of its own with Meta's name.
-// Weights are [out, in] in both. From train_gpt2.c and train_gpt2.py of karpathy/llm.c and export.py of karpathy/llama2.c.
+// The files of llm.c (GPT-2: 256 int32 and sixteen arrays, those of the layers stacked) and of llama2.c version 0 (7 int32 and the arrays
+// of a Llama). Neither has names in it: the order is the format. llm.c's arrays have the names of its C program, as they lie in the file;
+// of llama2.c's, each layer's part is a tensor of its own with Meta's name. Weights are [out, in] in both. From train_gpt2.c and
+// train_gpt2.py of karpathy/llm.c and export.py of karpathy/llama2.c.
 #include <array>
 #include <limits>
 #include <optional>
@@ -32,7 +33,8 @@ class StackedSource : public Source {
     files.push_back(path);
   }
   // Where the last array ends; nothing when that overflows.
-  static std::optional<std::uint64_t> end(std::uint64_t begin, std::int64_t layers, const StoredType& type, const std::vector<Stack>& stacks) {
+  static std::optional<std::uint64_t> end(std::uint64_t begin, std::int64_t layers, const StoredType& type,
+                                          const std::vector<Stack>& stacks) {
     std::uint64_t at = begin;
     for (const Stack& s : stacks) {
       std::vector<std::int64_t> whole = s.shape;
@@ -48,7 +50,8 @@ class StackedSource : public Source {
     for (const Stack& s : stacks) {
       const std::uint64_t bytes = *stored_bytes(type, s.shape);
       for (std::int64_t l = 0; l < (s.layered ? layers : 1); ++l, at += bytes) {
-        StoredTensor t{s.layered ? s.before + std::to_string(l) + s.after : s.before, std::string(type.name), s.shape, {}, at, bytes, 0, -1};
+        StoredTensor t{
+            s.layered ? s.before + std::to_string(l) + s.after : s.before, std::string(type.name), s.shape, {}, at, bytes, 0, -1};
         if (s.rows >= 0) t.shape[0] = s.rows, t.bytes = *stored_bytes(type, t.shape);
         tensors.push_back(std::move(t));
       }
@@ -134,7 +137,8 @@ SourcePtr open_llm_c(const FilePtr& file) {
   const auto at = [&](int i) { return std::int64_t{w.le<std::int32_t>(4 * static_cast<std::uint64_t>(i), "the header")}; };
   const std::int64_t version = at(1);
   if (version != 3 && version != 5)
-    w.refuse(4, "an llm.c file of version " + std::to_string(version), "graft reads 3 (fp32, padded vocabulary) and 5 (bf16): write it anew with llm.c's train_gpt2.py");
+    w.refuse(4, "an llm.c file of version " + std::to_string(version),
+             "graft reads 3 (fp32, padded vocabulary) and 5 (bf16): write it anew with llm.c's train_gpt2.py");
   const std::int64_t positions = at(2), vocab = at(3), layers = at(4), heads = at(5), channels = at(6), padded = at(7);
   for (int i = 2; i < 8; ++i)
     if (at(i) < 1) w.refuse(4 * static_cast<std::uint64_t>(i), "the size " + std::to_string(at(i)) + " in the header");
@@ -145,12 +149,18 @@ SourcePtr open_llm_c(const FilePtr& file) {
   const auto stacks = gpt2(positions, vocab, padded, layers, channels);
   const auto end = StackedSource::end(kHeader, layers, type, stacks);
   if (!end || *end != w.size())
-    w.refuse(w.size(), "the file has " + std::to_string(w.size()) + " bytes and its header says " + (end ? std::to_string(*end) : "more than any file has"), "the file is cut or damaged, get it again");
+    w.refuse(w.size(),
+             "the file has " + std::to_string(w.size()) + " bytes and its header says " +
+                 (end ? std::to_string(*end) : "more than any file has"),
+             "the file is cut or damaged, get it again");
   auto source = std::make_unique<StackedSource>(file, "llm.c");
   source->fill(kHeader, layers, type, stacks);
-  source->metadata = {{"version", std::to_string(version)}, {"max_seq_len", std::to_string(positions)}, {"vocab_size", std::to_string(vocab)}, {"padded_vocab_size", std::to_string(padded)},
-                      {"num_layers", std::to_string(layers)}, {"num_heads", std::to_string(heads)}, {"channels", std::to_string(channels)}};
-  if (padded > vocab) source->notes.push_back("wte has " + std::to_string(padded - vocab) + " rows of padding in the file, which are left out");
+  source->metadata = {{"version", std::to_string(version)},   {"max_seq_len", std::to_string(positions)},
+                      {"vocab_size", std::to_string(vocab)},  {"padded_vocab_size", std::to_string(padded)},
+                      {"num_layers", std::to_string(layers)}, {"num_heads", std::to_string(heads)},
+                      {"channels", std::to_string(channels)}};
+  if (padded > vocab)
+    source->notes.push_back("wte has " + std::to_string(padded - vocab) + " rows of padding in the file, which are left out");
   return source;
 }
 
@@ -160,8 +170,13 @@ SourcePtr open_llama2_c(const FilePtr& file) {
   const LlamaSizes s = llama_sizes(file->bytes()).value();
   auto source = std::make_unique<StackedSource>(file, "llama2.c");
   source->fill(kLlamaHeader, s.layers, *stored_type("F32"), llama(s));
-  source->metadata = {{"dim", std::to_string(s.dim)}, {"hidden_dim", std::to_string(s.hidden)}, {"n_layers", std::to_string(s.layers)}, {"n_heads", std::to_string(s.heads)},
-                      {"n_kv_heads", std::to_string(s.kv_heads)}, {"vocab_size", std::to_string(s.vocab)}, {"max_seq_len", std::to_string(s.positions)},
+  source->metadata = {{"dim", std::to_string(s.dim)},
+                      {"hidden_dim", std::to_string(s.hidden)},
+                      {"n_layers", std::to_string(s.layers)},
+                      {"n_heads", std::to_string(s.heads)},
+                      {"n_kv_heads", std::to_string(s.kv_heads)},
+                      {"vocab_size", std::to_string(s.vocab)},
+                      {"max_seq_len", std::to_string(s.positions)},
                       {"shared_classifier", s.shared ? "true" : "false"}};
   return source;
 }

@@ -16,13 +16,15 @@ constexpr std::size_t kMostAxes = 64;
 struct NumpyType {
   std::string_view numpy, stored;
 };
-constexpr NumpyType kTypes[] = {{"f4", "F32"}, {"f2", "F16"}, {"f8", "F64"}, {"i1", "I8"},  {"u1", "U8"},  {"i2", "I16"}, {"u2", "U16"}, {"i4", "I32"},
-                                {"u4", "U32"}, {"i8", "I64"}, {"u8", "U64"}, {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}, {"V2", "BF16"}};
+constexpr NumpyType kTypes[] = {{"f4", "F32"}, {"f2", "F16"},  {"f8", "F64"}, {"i1", "I8"},    {"u1", "U8"},
+                                {"i2", "I16"}, {"u2", "U16"},  {"i4", "I32"}, {"u4", "U32"},   {"i8", "I64"},
+                                {"u8", "U64"}, {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}, {"V2", "BF16"}};
 
 // The header: one dictionary of exactly three keys. Everything that is not that is refused where it stands.
 class HeaderParser {
  public:
-  HeaderParser(const ByteWindow& w, std::uint64_t at, std::uint64_t size, std::string of, bool python2) : w_(w), begin_(at), text_(w.text(at, size, "the header")), of_(std::move(of)), python2_(python2) {}
+  HeaderParser(const ByteWindow& w, std::uint64_t at, std::uint64_t size, std::string of, bool python2)
+      : w_(w), begin_(at), text_(w.text(at, size, "the header")), of_(std::move(of)), python2_(python2) {}
 
   std::string descr;
   bool fortran = false;
@@ -78,7 +80,8 @@ class HeaderParser {
   std::string type() {
     space();
     if (p_ < text_.size() && (text_[p_] == '[' || text_[p_] == '('))
-      w_.refuse(begin_ + p_, "the array" + of_ + " is structured (several fields in an element)", "save each field as an array of its own: np.savez(file, **{k: a[k] for k in a.dtype.names})");
+      w_.refuse(begin_ + p_, "the array" + of_ + " is structured (several fields in an element)",
+                "save each field as an array of its own: np.savez(file, **{k: a[k] for k in a.dtype.names})");
     return text();
   }
   bool boolean() {
@@ -133,7 +136,8 @@ NpyArray read_npy(const ByteWindow& w, std::uint64_t size, const std::string& wh
   if (w.text(0, kMagic.size(), "an array" + of) != kMagic) w.refuse(0, "no array of NumPy's" + of);
   const int version = w.u8(6, "an array" + of);
   if (version < 1 || version > 3 || w.u8(7, "an array" + of) != 0)
-    w.refuse(6, "an array" + of + " of version " + std::to_string(version) + "." + std::to_string(w.u8(7, "")), "graft reads 1.0, 2.0 and 3.0; save it with np.save");
+    w.refuse(6, "an array" + of + " of version " + std::to_string(version) + "." + std::to_string(w.u8(7, "")),
+             "graft reads 1.0, 2.0 and 3.0; save it with np.save");
   const std::uint64_t length = version == 1 ? w.u16(8, "an array" + of) : w.u32(8, "an array" + of), begin = version == 1 ? 10 : 12;
   if (length > 10000) w.refuse(8, "a header" + of + " of " + std::to_string(length) + " bytes, and NumPy itself takes at most 10000");
   HeaderParser h(w, begin, length, of, version < 3);
@@ -143,8 +147,11 @@ NpyArray read_npy(const ByteWindow& w, std::uint64_t size, const std::string& wh
   a.at = begin + length;
   a.shape = std::move(h.shape);
   const std::string& d = h.descr;
-  const auto no = [&](const std::string& kind, const std::string& todo) { w.refuse(begin, "the array" + of + " holds " + kind + " (dtype " + in_quotes(d) + ")", todo); };
-  if (d.size() < 2 || (d[0] != '<' && d[0] != '>' && d[0] != '|' && d[0] != '=')) no("elements of no type of NumPy's", "the file is damaged, get it again");
+  const auto no = [&](const std::string& kind, const std::string& todo) {
+    w.refuse(begin, "the array" + of + " holds " + kind + " (dtype " + in_quotes(d) + ")", todo);
+  };
+  if (d.size() < 2 || (d[0] != '<' && d[0] != '>' && d[0] != '|' && d[0] != '='))
+    no("elements of no type of NumPy's", "the file is damaged, get it again");
   const std::string_view kind = std::string_view(d).substr(1);
   if (kind == "O" || kind == "O4" || kind == "O8") {  // Python 2 wrote the size of a pointer too
     a.objects = true;
@@ -163,14 +170,16 @@ NpyArray read_npy(const ByteWindow& w, std::uint64_t size, const std::string& wh
   a.swapped = d[0] == '>' && width > 1;
   if (type->numpy == "V2") {
     if (a.swapped) no("raw bytes in the other byte order", "convert it where it was made, a.astype(np.float32)");
-    a.note = "the array" + of + " is raw elements of two bytes (dtype " + in_quotes(d) + "), taken as bfloat16: NumPy has no name for those";
+    a.note =
+        "the array" + of + " is raw elements of two bytes (dtype " + in_quotes(d) + "), taken as bfloat16: NumPy has no name for those";
   }
   const auto bytes = stored_bytes(*stored_type(a.dtype), a.shape);
   if (!bytes) w.refuse(begin, "a shape" + of + " whose size overflows");
   a.bytes = *bytes;
   const std::uint64_t have = size - std::min(size, a.at);
   if (have != a.bytes)
-    w.refuse(a.at, "the array" + of + " takes " + std::to_string(a.bytes) + " bytes and " + std::to_string(have) + " are there", have < a.bytes ? "the file is cut, get it again" : "the file holds more than this array; save several with np.savez");
+    w.refuse(a.at, "the array" + of + " takes " + std::to_string(a.bytes) + " bytes and " + std::to_string(have) + " are there",
+             have < a.bytes ? "the file is cut, get it again" : "the file holds more than this array; save several with np.savez");
   if (h.fortran && a.shape.size() > 1 && a.bytes > 0) {
     std::int64_t step = 1;
     for (const std::int64_t s : a.shape) a.strides.push_back(step), step *= s;

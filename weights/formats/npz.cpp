@@ -1,5 +1,5 @@
-// .npy and .npz as Sources, and the writer of .npz. An array's name is its member's without ".npy", as np.load has it; a lone .npy has its file's. What lies in an array of objects is
-// called by its path in there, in an .npz behind the member's name.
+// .npy and .npz as Sources, and the writer of .npz. An array's name is its member's without ".npy", as np.load has it; a lone .npy has its
+// file's. What lies in an array of objects is called by its path in there, in an .npz behind the member's name.
 #include <zlib.h>
 
 #include <set>
@@ -52,14 +52,16 @@ std::vector<std::byte> beginning(std::span<const std::byte> packed, std::size_t 
   z_stream z{};
   if (inflateInit2(&z, -MAX_WBITS) != Z_OK) throw Error(Code::bug, path + ": zlib does not start");
   z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
-  z.avail_in = static_cast<uInt>(std::min<std::size_t>(packed.size(), std::size_t{1} << 20));  // a header's worth and more, even where it was not packed at all
+  z.avail_in = static_cast<uInt>(
+      std::min<std::size_t>(packed.size(), std::size_t{1} << 20));  // a header's worth and more, even where it was not packed at all
   z.next_out = reinterpret_cast<Bytef*>(out.data());
   z.avail_out = static_cast<uInt>(out.size());
   const int status = inflate(&z, Z_SYNC_FLUSH);
   const std::size_t n = out.size() - z.avail_out;
   inflateEnd(&z);
   if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
-    throw Error(Code::input, path + ": the packed bytes of " + in_quotes(m.name) + " at byte " + std::to_string(m.offset) + " are no deflate stream; the file is damaged, get it again");
+    throw Error(Code::input, path + ": the packed bytes of " + in_quotes(m.name) + " at byte " + std::to_string(m.offset) +
+                                 " are no deflate stream; the file is damaged, get it again");
   out.resize(n);
   return out;
 }
@@ -96,19 +98,22 @@ class NpzSource : public Source {
     const Part& p = parts_[i];
     if (p.objects) return p.objects->bytes(p.index);
     const KeptBytes whole = zip_.bytes(*p.member);
-    if (p.array.bytes != whole.data.size() - p.array.at) throw Error(Code::bug, path + ": the member " + in_quotes(p.member->name) + " changed its size");
+    if (p.array.bytes != whole.data.size() - p.array.at)
+      throw Error(Code::bug, path + ": the member " + in_quotes(p.member->name) + " changed its size");
     return in_order(p.array, {whole.data.subspan(p.array.at), whole.keeper});
   }
 
  private:
   void add(StoredTensor t, const ZipMember& m) {
     if (!names_.insert(t.name).second)
-      throw Error(Code::input, path + ": a second array of one name at byte " + std::to_string(m.offset) + " (" + in_quotes(t.name) + "); readers would differ on which one counts, save it anew");
+      throw Error(Code::input, path + ": a second array of one name at byte " + std::to_string(m.offset) + " (" + in_quotes(t.name) +
+                                   "); readers would differ on which one counts, save it anew");
     tensors.push_back(std::move(t));
   }
   void take_objects(const NpyArray& a, const ZipMember& m, const std::string& name) {
     const KeptBytes whole = zip_.bytes(m, kObjectsMost);
-    const std::shared_ptr<const Source> inside = open_npy_objects(a, whole.data.subspan(static_cast<std::size_t>(a.at)), path, m.name, m.method == 0 ? m.offset + a.at : 0, whole.keeper);
+    const std::shared_ptr<const Source> inside = open_npy_objects(a, whole.data.subspan(static_cast<std::size_t>(a.at)), path, m.name,
+                                                                  m.method == 0 ? m.offset + a.at : 0, whole.keeper);
     for (const auto& [key, value] : inside->metadata) metadata.emplace(name + "." + key, value);
     for (const std::string& n : inside->notes) notes.push_back("in " + in_quotes(name) + ": " + n);
     std::int64_t used = 0;
@@ -125,7 +130,7 @@ class NpzSource : public Source {
 
   struct Part {
     NpyArray array;
-    const ZipMember* member;  // of zip_, which is never touched again
+    const ZipMember* member;                // of zip_, which is never touched again
     std::shared_ptr<const Source> objects;  // the array lies in an array of objects: it is tensor `index` of this
     std::size_t index;
   };
@@ -143,7 +148,9 @@ SourcePtr open_npy(const FilePtr& file) {
   if (!a.objects) return std::make_unique<NpySource>(file, std::move(a));
   SourcePtr inside = open_npy_objects(a, file->bytes().subspan(static_cast<std::size_t>(a.at)), path, "", a.at, file);
   if (inside->tensors.empty())
-    throw Error(Code::input, path + ": the array holds Python objects, which are a pickle (CVE-2019-6446, dtype \"|O\"), and the closed pickle reader finds no array of numbers among them at byte " +
+    throw Error(Code::input, path +
+                                 ": the array holds Python objects, which are a pickle (CVE-2019-6446, dtype \"|O\"), and the closed "
+                                 "pickle reader finds no array of numbers among them at byte " +
                                  std::to_string(a.at) + "; name the file of the weights");
   return inside;
 }
@@ -155,7 +162,8 @@ bool is_npz(const ZipView& zip) {
 }
 SourcePtr open_npz(const FilePtr& file, ZipView zip) { return std::make_unique<NpzSource>(file, std::move(zip)); }
 
-void write_npz(const std::filesystem::path& path, const std::vector<NpzItem>& items, const std::function<std::span<const std::byte>(std::size_t)>& bytes) {
+void write_npz(const std::filesystem::path& path, const std::vector<NpzItem>& items,
+               const std::function<std::span<const std::byte>(std::size_t)>& bytes) {
   std::set<std::string_view> names;
   for (const NpzItem& item : items)
     if (!names.insert(item.name).second) throw Error(Code::usage, path.string() + ": two arrays of the name " + in_quotes(item.name));
@@ -167,7 +175,8 @@ void write_npz(const std::filesystem::path& path, const std::vector<NpzItem>& it
       const auto data = bytes(i);
       const auto want = stored_bytes(*stored_type(items[i].dtype), items[i].shape);
       if (!want || *want != data.size())
-        throw Error(Code::usage, path.string() + ": " + std::to_string(data.size()) + " bytes for " + in_quotes(items[i].name) + ", whose shape takes " + (want ? std::to_string(*want) : "an impossible size"));
+        throw Error(Code::usage, path.string() + ": " + std::to_string(data.size()) + " bytes for " + in_quotes(items[i].name) +
+                                     ", whose shape takes " + (want ? std::to_string(*want) : "an impossible size"));
       whole.append(reinterpret_cast<const char*>(data.data()), data.size());
       zip.add(items[i].name + std::string(kEnding), whole);
     }

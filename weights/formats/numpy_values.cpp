@@ -19,8 +19,8 @@ using R = PickleRole;
 struct NumpyCode {
   std::string_view code, dtype;
 };
-constexpr NumpyCode kCodes[] = {{"f4", "F32"}, {"f8", "F64"}, {"f2", "F16"}, {"i8", "I64"}, {"i4", "I32"}, {"i2", "I16"}, {"i1", "I8"}, {"u8", "U64"},
-                           {"u4", "U32"}, {"u2", "U16"}, {"u1", "U8"}, {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}};
+constexpr NumpyCode kCodes[] = {{"f4", "F32"}, {"f8", "F64"}, {"f2", "F16"}, {"i8", "I64"}, {"i4", "I32"},  {"i2", "I16"}, {"i1", "I8"},
+                                {"u8", "U64"}, {"u4", "U32"}, {"u2", "U16"}, {"u1", "U8"},  {"b1", "BOOL"}, {"c8", "C64"}, {"c16", "C128"}};
 
 }  // namespace
 
@@ -99,7 +99,8 @@ PickledTensor TorchRebuild::numpy_tensor(PickleId id, const std::string& name) {
   const std::string_view raw = raw_bytes(data, name);
   const auto bytes = stored_bytes(*stored_type(t.dtype), t.shape);
   if (!bytes || *bytes != raw.size())
-    t_.refuse(id, "an array whose " + std::to_string(raw.size()) + " bytes are not those of its shape", who, "the file is damaged, get it again");
+    t_.refuse(id, "an array whose " + std::to_string(raw.size()) + " bytes are not those of its shape", who,
+              "the file is damaged, get it again");
   t.strides.assign(t.shape.size(), 1);
   std::int64_t step = 1;
   for (std::size_t k = 0; k < t.shape.size() && *bytes > 0; ++k) {

@@ -25,9 +25,11 @@ const char* kind_name(PickleKind k) {
   switch (k) {
     case PickleKind::none: return "None";
     case PickleKind::boolean: return "a bool";
-    case PickleKind::integer: case PickleKind::big: return "an int";
+    case PickleKind::integer:
+    case PickleKind::big: return "an int";
     case PickleKind::real: return "a float";
-    case PickleKind::text: case PickleKind::string8: return "a string";
+    case PickleKind::text:
+    case PickleKind::string8: return "a string";
     case PickleKind::bytes: return "bytes";
     case PickleKind::list: return "a list";
     case PickleKind::tuple: return "a tuple";
@@ -54,7 +56,8 @@ double PickleTree::real(PickleId id) const { return std::bit_cast<double>(values
 std::string PickleTree::text(PickleId id) const {
   const PickleValue& v = values_[id];
   if (v.kind == PickleKind::text) return std::string(v.text);
-  if (v.text.size() > kLongestText) refuse(id, "a string of " + std::to_string(v.text.size()) + " bytes", "", "names are not that long, the file is damaged");
+  if (v.text.size() > kLongestText)
+    refuse(id, "a string of " + std::to_string(v.text.size()) + " bytes", "", "names are not that long, the file is damaged");
   return utf8_of_latin1(v.text);
 }
 
@@ -94,7 +97,8 @@ class PickleMachine {
       step(op);
     }
     if (stack_.size() != 1 || !marks_.empty())
-      refuse("STOP with " + std::to_string(stack_.size()) + " values and " + std::to_string(marks_.size()) + " marks on the stack in place of one value",
+      refuse("STOP with " + std::to_string(stack_.size()) + " values and " + std::to_string(marks_.size()) +
+                 " marks on the stack in place of one value",
              kAgain);
     t_.root = stack_[0];
     t_.size = at_;
@@ -154,7 +158,8 @@ class PickleMachine {
   void push_text(K kind, std::string_view text) {
     if (kind == K::text) {
       if (text.size() > kLongestText)
-        refuse("a string of " + std::to_string(text.size()) + " bytes; at most 64 MB are read", "save arrays as bytes or tensors, not as text");
+        refuse("a string of " + std::to_string(text.size()) + " bytes; at most 64 MB are read",
+               "save arrays as bytes or tensors, not as text");
       if (const auto bad = first_not_utf8(text); bad != std::string_view::npos)
         refuse("a string that is not UTF-8 after " + std::to_string(bad) + " bytes", kAgain);
     }
@@ -162,7 +167,7 @@ class PickleMachine {
     at(id).text = text;
     push(id);
   }
-  std::vector<PickleId>& list_at(std::uint32_t PickleValue::* where, PickleId id) {
+  std::vector<PickleId>& list_at(std::uint32_t PickleValue::*where, PickleId id) {
     if (at(id).*where == kNoPickle) {
       at(id).*where = static_cast<std::uint32_t>(t_.lists_.size());
       t_.lists_.emplace_back();
@@ -216,7 +221,8 @@ class PickleMachine {
     if (items.size() % 2 != 0) wrong(op, "has a key without a value");
     if (at(to).kind != K::dict && at(to).kind != K::object) wrong(op, std::string("sets items of ") + kind_name(at(to).kind));
     for (std::size_t i = 0; i < items.size(); i += 2)
-      if (const K k = at(items[i]).kind; k == K::list || k == K::dict || k == K::set) wrong(op, std::string("has ") + kind_name(k) + " as a key");
+      if (const K k = at(items[i]).kind; k == K::list || k == K::dict || k == K::set)
+        wrong(op, std::string("has ") + kind_name(k) + " as a key");
     auto& all = list_at(&PickleValue::items, to);
     all.insert(all.end(), items.begin(), items.end());
   }
@@ -245,18 +251,21 @@ class PickleMachine {
     if (at(id).number < 0) t_.unknown.push_back(id);
     return id;
   }
-  // A call of what is in no list. The whole stream has been read by now, so that it can be said what the file is: one without tensors is named by the first thing
-  // that it needs ("transformers.training_args.TrainingArguments"), not by the first that would be called.
+  // A call of what is in no list. The whole stream has been read by now, so that it can be said what the file is: one without tensors is
+  // named by the first thing that it needs ("transformers.training_args.TrainingArguments"), not by the first that would be called.
   [[noreturn]] void refuse_call() const {
     const bool tensors = std::any_of(t_.values_.begin(), t_.values_.end(), [](const PickleValue& v) {
       if (v.kind != K::global || v.number < 0) return v.kind == K::persistent;
       const PickleRole role = pickle_global(static_cast<int>(v.number)).role;
-      return (role >= PickleRole::rebuild_tensor && role <= PickleRole::storage_bytes) || role == PickleRole::numpy_reconstruct || role == PickleRole::numpy_frombuffer;
+      return (role >= PickleRole::rebuild_tensor && role <= PickleRole::storage_bytes) || role == PickleRole::numpy_reconstruct ||
+             role == PickleRole::numpy_frombuffer;
     });
     const PickleId id = tensors ? called_ : t_.unknown.front();
-    t_.refuse(id, "needs " + one_line(t_[id].text) + (tensors ? ", which the file wants to be called," : ": this file holds no tensors"), "",
-              tensors ? "graft runs nothing that a file names: save a state_dict() in place of objects, and do not trust the file if it should be one"
-                      : "name the file of the weights");
+    t_.refuse(
+        id, "needs " + one_line(t_[id].text) + (tensors ? ", which the file wants to be called," : ": this file holds no tensors"), "",
+        tensors
+            ? "graft runs nothing that a file names: save a state_dict() in place of objects, and do not trust the file if it should be one"
+            : "name the file of the weights");
   }
   // A class that has only been given a state is data whatever its name; a call is more, and must be of the list.
   void object(const char* op, PickleId of, PickleId args, bool call) {
@@ -293,7 +302,8 @@ class PickleMachine {
       for (std::size_t i = b.size(); i-- > 0;) v = v << 8 | static_cast<unsigned char>(b[i]);
       return push_number(K::integer, static_cast<std::int64_t>(v));
     }
-    if (b.size() > 1000) refuse("a whole number of " + std::to_string(b.size()) + " bytes", "no checkpoint counts that far, the file is damaged");
+    if (b.size() > 1000)
+      refuse("a whole number of " + std::to_string(b.size()) + " bytes", "no checkpoint counts that far, the file is damaged");
     push_text(K::big, b);
   }
 
@@ -349,10 +359,12 @@ class PickleMachine {
       }
       case 'B': return push_text(K::bytes, take(number(4)));
       case 'C': return push_text(K::bytes, take(number(1)));
-      case 0x8e: case 0x96: return push_text(K::bytes, take(number(8)));
+      case 0x8e:
+      case 0x96: return push_text(K::bytes, take(number(8)));
       // ---- containers ----
       case '(':
-        if (marks_.size() >= kDeepest) refuse("marks nested deeper than " + std::to_string(kDeepest), "no checkpoint is that deep, do not trust the file");
+        if (marks_.size() >= kDeepest)
+          refuse("marks nested deeper than " + std::to_string(kDeepest), "no checkpoint is that deep, do not trust the file");
         return marks_.push_back(stack_.size());
       case ')': return push_tuple({});
       case 't': return push_tuple(pop_mark("TUPLE"));
@@ -477,11 +489,15 @@ class PickleMachine {
           refuse("a frame of " + std::to_string(n) + " bytes, and there are " + std::to_string(s_.size() - at_),
                  "the file was cut off or damaged, get it again");
         return;
-      case 0x82: case 0x83: case 0x84: refuse("a name of the extension registry, which lies outside of the file,", "save it without copyreg.add_extension");
-      case 0x97: case 0x98: refuse("a buffer that lies outside of the pickle", "save it without buffer_callback");
+      case 0x82:
+      case 0x83:
+      case 0x84: refuse("a name of the extension registry, which lies outside of the file,", "save it without copyreg.add_extension");
+      case 0x97:
+      case 0x98: refuse("a buffer that lies outside of the pickle", "save it without buffer_callback");
       default: {
         static const char* const kHex = "0123456789abcdef";
-        refuse(std::string("unknown opcode 0x") + kHex[op >> 4] + kHex[op & 15] + " in the pickle", "the file is damaged or no pickle, get it again");
+        refuse(std::string("unknown opcode 0x") + kHex[op >> 4] + kHex[op & 15] + " in the pickle",
+               "the file is damaged or no pickle, get it again");
       }
     }
   }

@@ -54,7 +54,7 @@ enum class PickleRole {
 };
 
 struct PickleGlobal {
-  std::string_view name;   // "torch._utils._rebuild_tensor_v2"; Python 3's names, numpy without _core and core
+  std::string_view name;  // "torch._utils._rebuild_tensor_v2"; Python 3's names, numpy without _core and core
   PickleRole role;
   std::string_view dtype;  // of storages, dtypes and old tensor classes: as weights/stored_type.h names it; "" where it has none
 };

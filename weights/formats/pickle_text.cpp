@@ -79,7 +79,9 @@ bool unescape_string(std::string_view s, std::string& out) {
       case 'b': out += '\b'; break;
       case 'f': out += '\f'; break;
       case 'v': out += '\v'; break;
-      case '\\': case '\'': case '"': out += s[i]; break;
+      case '\\':
+      case '\'':
+      case '"': out += s[i]; break;
       case 'x': {
         std::uint32_t v = 0;
         if (!hex(s, i + 1, 2, v)) return false;

@@ -55,10 +55,8 @@ std::optional<std::uint64_t> bits_of(std::span<const std::int64_t> shape, int bi
   std::uint64_t n = static_cast<std::uint64_t>(bits);
   bool none = false;
   for (auto d : shape) {
-    if (d == 0)
-      none = true;
-    else if (d < 0 || __builtin_mul_overflow(n, static_cast<std::uint64_t>(d), &n))
-      return std::nullopt;
+    if (d == 0) none = true;
+    else if (d < 0 || __builtin_mul_overflow(n, static_cast<std::uint64_t>(d), &n)) return std::nullopt;
   }
   return none ? 0 : n;
 }
@@ -121,10 +119,8 @@ class HeaderReader : public JsonEvents {
     if (v > kMostNumber)
       refuse(field_ + " holds a number above 2^53", byte,
              "not every reader keeps such a number exactly, so the file is damaged; get it again");
-    if (field_ == "shape")
-      now_.shape.push_back(static_cast<std::int64_t>(v));
-    else if (count_ < 2)
-      now_.offsets[count_] = v;
+    if (field_ == "shape") now_.shape.push_back(static_cast<std::int64_t>(v));
+    else if (count_ < 2) now_.offsets[count_] = v;
     ++count_;
   }
   void text(const std::string& v, std::uint64_t byte) override {
@@ -346,7 +342,8 @@ std::string json_text(const std::string& s, const char* what) {
 
 }  // namespace
 
-std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata, const MetadataOrder& order) {
+std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata,
+                               const MetadataOrder& order) {
   std::string json = "{";
   if (!metadata.empty() || order) {
     json += "\"__metadata__\":{";

@@ -21,7 +21,8 @@ namespace graft {
 
 class Tensor;  // engine/tensor/tensor.h
 
-// The keys of __metadata__ in a file's order; nothing where the file has no __metadata__. The reference writes them in a new order each time, so that only this brings a file's bytes back.
+// The keys of __metadata__ in a file's order; nothing where the file has no __metadata__. The reference writes them in a new order each
+// time, so that only this brings a file's bytes back.
 using MetadataOrder = std::optional<std::vector<std::string>>;
 
 // One tensor of a file. Whoever keeps an entry keeps the mapping.
@@ -40,7 +41,7 @@ struct SafetensorsFile {
   bool has_metadata = false;              // whether __metadata__ is there at all
   std::map<std::string, std::string> metadata;
   std::vector<std::string> metadata_order;  // its keys as the file has them
-  std::vector<std::string> notes;         // legal but unusual, for `inspect --strict`: leading whitespace, unknown fields
+  std::vector<std::string> notes;           // legal but unusual, for `inspect --strict`: leading whitespace, unknown fields
 
   static SafetensorsFile open(const std::filesystem::path& path);
   // `bytes` is the whole file; `path` is only for messages. The caller keeps `bytes` alive, or `file` does.
@@ -57,12 +58,12 @@ Tensor load(const SafetensorsEntry& entry);
 
 // A whole checkpoint: one file, or the shards that an index names.
 struct Checkpoint {
-  std::string path;                                // the file or index that was read
-  std::vector<SafetensorsEntry> tensors;           // names are unique over all shards
-  std::map<std::string, std::string> metadata;     // of all shards; the first to set a key wins
-  MetadataOrder metadata_order;                    // likewise
-  std::vector<std::string> warnings;               // always shown
-  std::vector<std::string> notes;                  // shown by `inspect --strict`
+  std::string path;                             // the file or index that was read
+  std::vector<SafetensorsEntry> tensors;        // names are unique over all shards
+  std::map<std::string, std::string> metadata;  // of all shards; the first to set a key wins
+  MetadataOrder metadata_order;                 // likewise
+  std::vector<std::string> warnings;            // always shown
+  std::vector<std::string> notes;               // shown by `inspect --strict`
   const SafetensorsEntry* find(std::string_view name) const;
 };
 
@@ -79,9 +80,11 @@ struct SafetensorsItem {
 // The positions of `items` in the order the data is written in: dtypes from the most aligned down (ties in the format's own order), then
 // names by byte.
 std::vector<std::size_t> safetensors_order(const std::vector<SafetensorsItem>& items);
-// Length and header of a file whose data are `items` in safetensors_order. Metadata: the keys of `order` first, then the others by byte; without metadata and order, __metadata__ is left out.
-// Error(usage): a name twice, a name "__metadata__", an unknown dtype, text that is not UTF-8, a header above the format's limit.
-std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata, const MetadataOrder& order = {});
+// Length and header of a file whose data are `items` in safetensors_order. Metadata: the keys of `order` first, then the others by byte;
+// without metadata and order, __metadata__ is left out. Error(usage): a name twice, a name "__metadata__", an unknown dtype, text that is
+// not UTF-8, a header above the format's limit.
+std::string safetensors_header(const std::vector<SafetensorsItem>& items, const std::map<std::string, std::string>& metadata,
+                               const MetadataOrder& order = {});
 // Writes any of the 22 dtypes. `bytes_of(i)` is called once per item, in write order; its result must hold until the next call.
 void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsItem>& items,
                        const std::map<std::string, std::string>& metadata,

@@ -96,10 +96,8 @@ Checkpoint open_folder(const fs::path& folder) {
   std::vector<std::string> indexes, files;
   for (const auto& f : fs::directory_iterator(folder)) {
     const std::string name = f.path().filename().string();
-    if (ends_with(name, ".safetensors.index.json"))
-      indexes.push_back(name);
-    else if (ends_with(name, ".safetensors"))
-      files.push_back(name);
+    if (ends_with(name, ".safetensors.index.json")) indexes.push_back(name);
+    else if (ends_with(name, ".safetensors")) files.push_back(name);
   }
   std::sort(indexes.begin(), indexes.end());
   std::sort(files.begin(), files.end());

@@ -82,7 +82,8 @@ ShardIndex read_shard_index(const fs::path& path) {
   IndexReader reader(name, map);
   parse_json(read_text(path, 100'000'000), name, "the index", 0, reader);
   if (!reader.found())
-    throw Error(Code::input, name + ": the index has no weight_map at byte 0; it maps tensor names to file names, have the index written anew");
+    throw Error(Code::input,
+                name + ": the index has no weight_map at byte 0; it maps tensor names to file names, have the index written anew");
   return map;
 }
 

@@ -25,13 +25,34 @@ struct TensorFlowType {
   std::string_view name;
 };
 constexpr TensorFlowType kTypes[] = {
-    {1, "F32", "DT_FLOAT"}, {2, "F64", "DT_DOUBLE"}, {3, "I32", "DT_INT32"}, {4, "U8", "DT_UINT8"}, {5, "I16", "DT_INT16"}, {6, "I8", "DT_INT8"}, {7, "", "DT_STRING"},
-    {8, "C64", "DT_COMPLEX64"}, {9, "I64", "DT_INT64"}, {10, "BOOL", "DT_BOOL"}, {11, "I8", "DT_QINT8"}, {12, "U8", "DT_QUINT8"}, {13, "I32", "DT_QINT32"},
-    {14, "BF16", "DT_BFLOAT16"}, {15, "I16", "DT_QINT16"}, {16, "U16", "DT_QUINT16"}, {17, "U16", "DT_UINT16"}, {18, "C128", "DT_COMPLEX128"}, {19, "F16", "DT_HALF"},
-    {20, "", "DT_RESOURCE"}, {21, "", "DT_VARIANT"}, {22, "U32", "DT_UINT32"}, {23, "U64", "DT_UINT64"}, {24, "F8_E5M2", "DT_FLOAT8_E5M2"}, {25, "F8_E4M3", "DT_FLOAT8_E4M3FN"},
+    {1, "F32", "DT_FLOAT"},
+    {2, "F64", "DT_DOUBLE"},
+    {3, "I32", "DT_INT32"},
+    {4, "U8", "DT_UINT8"},
+    {5, "I16", "DT_INT16"},
+    {6, "I8", "DT_INT8"},
+    {7, "", "DT_STRING"},
+    {8, "C64", "DT_COMPLEX64"},
+    {9, "I64", "DT_INT64"},
+    {10, "BOOL", "DT_BOOL"},
+    {11, "I8", "DT_QINT8"},
+    {12, "U8", "DT_QUINT8"},
+    {13, "I32", "DT_QINT32"},
+    {14, "BF16", "DT_BFLOAT16"},
+    {15, "I16", "DT_QINT16"},
+    {16, "U16", "DT_QUINT16"},
+    {17, "U16", "DT_UINT16"},
+    {18, "C128", "DT_COMPLEX128"},
+    {19, "F16", "DT_HALF"},
+    {20, "", "DT_RESOURCE"},
+    {21, "", "DT_VARIANT"},
+    {22, "U32", "DT_UINT32"},
+    {23, "U64", "DT_UINT64"},
+    {24, "F8_E5M2", "DT_FLOAT8_E5M2"},
+    {25, "F8_E4M3", "DT_FLOAT8_E4M3FN"},
 };
 
-struct Span {  // of one axis of a slice
+struct Span {                           // of one axis of a slice
   std::int64_t start = 0, length = -1;  // -1: the whole axis
 };
 using Slice = std::vector<Span>;
@@ -179,14 +200,13 @@ class BundleSource : public Source {
     const auto parsed = [&](const TableEntry& e, auto parse) {
       try {
         return parse(std::string_view(e.value));
-      } catch (const protozero::exception&) {
-        w.refuse(e.at, "the entry of " + in_quotes(e.key) + " is no protocol buffer");
-      }
+      } catch (const protozero::exception&) { w.refuse(e.at, "the entry of " + in_quotes(e.key) + " is no protocol buffer"); }
     };
     const BundleHeader header = parsed(table.front(), parse_header);
     const std::uint64_t header_at = table.front().at;
     if (header.first_version)
-      w.refuse(header_at, "a TensorFlow checkpoint of version 1 (before TensorFlow 0.12)", "restore it in TensorFlow and save it with write_version=SaverDef.V2 or tf.train.Checkpoint");
+      w.refuse(header_at, "a TensorFlow checkpoint of version 1 (before TensorFlow 0.12)",
+               "restore it in TensorFlow and save it with write_version=SaverDef.V2 or tf.train.Checkpoint");
     if (header.endianness != 0) w.refuse(header_at, "a bundle written in big-endian order", "save it on a machine in little-endian order");
     if (header.needs > 1) w.refuse(header_at, "a bundle for readers of version " + std::to_string(header.needs), "graft reads version 1");
     if (header.shards < 1 || header.shards > kMostShards) w.refuse(header_at, "a bundle of " + std::to_string(header.shards) + " shards");
@@ -221,13 +241,16 @@ class BundleSource : public Source {
         for (const std::int64_t s : e.shape) all *= static_cast<std::uint64_t>(s);
         for (const Slice& s : e.slices) {
           const auto it = by_key.find(slice_key(t.key, s));
-          if (it == by_key.end()) w.refuse(t.at, "a partitioned tensor of whose " + std::to_string(e.slices.size()) + " slices one is not there" + of);
+          if (it == by_key.end())
+            w.refuse(t.at, "a partitioned tensor of whose " + std::to_string(e.slices.size()) + " slices one is not there" + of);
           const BundleEntry part = parsed(*it->second, parse_entry);
-          if (part.dtype != e.dtype || part.shape.size() != e.shape.size() || s.size() != e.shape.size()) w.refuse(it->second->at, "a slice of another type or rank than its tensor" + of);
+          if (part.dtype != e.dtype || part.shape.size() != e.shape.size() || s.size() != e.shape.size())
+            w.refuse(it->second->at, "a slice of another type or rank than its tensor" + of);
           std::uint64_t n = 1;
           for (std::size_t d = 0; d < s.size(); ++d) {
             const std::int64_t length = s[d].length < 0 ? e.shape[d] : s[d].length;
-            if (s[d].start < 0 || s[d].start > e.shape[d] || length > e.shape[d] - s[d].start || part.shape[d] != length) w.refuse(it->second->at, "a slice that leaves its tensor" + of);
+            if (s[d].start < 0 || s[d].start > e.shape[d] || length > e.shape[d] - s[d].start || part.shape[d] != length)
+              w.refuse(it->second->at, "a slice that leaves its tensor" + of);
             n *= static_cast<std::uint64_t>(length);
           }
           Piece p = piece(w, *it->second, part, n * static_cast<std::uint64_t>(type.bits) / 8, of);
@@ -236,21 +259,24 @@ class BundleSource : public Source {
           // Slices that lie over each other would leave a part unwritten although their sizes add up.
           for (const Piece& q : pieces) {
             bool apart = false;
-            for (std::size_t d = 0; d < s.size(); ++d) apart = apart || p.start[d] >= q.start[d] + q.shape[d] || q.start[d] >= p.start[d] + p.shape[d];
+            for (std::size_t d = 0; d < s.size(); ++d)
+              apart = apart || p.start[d] >= q.start[d] + q.shape[d] || q.start[d] >= p.start[d] + p.shape[d];
             if (!apart && n > 0) w.refuse(it->second->at, "slices of a tensor that lie over each other" + of);
           }
           pieces.push_back(std::move(p));
           elements += n;
           ++used;
         }
-        if (elements != all) w.refuse(t.at, "slices with " + std::to_string(elements) + " of their tensor's " + std::to_string(all) + " elements" + of);
+        if (elements != all)
+          w.refuse(t.at, "slices with " + std::to_string(elements) + " of their tensor's " + std::to_string(all) + " elements" + of);
         tensor.file = pieces[0].shard + 1;
         notes.push_back("the tensor " + in_quotes(t.key) + " is joined from " + std::to_string(pieces.size()) + " slices");
       }
       tensors.push_back(std::move(tensor));
       pieces_.push_back(std::move(pieces));
     }
-    if (used != slices) w.refuse(header_at, std::to_string(slices) + " slices of tensors, of which " + std::to_string(used) + " belong to one");
+    if (used != slices)
+      w.refuse(header_at, std::to_string(slices) + " slices of tensors, of which " + std::to_string(used) + " belong to one");
   }
 
   KeptBytes bytes(std::size_t i) const override {
@@ -267,7 +293,8 @@ class BundleSource : public Source {
       std::vector<std::int64_t> at(rank, 0);
       for (std::size_t done = 0; done < from.size(); done += row) {
         std::uint64_t to = 0;
-        for (std::size_t d = 0; d < rank; ++d) to = to * static_cast<std::uint64_t>(t.shape[d]) + static_cast<std::uint64_t>(p.start[d] + at[d]);
+        for (std::size_t d = 0; d < rank; ++d)
+          to = to * static_cast<std::uint64_t>(t.shape[d]) + static_cast<std::uint64_t>(p.start[d] + at[d]);
         std::memcpy(out->data() + to * width, from.data() + done, row);
         for (std::size_t d = rank - 1; d-- > 0 && ++at[d] == p.shape[d];) at[d] = 0;
       }
@@ -304,36 +331,43 @@ class BundleSource : public Source {
       }
     }
     if (lost)
-      throw Error(Code::input, path + ": " + std::to_string(lost) + " of " + std::to_string(n) + " shards are missing (" + missing + (lost > 5 ? ", ..." : "") + ") at byte 0; put them beside the index");
+      throw Error(Code::input, path + ": " + std::to_string(lost) + " of " + std::to_string(n) + " shards are missing (" + missing +
+                                   (lost > 5 ? ", ..." : "") + ") at byte 0; put them beside the index");
   }
 
   const StoredType& type_of(const ByteWindow& w, const TableEntry& t, const BundleEntry& e, const std::string& of) const {
     for (const TensorFlowType& k : kTypes) {
       if (k.number != e.dtype) continue;
-      if (k.stored.empty()) w.refuse(t.at, "a tensor of " + std::string(k.name) + ", which holds no numbers" + of, "save the model's weights alone, without tables, iterators and texts");
+      if (k.stored.empty())
+        w.refuse(t.at, "a tensor of " + std::string(k.name) + ", which holds no numbers" + of,
+                 "save the model's weights alone, without tables, iterators and texts");
       return *stored_type(k.stored);
     }
     w.refuse(t.at, "a tensor of the unknown dtype " + std::to_string(e.dtype) + of, "convert it where it was made");
   }
-  std::uint64_t size_of_shape(const ByteWindow& w, const TableEntry& t, const BundleEntry& e, const StoredType& type, const std::string& of) const {
+  std::uint64_t size_of_shape(const ByteWindow& w, const TableEntry& t, const BundleEntry& e, const StoredType& type,
+                              const std::string& of) const {
     const auto bytes = stored_bytes(type, e.shape);
     if (e.unknown_rank || e.shape.size() > 254 || !bytes) w.refuse(t.at, "a shape of no possible size" + of);
     return *bytes;
   }
   Piece piece(const ByteWindow& w, const TableEntry& t, const BundleEntry& e, std::uint64_t bytes, const std::string& of) const {
-    if (e.shard < 0 || static_cast<std::size_t>(e.shard) >= shards_.size()) w.refuse(t.at, "the shard " + std::to_string(e.shard) + " of " + std::to_string(shards_.size()) + of);
-    if (e.size < 0 || static_cast<std::uint64_t>(e.size) != bytes) w.refuse(t.at, std::to_string(e.size) + " bytes where type and shape take " + std::to_string(bytes) + of);
+    if (e.shard < 0 || static_cast<std::size_t>(e.shard) >= shards_.size())
+      w.refuse(t.at, "the shard " + std::to_string(e.shard) + " of " + std::to_string(shards_.size()) + of);
+    if (e.size < 0 || static_cast<std::uint64_t>(e.size) != bytes)
+      w.refuse(t.at, std::to_string(e.size) + " bytes where type and shape take " + std::to_string(bytes) + of);
     const auto shard = static_cast<std::size_t>(e.shard);
     const std::uint64_t room = shards_[shard]->bytes().size(), end = static_cast<std::uint64_t>(e.offset) + bytes;
     if (e.offset < 0 || bytes > room || static_cast<std::uint64_t>(e.offset) > room - bytes)
-      throw Error(Code::input, files[shard + 1] + ": the file is cut at byte " + std::to_string(room) + ": " + std::to_string(room) + " of at least " + std::to_string(e.offset < 0 ? 0 : end) + " bytes are there" + of +
-                                   "; get it again");
+      throw Error(Code::input, files[shard + 1] + ": the file is cut at byte " + std::to_string(room) + ": " + std::to_string(room) +
+                                   " of at least " + std::to_string(e.offset < 0 ? 0 : end) + " bytes are there" + of + "; get it again");
     return {shard, static_cast<std::uint64_t>(e.offset), bytes, e.crc, {}, {}};
   }
   std::span<const std::byte> checked(const Piece& p, const StoredTensor& t) const {
     const auto data = shards_[p.shard]->bytes().subspan(p.offset, p.size);
     if (masked_crc(crc32c(data)) != p.crc)
-      throw Error(Code::input, files[p.shard + 1] + ": the data do not agree with their checksum at byte " + std::to_string(p.offset) + " (tensor " + in_quotes(t.name) + "); the file is damaged, get it again");
+      throw Error(Code::input, files[p.shard + 1] + ": the data do not agree with their checksum at byte " + std::to_string(p.offset) +
+                                   " (tensor " + in_quotes(t.name) + "); the file is damaged, get it again");
     return data;
   }
 
@@ -366,7 +400,8 @@ std::optional<fs::path> bundle_index(const fs::path& path) {
     // A folder that was moved keeps the old place in its text: the file beside it is meant.
     const fs::path index = path / with_index(fs::path(*name).filename());
     if (name->empty() || !fs::is_regular_file(index, ec))
-      throw Error(Code::input, (path / "checkpoint").string() + ": names " + in_quotes(*name) + " at byte 0, and there is no " + in_quotes(index.filename().string()) + " beside it; name the prefix of the checkpoint itself");
+      throw Error(Code::input, (path / "checkpoint").string() + ": names " + in_quotes(*name) + " at byte 0, and there is no " +
+                                   in_quotes(index.filename().string()) + " beside it; name the prefix of the checkpoint itself");
     return index;
   }
   std::optional<fs::path> only;

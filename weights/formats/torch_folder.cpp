@@ -75,19 +75,20 @@ SourcePtr open_torch_index(const fs::path& index) {
     for (const StoredTensor& t : source->tensors) {
       const auto [at, fresh] = holder.emplace(t.name, shard);
       if (!fresh)
-        throw Error(Code::input, source->path + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(t.offset) + " is in the shard " +
-                                     in_quotes(at->second) + " too; one name is one tensor, have the shards written anew");
+        throw Error(Code::input, source->path + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(t.offset) +
+                                     " is in the shard " + in_quotes(at->second) +
+                                     " too; one name is one tensor, have the shards written anew");
       if (!map.count(t.name)) unmapped.push_back(t.name);
     }
     if (!unmapped.empty())
-      all->warnings.push_back(source->path + ": holds " + std::to_string(unmapped.size()) + " tensors that the index leaves out: " + quoted_list(unmapped) +
-                              "; they are read all the same");
+      all->warnings.push_back(source->path + ": holds " + std::to_string(unmapped.size()) +
+                              " tensors that the index leaves out: " + quoted_list(unmapped) + "; they are read all the same");
     all->add(std::move(source));
   }
   for (const auto& [name, m] : map)
     if (const auto at = holder.find(name); at == holder.end() || at->second != m.file)
-      throw Error(Code::input, all->path + ": tensor " + in_quotes(name) + " at byte " + std::to_string(m.byte) + " is not in its shard " + in_quotes(m.file) +
-                                   (at == holder.end() ? " or any other" : " but in " + in_quotes(at->second)) +
+      throw Error(Code::input, all->path + ": tensor " + in_quotes(name) + " at byte " + std::to_string(m.byte) + " is not in its shard " +
+                                   in_quotes(m.file) + (at == holder.end() ? " or any other" : " but in " + in_quotes(at->second)) +
                                    "; get the index and the shards from the same place");
   return all;
 }
@@ -101,8 +102,8 @@ std::optional<fs::path> torch_in_folder(const fs::path& folder) {
     if (!f.is_regular_file(ec)) continue;
     const std::string name = f.path().filename().string();
     // What a trainer leaves beside the weights; each can be named by itself.
-    if (name == "training_args.bin" || name == "optimizer.pt" || name == "optimizer.bin" || name == "scheduler.pt" || name == "rng_state.pth" ||
-        name.starts_with("rng_state_"))
+    if (name == "training_args.bin" || name == "optimizer.pt" || name == "optimizer.bin" || name == "scheduler.pt" ||
+        name == "rng_state.pth" || name.starts_with("rng_state_"))
       continue;
     std::error_code empty;
     if (fs::file_size(f.path(), empty) > 0 && is_torch_file(f.path())) files.push_back(name);

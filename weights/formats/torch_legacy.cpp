@@ -33,10 +33,12 @@ LegacyHead read_head(std::span<const std::byte> file, const std::string& path, c
   };
   LegacyHead head;
   const PickleTree magic = next();
-  if (!magic.is(magic.root, K::big) || magic[magic.root].text != kMagic) magic.refuse(magic.root, "a file without PyTorch's magic number", "", kAgain);
+  if (!magic.is(magic.root, K::big) || magic[magic.root].text != kMagic)
+    magic.refuse(magic.root, "a file without PyTorch's magic number", "", kAgain);
   const PickleTree version = next();
   if (!version.is(version.root, K::integer) || version[version.root].number != 1001)
-    version.refuse(version.root, "PyTorch's old container in another version than 1001", "", "the file is damaged, or save it by a newer PyTorch");
+    version.refuse(version.root, "PyTorch's old container in another version than 1001", "",
+                   "the file is damaged, or save it by a newer PyTorch");
   next();  // the sizes of types where it was written; the file's are fixed
   head.object = std::make_shared<PickleTree>(next());
   const PickleTree keys = next();
@@ -59,30 +61,34 @@ std::optional<PickledStorage> named_storage(const PickleTree& t, PickleId id) {
   s.dtype = storage_dtype(t, p[1], "");
   const auto width = static_cast<std::uint64_t>(stored_type(s.dtype)->bits) / 8;
   const std::int64_t n = t[p[4]].number;
-  if (n < 0 || static_cast<std::uint64_t>(n) > (std::uint64_t{1} << 62) / width) t.refuse(p[4], "a storage of " + std::to_string(n) + " elements", "", kAgain);
+  if (n < 0 || static_cast<std::uint64_t>(n) > (std::uint64_t{1} << 62) / width)
+    t.refuse(p[4], "a storage of " + std::to_string(n) + " elements", "", kAgain);
   s.bytes = static_cast<std::uint64_t>(n) * width;
   return s;
 }
 
-[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who, const std::string& advice) {
+[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who,
+                         const std::string& advice) {
   throw Error(Code::input, path + ": " + what + " at byte " + std::to_string(at) + " (" + who + "); " + advice);
 }
 
 // The storage at `at`, which must have `bytes` bytes; `at` moves behind it.
-std::span<const std::byte> take_storage(std::span<const std::byte> file, std::uint64_t& at, std::uint64_t bytes, std::uint64_t width, const std::string& path,
-                                        const std::string& who) {
+std::span<const std::byte> take_storage(std::span<const std::byte> file, std::uint64_t& at, std::uint64_t bytes, std::uint64_t width,
+                                        const std::string& path, const std::string& who) {
   const auto short_of = [&](std::uint64_t wanted) {
     const std::uint64_t whole = at + wanted;
-    refuse(path, "the file ends after " + std::to_string(file.size()) + " bytes, and this storage goes on to " + std::to_string(whole) + " (" +
-                     std::to_string(file.size() * 100 / whole) + " % are there)", at, who, "the download was cut off, get it again");
+    refuse(path,
+           "the file ends after " + std::to_string(file.size()) + " bytes, and this storage goes on to " + std::to_string(whole) + " (" +
+               std::to_string(file.size() * 100 / whole) + " % are there)",
+           at, who, "the download was cut off, get it again");
   };
   if (file.size() - at < 8) short_of(8);
   std::int64_t n = 0;
   std::memcpy(&n, file.data() + at, 8);
   if (n < 0 || static_cast<std::uint64_t>(n) != bytes / width)
     refuse(path,
-           std::string("a storage ") + (n > static_cast<std::int64_t>(bytes / width) ? "longer" : "shorter") + " than declared: " + std::to_string(n) +
-               " elements in place of " + std::to_string(bytes / width),
+           std::string("a storage ") + (n > static_cast<std::int64_t>(bytes / width) ? "longer" : "shorter") +
+               " than declared: " + std::to_string(n) + " elements in place of " + std::to_string(bytes / width),
            at, who, kAgain);
   if (file.size() - at - 8 < bytes) short_of(8 + bytes);
   const auto data = file.subspan(at + 8, bytes);
@@ -93,7 +99,8 @@ std::span<const std::byte> take_storage(std::span<const std::byte> file, std::ui
 }  // namespace
 
 bool looks_like_torch_legacy(std::span<const std::byte> file) {
-  return file.size() > 14 && std::memcmp(file.data(), "\x80\x02\x8a\x0a", 4) == 0 && std::memcmp(file.data() + 4, kMagic.data(), kMagic.size()) == 0;
+  return file.size() > 14 && std::memcmp(file.data(), "\x80\x02\x8a\x0a", 4) == 0 &&
+         std::memcmp(file.data() + 4, kMagic.data(), kMagic.size()) == 0;
 }
 
 TorchLegacy parse_torch_legacy(std::span<const std::byte> file, const std::string& path) {
@@ -119,16 +126,18 @@ TorchLegacy parse_torch_legacy(std::span<const std::byte> file, const std::strin
     // Its length in bytes depends on who names it: without a name the file cannot be read on.
     if (s == by_key.end()) refuse(path, "a storage that nothing names, or the second of one key,", at, "storage " + in_quotes(key), kAgain);
     PickledStorage& storage = storages[s->second];
-    legacy.places[s->second] =
-        take_storage(file, at, storage.bytes, static_cast<std::uint64_t>(stored_type(storage.dtype)->bits) / 8, path, "storage " + in_quotes(key));
+    legacy.places[s->second] = take_storage(file, at, storage.bytes, static_cast<std::uint64_t>(stored_type(storage.dtype)->bits) / 8, path,
+                                            "storage " + in_quotes(key));
     by_key.erase(s);
     ++found;
   }
   if (!by_key.empty())
-    head.object->refuse(storages[by_key.begin()->second].at,
-                        "the storage " + in_quotes(by_key.begin()->first) + " is missing: the file has " + std::to_string(found) + " others", "", kAgain);
+    head.object->refuse(
+        storages[by_key.begin()->second].at,
+        "the storage " + in_quotes(by_key.begin()->first) + " is missing: the file has " + std::to_string(found) + " others", "", kAgain);
   if (at != file.size())
-    refuse(path, std::to_string(file.size() - at) + " bytes after the last storage", at, "end", "something was put behind the file, get it again");
+    refuse(path, std::to_string(file.size() - at) + " bytes after the last storage", at, "end",
+           "something was put behind the file, get it again");
   for (std::size_t i = 0; i < storages.size(); ++i)
     if (storages[i].inside) legacy.places[i] = storages[i].data;
   return legacy;

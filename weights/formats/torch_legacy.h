@@ -1,5 +1,6 @@
-// PyTorch's container of 0.1.10 to 1.5, which torch.save still writes on request and inside of plain pickles: five pickles one after another (a magic number,
-// the version 1001, the sizes of types, the object, the keys of its storages), then each storage as its number of elements (i64) and its bytes.
+// PyTorch's container of 0.1.10 to 1.5, which torch.save still writes on request and inside of plain pickles: five pickles one after
+// another (a magic number, the version 1001, the sizes of types, the object, the keys of its storages), then each storage as its number of
+// elements (i64) and its bytes.
 #pragma once
 #include <span>
 #include <string>

@@ -1,4 +1,5 @@
-// Which of PyTorch's containers a file is, and each as a Source. All have a pickle with the names and shapes; they differ in where the storages lie.
+// Which of PyTorch's containers a file is, and each as a Source. All have a pickle with the names and shapes; they differ in where the
+// storages lie.
 #include <charconv>
 
 #include "kernels/core/error.h"
@@ -10,15 +11,18 @@
 namespace graft {
 namespace {
 
-[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who, const std::string& advice) {
+[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who,
+                         const std::string& advice) {
   throw Error(Code::input, path + ": " + what + " at byte " + std::to_string(at) + " (" + who + "); " + advice);
 }
 
-SourcePtr source_of(const char* kind, std::span<const std::byte> file, const std::string& path, TorchLegacy parsed, std::shared_ptr<const void> keeper) {
+SourcePtr source_of(const char* kind, std::span<const std::byte> file, const std::string& path, TorchLegacy parsed,
+                    std::shared_ptr<const void> keeper) {
   std::vector<StoragePlace> places;
   for (std::size_t i = 0; i < parsed.places.size(); ++i)
     places.push_back({parsed.places[i], offset_in(file, parsed.places[i]), nullptr, parsed.contents.storages[i].swap});
-  return std::make_unique<TorchSource>(path, kind, std::move(parsed.tree), std::move(parsed.contents), std::move(places), std::move(keeper));
+  return std::make_unique<TorchSource>(path, kind, std::move(parsed.tree), std::move(parsed.contents), std::move(places),
+                                       std::move(keeper));
 }
 
 // The folder of the archive that has data.pkl, with its slash; nothing when there is none.
@@ -43,7 +47,8 @@ SourcePtr open_torch_zip(const ZipView& view) {
   const KeptBytes stream = zip->bytes(*pickle, std::uint64_t{1} << 30);
   const auto tree = std::make_shared<PickleTree>(parse_pickle(stream.data, path, pickle->name, pickle->method == 0 ? pickle->offset : 0));
   if (tree->size != stream.data.size())
-    tree->refuse(kNoPickle, std::to_string(stream.data.size() - tree->size) + " bytes after the pickle's end", "", "the file is damaged, get it again");
+    tree->refuse(kNoPickle, std::to_string(stream.data.size() - tree->size) + " bytes after the pickle's end", "",
+                 "the file is damaged, get it again");
   bool big = false;
   if (const ZipMember* order = zip->find(root + "byteorder")) {
     const KeptBytes text = zip->bytes(*order, 64);
@@ -66,19 +71,22 @@ SourcePtr open_torch_zip(const ZipView& view) {
     if (!m && s.bytes > 0) tree->refuse(s.at, "the storage " + in_quotes(name) + " is missing", "", "the file is incomplete, get it again");
     if (m && m->size != s.bytes)
       refuse(path,
-             std::string("a storage ") + (m->size > s.bytes ? "longer" : "shorter") + " than declared: " + std::to_string(m->size) + " bytes in place of " +
-                 std::to_string(s.bytes),
+             std::string("a storage ") + (m->size > s.bytes ? "longer" : "shorter") + " than declared: " + std::to_string(m->size) +
+                 " bytes in place of " + std::to_string(s.bytes),
              m->offset, in_quotes(name), "the file is damaged, get it again");
     places.push_back({{}, m && m->method == 0 ? m->offset : 0, m, big});
   }
   const bool script = zip->find(root + "constants.pkl") != nullptr;
   auto kept = std::make_shared<KeptBytes>(stream);
-  auto source = std::make_unique<TorchSource>(path, script ? "TorchScript" : "PyTorch zip", tree, std::move(contents), std::move(places), kept, zip);
+  auto source =
+      std::make_unique<TorchSource>(path, script ? "TorchScript" : "PyTorch zip", tree, std::move(contents), std::move(places), kept, zip);
   if (script) source->notes.push_back("a TorchScript archive: its weights are read, its program is not");
   return source;
 }
 
-bool looks_like_torch(std::span<const std::byte> file) { return looks_like_torch_legacy(file) || looks_like_tar(file) || looks_like_pickle(file); }
+bool looks_like_torch(std::span<const std::byte> file) {
+  return looks_like_torch_legacy(file) || looks_like_tar(file) || looks_like_pickle(file);
+}
 
 SourcePtr open_torch(std::span<const std::byte> file, const std::string& path, std::shared_ptr<const void> keeper) {
   if (looks_like_zip(file)) return open_torch_zip(ZipView::parse(file, path, std::move(keeper)));

@@ -27,21 +27,27 @@ std::string storage_dtype(const PickleTree& tree, PickleId id, const std::string
   if (!r || (r->role != R::typed_storage && r->role != R::untyped_storage && r->role != R::tensor_class))
     tree.refuse(id, "a storage whose type is no storage", who, kAgain);
   if (r->dtype.empty())
-    tree.refuse(id, "a storage of " + std::string(r->name) + ", whose numbers are packed below a byte or of no one type", who, "convert it where it was made");
+    tree.refuse(id, "a storage of " + std::string(r->name) + ", whose numbers are packed below a byte or of no one type", who,
+                "convert it where it was made");
   return std::string(r->dtype);
 }
 
-void place_tensor(const PickleTree& tree, PickleId at, PickledTensor& t, std::int64_t offset, std::uint64_t storage_first, std::uint64_t storage_bytes) {
+void place_tensor(const PickleTree& tree, PickleId at, PickledTensor& t, std::int64_t offset, std::uint64_t storage_first,
+                  std::uint64_t storage_bytes) {
   const std::string who = in_quotes(t.name);
   const std::uint64_t width = width_of(t.dtype);
   if (t.shape.size() != t.strides.size())
-    tree.refuse(at, "a tensor with " + std::to_string(t.shape.size()) + " sizes and " + std::to_string(t.strides.size()) + " strides", who, kAgain);
+    tree.refuse(at, "a tensor with " + std::to_string(t.shape.size()) + " sizes and " + std::to_string(t.strides.size()) + " strides", who,
+                kAgain);
   if (t.shape.size() > 64) tree.refuse(at, "a tensor of " + std::to_string(t.shape.size()) + " axes", who, kAgain);
-  if (offset < 0) tree.refuse(at, "a tensor that begins " + std::to_string(0 - static_cast<std::uint64_t>(offset)) + " elements before its storage", who, kAgain);
+  if (offset < 0)
+    tree.refuse(at, "a tensor that begins " + std::to_string(0 - static_cast<std::uint64_t>(offset)) + " elements before its storage", who,
+                kAgain);
   for (std::size_t d = 0; d < t.shape.size(); ++d) {
     if (t.shape[d] < 0) tree.refuse(at, "a tensor with the size " + std::to_string(t.shape[d]), who, kAgain);
     if (t.strides[d] < 0)
-      tree.refuse(at, "a tensor with the negative stride " + std::to_string(t.strides[d]), who, "PyTorch has no such tensors, do not trust the file");
+      tree.refuse(at, "a tensor with the negative stride " + std::to_string(t.strides[d]), who,
+                  "PyTorch has no such tensors, do not trust the file");
   }
   const auto all = stored_bytes(*stored_type(t.dtype), t.shape);
   if (!all) tree.refuse(at, "a tensor whose size overflows", who, "do not trust the file");
@@ -80,8 +86,10 @@ std::int64_t TorchRebuild::whole(PickleId id, const std::string& name, const cha
 }
 
 std::vector<std::int64_t> TorchRebuild::wholes(PickleId id, const std::string& name, const char* what) const {
-  if (const PickleGlobal* r = t_.is(id, K::object) ? row(id) : nullptr; r && (r->role == R::size || r->role == R::int_list)) id = argument(id, 0);
-  if (!t_.is(id, K::tuple) && !t_.is(id, K::list)) t_.refuse(id, std::string("a tensor whose ") + what + " are no tuple", in_quotes(name), kAgain);
+  if (const PickleGlobal* r = t_.is(id, K::object) ? row(id) : nullptr; r && (r->role == R::size || r->role == R::int_list))
+    id = argument(id, 0);
+  if (!t_.is(id, K::tuple) && !t_.is(id, K::list))
+    t_.refuse(id, std::string("a tensor whose ") + what + " are no tuple", in_quotes(name), kAgain);
   std::vector<std::int64_t> all;
   for (const PickleId v : t_.items(id)) all.push_back(whole(v, name, what));
   return all;
@@ -100,15 +108,21 @@ bool TorchRebuild::is_tensor(PickleId id, int depth) const {
   const PickleGlobal* r = row(id);
   if (!r) return false;
   switch (r->role) {
-    case R::rebuild_tensor: case R::rebuild_tensor_v2: case R::rebuild_tensor_v3: case R::rebuild_qtensor: return true;
-    case R::rebuild_parameter: case R::rebuild_parameter_with_state: case R::parameter_class: return is_tensor(argument(id, 0), depth + 1);
+    case R::rebuild_tensor:
+    case R::rebuild_tensor_v2:
+    case R::rebuild_tensor_v3:
+    case R::rebuild_qtensor: return true;
+    case R::rebuild_parameter:
+    case R::rebuild_parameter_with_state:
+    case R::parameter_class: return is_tensor(argument(id, 0), depth + 1);
     case R::rebuild_from_type: {
       const PickleId f = argument(id, 0);
       if (!t_.is(f, K::global) || t_[f].number < 0) return false;
       const R role = pickle_global(static_cast<int>(t_[f].number)).role;
       return role == R::rebuild_tensor || role == R::rebuild_tensor_v2 || role == R::rebuild_tensor_v3 || role == R::rebuild_qtensor;
     }
-    case R::numpy_reconstruct: case R::numpy_frombuffer: return !numpy_type(array_dtype(id)).dtype.empty();
+    case R::numpy_reconstruct:
+    case R::numpy_frombuffer: return !numpy_type(array_dtype(id)).dtype.empty();
     default: return false;
   }
 }
@@ -117,18 +131,22 @@ void TorchRebuild::refuse_kind(PickleId id, PickleRole role, const std::string& 
   switch (role) {
     case R::sparse: t_.refuse(id, "a sparse tensor", in_quotes(name), "save it with .to_dense()");
     case R::nested: t_.refuse(id, "a nested tensor", in_quotes(name), "save it with .to_padded_tensor()");
-    case R::meta: t_.refuse(id, "a tensor of the meta device, which has no numbers,", in_quotes(name), "save the model after it was loaded");
-    default: t_.refuse(id, "a tensor of a class of its own", in_quotes(name), "save a plain tensor: .to(), .dequantize() or .full_tensor()");
+    case R::meta:
+      t_.refuse(id, "a tensor of the meta device, which has no numbers,", in_quotes(name), "save the model after it was loaded");
+    default:
+      t_.refuse(id, "a tensor of a class of its own", in_quotes(name), "save a plain tensor: .to(), .dequantize() or .full_tensor()");
   }
 }
 
 void TorchRebuild::refuse_foreign(PickleId id, PickleRole role, const std::string& name) const {
   if (role == R::rebuild_from_type)
-    if (const PickleId f = argument(id, 0); t_.is(f, K::global) && t_[f].number >= 0) role = pickle_global(static_cast<int>(t_[f].number)).role;
+    if (const PickleId f = argument(id, 0); t_.is(f, K::global) && t_[f].number >= 0)
+      role = pickle_global(static_cast<int>(t_[f].number)).role;
   if (role == R::rebuild_parameter || role == R::rebuild_parameter_with_state)
     if (const PickleGlobal* inner = row(argument(id, 0)))
       return role == inner->role ? refuse_kind(id, R::wrapper, name) : refuse_foreign(argument(id, 0), inner->role, name);
-  if (role == R::sparse || role == R::nested || role == R::meta || role == R::wrapper || role == R::rebuild_from_type) refuse_kind(id, role, name);
+  if (role == R::sparse || role == R::nested || role == R::meta || role == R::wrapper || role == R::rebuild_from_type)
+    refuse_kind(id, role, name);
 }
 
 PickledTensor TorchRebuild::tensor(PickleId id, const std::string& name, int depth) {
@@ -151,13 +169,16 @@ PickledTensor TorchRebuild::tensor(PickleId id, const std::string& name, int dep
   }
   const R role = row(id)->role;
   switch (role) {
-    case R::rebuild_parameter: case R::rebuild_parameter_with_state: case R::parameter_class: return tensor(argument(id, 0), name, depth + 1);
+    case R::rebuild_parameter:
+    case R::rebuild_parameter_with_state:
+    case R::parameter_class: return tensor(argument(id, 0), name, depth + 1);
     case R::rebuild_from_type: {
       const PickleId args = argument(id, 2);
       if (!t_.is(args, K::tuple)) t_.refuse(id, "a tensor without arguments", in_quotes(name), kAgain);
       return torch_tensor(id, name, pickle_global(static_cast<int>(t_[argument(id, 0)].number)).role, args, depth);
     }
-    case R::numpy_reconstruct: case R::numpy_frombuffer: return numpy_tensor(id, name);
+    case R::numpy_reconstruct:
+    case R::numpy_frombuffer: return numpy_tensor(id, name);
     default: return torch_tensor(id, name, role, t_[id].args, depth);
   }
 }
@@ -176,10 +197,12 @@ PickledTensor TorchRebuild::torch_tensor(PickleId id, const std::string& name, P
     const PickleGlobal* type = t_.is(a[6], K::global) && t_[a[6]].number >= 0 ? &pickle_global(static_cast<int>(t_[a[6]].number)) : nullptr;
     if (!type || type->role != R::dtype) t_.refuse(id, "a tensor whose type is no type", in_quotes(name), kAgain);
     if (type->dtype.empty())
-      t_.refuse(id, "a tensor of " + std::string(type->name) + ", and graft has no such numbers", in_quotes(name), "convert it where it was made");
+      t_.refuse(id, "a tensor of " + std::string(type->name) + ", and graft has no such numbers", in_quotes(name),
+                "convert it where it was made");
     t.dtype = type->dtype;
   }
-  if (const std::size_t bits = role == R::rebuild_tensor_v2 ? 6 : 7; role != R::rebuild_qtensor && a.size() > bits && t_.is(a[bits], K::dict))
+  if (const std::size_t bits = role == R::rebuild_tensor_v2 ? 6 : 7;
+      role != R::rebuild_qtensor && a.size() > bits && t_.is(a[bits], K::dict))
     for (const char* bit : {"conj", "neg"})
       if (const PickleId set = t_.get(a[bits], bit); set != kNoPickle && t_[set].number != 0)
         t_.refuse(id, std::string("a tensor that is to be read with its ") + bit + " bit", in_quotes(name),
@@ -209,11 +232,12 @@ void TorchRebuild::quantise(PickledTensor& t, PickleId parameters, const std::st
       t_.refuse(parameters, "a tensor quantised along axis " + std::to_string(axis), in_quotes(name), kAgain);
     q->axis = static_cast<int>(axis);
     const std::vector<std::int64_t> places = {t.shape[static_cast<std::size_t>(axis)]};
-    if (q->scales.shape != places || q->zeros.shape != places || q->scales.dtype != "F64" || (q->zeros.dtype != "I64" && q->zeros.dtype != "I32") ||
-        q->scales.quantised || q->zeros.quantised)
+    if (q->scales.shape != places || q->zeros.shape != places || q->scales.dtype != "F64" ||
+        (q->zeros.dtype != "I64" && q->zeros.dtype != "I32") || q->scales.quantised || q->zeros.quantised)
       t_.refuse(parameters, "a quantised tensor with other scales than its axis has places", in_quotes(name), kAgain);
   } else {
-    t_.refuse(parameters, "a tensor quantised by " + (scheme.empty() ? "nothing known" : one_line(scheme)), in_quotes(name), "save it with .dequantize()");
+    t_.refuse(parameters, "a tensor quantised by " + (scheme.empty() ? "nothing known" : one_line(scheme)), in_quotes(name),
+              "save it with .dequantize()");
   }
   t.quantised = std::move(q);
 }
@@ -247,12 +271,15 @@ TorchRebuild::StoragePart TorchRebuild::storage(PickleId id, const std::string& 
     s.at = id;
     out_.storages.push_back(std::move(s));
   } else if (const PickledStorage& s = out_.storages[part.storage]; s.bytes != part.bytes) {
-    t_.refuse(id, "the storage " + in_quotes(key) + " is said to be " + std::to_string(s.bytes) + " and " + std::to_string(part.bytes) + " bytes long",
+    t_.refuse(id,
+              "the storage " + in_quotes(key) + " is said to be " + std::to_string(s.bytes) + " and " + std::to_string(part.bytes) +
+                  " bytes long",
               in_quotes(name), kAgain);
   }
   if (p.size() == 6 && !t_.is(p[5], K::none)) {
     const auto view = t_.is(p[5], K::tuple) ? t_.items(p[5]) : std::span<const PickleId>();
-    if (view.size() != 3) t_.refuse(p[5], "a view of a storage with " + std::to_string(view.size()) + " of its three parts", in_quotes(name), kAgain);
+    if (view.size() != 3)
+      t_.refuse(p[5], "a view of a storage with " + std::to_string(view.size()) + " of its three parts", in_quotes(name), kAgain);
     const std::uint64_t first = bytes_of(view[1]), bytes = bytes_of(view[2]);
     if (first > part.bytes || bytes > part.bytes - first)
       t_.refuse(p[5], "a view past its storage", in_quotes(name), "the file is damaged or made to mislead, get it again");

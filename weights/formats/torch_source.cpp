@@ -42,9 +42,13 @@ std::uint64_t offset_in(std::span<const std::byte> file, std::span<const std::by
   return static_cast<std::uint64_t>(part.data() - file.data());
 }
 
-TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const PickleTree> tree, PickledContents contents, std::vector<StoragePlace> places,
-                         std::shared_ptr<const void> keeper, std::shared_ptr<const ZipView> archive)
-    : tree_(std::move(tree)), contents_(std::move(contents)), places_(std::move(places)), keeper_(std::move(keeper)), archive_(std::move(archive)) {
+TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const PickleTree> tree, PickledContents contents,
+                         std::vector<StoragePlace> places, std::shared_ptr<const void> keeper, std::shared_ptr<const ZipView> archive)
+    : tree_(std::move(tree)),
+      contents_(std::move(contents)),
+      places_(std::move(places)),
+      keeper_(std::move(keeper)),
+      archive_(std::move(archive)) {
   path = std::move(of);
   format = std::move(kind);
   files = {path};
@@ -65,7 +69,8 @@ TorchSource::TorchSource(std::string of, std::string kind, std::shared_ptr<const
     }
     tensors.push_back(std::move(s));
   }
-  if (archive_ && !archive_->has_sums()) notes.push_back(path + ": was saved without checksums, so that damage in its numbers cannot be seen");
+  if (archive_ && !archive_->has_sums())
+    notes.push_back(path + ": was saved without checksums, so that damage in its numbers cannot be seen");
   if (tensors.empty()) warnings.push_back(path + " holds no tensors");
 }
 
@@ -86,8 +91,9 @@ KeptBytes TorchSource::range(const PickledTensor& t) const {
   KeptBytes all = storage(t.storage);
   // The tensor was placed against what the pickle says of its storage; this is what the storage is.
   if (t.first > all.data.size() || t.range > all.data.size() - t.first)
-    throw Error(Code::input, path + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(places_[t.storage].offset + t.first) + " ends outside of its storage of " +
-                                 std::to_string(all.data.size()) + " bytes; the file is damaged or made to mislead, get it again");
+    throw Error(Code::input, path + ": tensor " + in_quotes(t.name) + " at byte " + std::to_string(places_[t.storage].offset + t.first) +
+                                 " ends outside of its storage of " + std::to_string(all.data.size()) +
+                                 " bytes; the file is damaged or made to mislead, get it again");
   all.data = all.data.subspan(t.first, t.range);
   if (const std::size_t width = swap_width(t.dtype); places_[t.storage].swap && width > 1) {
     const auto turned = other_byte_order(all.data, width);

@@ -12,9 +12,9 @@ namespace graft {
 // Where a storage's bytes are: in the file as they stand, or in a member of a zip.
 struct StoragePlace {
   std::span<const std::byte> data;
-  std::uint64_t offset = 0;             // in the file; 0 where they do not lie there as they are
-  const ZipMember* member = nullptr;    // of the source's archive
-  bool swap = false;                    // big endian
+  std::uint64_t offset = 0;           // in the file; 0 where they do not lie there as they are
+  const ZipMember* member = nullptr;  // of the source's archive
+  bool swap = false;                  // big endian
 };
 
 // Where a span lies in the file, or 0 where it does not (strings that were decoded).
@@ -23,8 +23,8 @@ std::uint64_t offset_in(std::span<const std::byte> file, std::span<const std::by
 class TorchSource : public Source {
  public:
   // `places` has one for each of the contents' storages. `tree` and `keeper` keep what they point into.
-  TorchSource(std::string of, std::string kind, std::shared_ptr<const PickleTree> tree, PickledContents contents, std::vector<StoragePlace> places,
-              std::shared_ptr<const void> keeper, std::shared_ptr<const ZipView> archive = nullptr);
+  TorchSource(std::string of, std::string kind, std::shared_ptr<const PickleTree> tree, PickledContents contents,
+              std::vector<StoragePlace> places, std::shared_ptr<const void> keeper, std::shared_ptr<const ZipView> archive = nullptr);
   KeptBytes bytes(std::size_t i) const override;
 
  private:

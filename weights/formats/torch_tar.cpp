@@ -20,7 +20,8 @@ struct TarMember {
   std::uint64_t at = 0, size = 0;
 };
 
-[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who, const std::string& advice) {
+[[noreturn]] void refuse(const std::string& path, const std::string& what, std::uint64_t at, const std::string& who,
+                         const std::string& advice) {
   throw Error(Code::input, path + ": " + what + " at byte " + std::to_string(at) + (who.empty() ? "" : " (" + who + ")") + "; " + advice);
 }
 
@@ -51,8 +52,8 @@ std::map<std::string, TarMember> members_of(std::span<const std::byte> file, con
     if (!octal(h.substr(124, 12), size)) refuse(path, "a tar member without a size", at, in_quotes(name), kAgain);
     const std::uint64_t data = at + kBlock;
     if (size > file.size() - data)
-      refuse(path, "a tar member of " + std::to_string(size) + " bytes, of which the file has " + std::to_string(file.size() - data), data, in_quotes(name),
-             "the download was cut off, get it again");
+      refuse(path, "a tar member of " + std::to_string(size) + " bytes, of which the file has " + std::to_string(file.size() - data), data,
+             in_quotes(name), "the download was cut off, get it again");
     const char type = h[156];
     if (type == '0' || type == '\0') {
       std::string plain = name;
@@ -71,7 +72,8 @@ std::map<std::string, TarMember> members_of(std::span<const std::byte> file, con
 // One member, read from its beginning: pickles and raw numbers in turn.
 class TarStream {
  public:
-  TarStream(std::span<const std::byte> file, const TarMember& m, const std::string& path, const char* name) : file_(file), m_(m), path_(path), name_(name) {}
+  TarStream(std::span<const std::byte> file, const TarMember& m, const std::string& path, const char* name)
+      : file_(file), m_(m), path_(path), name_(name) {}
   PickleTree pickle() {
     PickleTree t = parse_pickle(file_.subspan(m_.at + at_, m_.size - at_), path_, name_, m_.at + at_);
     at_ += t.size;
@@ -79,7 +81,8 @@ class TarStream {
   }
   std::span<const std::byte> take(std::uint64_t n) {
     if (n > m_.size - at_)
-      refuse(path_, std::to_string(n) + " bytes are wanted, and " + std::to_string(m_.size - at_) + " are there", m_.at + at_, name_, kAgain);
+      refuse(path_, std::to_string(n) + " bytes are wanted, and " + std::to_string(m_.size - at_) + " are there", m_.at + at_, name_,
+             kAgain);
     const auto v = file_.subspan(m_.at + at_, n);
     at_ += n;
     return v;
@@ -133,7 +136,8 @@ TorchLegacy parse_torch_tar(std::span<const std::byte> file, const std::string& 
   const auto members = members_of(file, path);
   for (const char* name : {"storages", "tensors", "pickle"})
     if (!members.count(name))
-      refuse(path, "a tar archive without the member " + in_quotes(name) + ", so none of PyTorch's,", 0, "", "unpack it and name the file of the weights");
+      refuse(path, "a tar archive without the member " + in_quotes(name) + ", so none of PyTorch's,", 0, "",
+             "unpack it and name the file of the weights");
 
   std::map<std::int64_t, TarStorage> storages;
   TarStream s(file, members.at("storages"), path, "storages");
@@ -145,12 +149,14 @@ TorchLegacy parse_torch_tar(std::span<const std::byte> file, const std::string& 
     storage.dtype = storage_dtype(t, parts[2], "");
     const auto width = static_cast<std::uint64_t>(stored_type(storage.dtype)->bits) / 8;
     const std::int64_t n = s.i64();
-    if (n < 0 || static_cast<std::uint64_t>(n) > file.size()) t.refuse(t.root, "a storage of " + std::to_string(n) + " elements", "", kAgain);
+    if (n < 0 || static_cast<std::uint64_t>(n) > file.size())
+      t.refuse(t.root, "a storage of " + std::to_string(n) + " elements", "", kAgain);
     storage.data = s.take(static_cast<std::uint64_t>(n) * width);
     if (!storages.emplace(key_of(t, parts[0]), storage).second) t.refuse(t.root, "two storages of one key", "", kAgain);
   }
   const PickleTree views = s.pickle();
-  if (!views.is(views.root, K::list) && !views.is(views.root, K::tuple)) views.refuse(views.root, "the storages' views are no list", "", kAgain);
+  if (!views.is(views.root, K::list) && !views.is(views.root, K::tuple))
+    views.refuse(views.root, "the storages' views are no list", "", kAgain);
   for (const PickleId v : views.items(views.root)) {
     const auto parts = views.is(v, K::tuple) ? views.items(v) : std::span<const PickleId>();
     if (parts.size() != 4 || !views.is(parts[2], K::integer) || !views.is(parts[3], K::integer))
@@ -179,7 +185,8 @@ TorchLegacy parse_torch_tar(std::span<const std::byte> file, const std::string& 
     if (parts.size() != 3) t.refuse(t.root, "a tensor that is not (key, storage, type)", "", kAgain);
     TarTensor tensor;
     tensor.storage = key_of(t, parts[1]);
-    if (!storages.count(tensor.storage)) t.refuse(t.root, "a tensor whose storage " + std::to_string(tensor.storage) + " is missing", "", kAgain);
+    if (!storages.count(tensor.storage))
+      t.refuse(t.root, "a tensor whose storage " + std::to_string(tensor.storage) + " is missing", "", kAgain);
     const std::int32_t axes = ts.i32();
     ts.take(4);
     if (axes < 0 || axes > 64) t.refuse(t.root, "a tensor of " + std::to_string(axes) + " axes", "", kAgain);

@@ -28,7 +28,8 @@ class Walk {
       : t_(tree), file_bytes_(file_bytes), rebuild_(tree, out_, of_id), plain_(tree.count(), 0) {}
 
   PickledContents run() {
-    // Classes that no list has are data as long as they are modules: these say by their state what they are. Anything else might mean anything.
+    // Classes that no list has are data as long as they are modules: these say by their state what they are. Anything else might mean
+    // anything.
     for (PickleId id = 0; id < t_.count(); ++id)
       if (t_[id].kind == K::object && (is_module(id) || is_script(id))) {
         modules_ = true;
@@ -66,9 +67,11 @@ class Walk {
   bool is_sequence(PickleId id) const {
     if (t_.is(id, K::list) || t_.is(id, K::tuple) || t_.is(id, K::set)) return true;
     const PickleGlobal* r = t_.is(id, K::object) ? row(id) : nullptr;
-    return r && (r->role == R::sequence || r->role == R::set_of || r->role == R::size || r->role == R::int_list || r->role == R::tensor_list);
+    return r &&
+           (r->role == R::sequence || r->role == R::set_of || r->role == R::size || r->role == R::int_list || r->role == R::tensor_list);
   }
-  // key, value, key, value: what was set, after what the mapping was made from (Python 2 hands an OrderedDict its pairs, a Counter its dict)
+  // key, value, key, value: what was set, after what the mapping was made from (Python 2 hands an OrderedDict its pairs, a Counter its
+  // dict)
   std::vector<PickleId> pairs(PickleId id) const {
     std::vector<PickleId> all;
     if (t_.is(id, K::object) && t_[id].args != kNoPickle) {
@@ -111,26 +114,40 @@ class Walk {
   }
 
   // ---- values without tensors ----
-  // Whether nothing under it is a tensor or anything else that wants a look of its own. Each value is asked once, so that shared values cost nothing.
+  // Whether nothing under it is a tensor or anything else that wants a look of its own. Each value is asked once, so that shared values
+  // cost nothing.
   enum : std::uint8_t { kUnasked, kAsking, kPlain, kNotPlain };
   bool plain(PickleId id, std::size_t depth = 0) {
     if (plain_[id] == kAsking) t_.refuse(id, "a value that holds itself", "", "no checkpoint does, do not trust the file");
     if (plain_[id] != kUnasked) return plain_[id] == kPlain;
-    if (depth > kDeepest) t_.refuse(id, "values nested deeper than " + std::to_string(kDeepest), "", "no checkpoint is that deep, do not trust the file");
+    if (depth > kDeepest)
+      t_.refuse(id, "values nested deeper than " + std::to_string(kDeepest), "", "no checkpoint is that deep, do not trust the file");
     plain_[id] = kAsking;
     bool yes = false;
     switch (t_[id].kind) {
-      case K::none: case K::boolean: case K::integer: case K::big: case K::real: case K::text: case K::string8: yes = true; break;
+      case K::none:
+      case K::boolean:
+      case K::integer:
+      case K::big:
+      case K::real:
+      case K::text:
+      case K::string8: yes = true; break;
       case K::global: yes = t_[id].number >= 0; break;
-      case K::bytes: case K::persistent: break;
-      case K::list: case K::tuple: case K::set: case K::dict: case K::object:
+      case K::bytes:
+      case K::persistent: break;
+      case K::list:
+      case K::tuple:
+      case K::set:
+      case K::dict:
+      case K::object:
         if (is_mapping(id) || is_sequence(id)) {
           yes = true;
           const auto all = is_mapping(id) ? pairs(id) : sequence(id);
           for (const PickleId v : all) yes = plain(v, depth + 1) && yes;
         } else {
           const PickleGlobal* r = row(id);
-          yes = r && (r->role == R::text_of || r->role == R::device || r->role == R::layout || r->role == R::numpy_scalar || r->role == R::numpy_dtype);
+          yes = r && (r->role == R::text_of || r->role == R::device || r->role == R::layout || r->role == R::numpy_scalar ||
+                      r->role == R::numpy_dtype);
         }
         break;
     }
@@ -187,7 +204,8 @@ class Walk {
   // Names, devices, paths and strings as text.
   std::string word(PickleId id) {
     switch (t_[id].kind) {
-      case K::text: case K::string8: return t_.text(id);
+      case K::text:
+      case K::string8: return t_.text(id);
       case K::global: return std::string(t_[id].text);
       case K::big: return "a whole number of " + std::to_string(t_[id].text.size()) + " bytes";
       case K::object: break;
@@ -210,7 +228,8 @@ class Walk {
     if (t_.is(id, K::global)) return std::string(t_[id].text);
     if (t_.is(id, K::bytes)) return one_line(t_[id].text.substr(0, 1000));
     if (const auto number = scalar(id)) return *number;
-    if (const bool shown = plain(id); !shown && t_.is(id, K::object)) return std::string("object");  // asked of every kind: it bounds the depth that json() goes to
+    if (const bool shown = plain(id); !shown && t_.is(id, K::object))
+      return std::string("object");  // asked of every kind: it bounds the depth that json() goes to
     std::string text;
     json(id, text);
     return text;
@@ -225,21 +244,23 @@ class Walk {
   void visit(PickleId id, std::size_t depth) {
     if (++visits_ > kMostVisits)
       t_.refuse(id, "the values unfold to more than " + std::to_string(kMostVisits), "", "no checkpoint does, do not trust the file");
-    if (depth > kDeepest) t_.refuse(id, "values nested deeper than " + std::to_string(kDeepest), "", "no checkpoint is that deep, do not trust the file");
+    if (depth > kDeepest)
+      t_.refuse(id, "values nested deeper than " + std::to_string(kDeepest), "", "no checkpoint is that deep, do not trust the file");
   }
   static std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
 
   void tensor(PickledTensor t, PickleId at, const std::string& path) {
     t.name = path.empty() ? "tensor" : path;
-    if (!names_.insert(t.name).second) t_.refuse(at, "two tensors of one name", in_quotes(t.name), "readers would differ on which one counts, save it anew");
+    if (!names_.insert(t.name).second)
+      t_.refuse(at, "two tensors of one name", in_quotes(t.name), "readers would differ on which one counts, save it anew");
     const StoredType* type = stored_type(t.dtype);
     const auto bytes = type ? stored_bytes(*type, t.shape) : std::nullopt;
     claimed_ += bytes.value_or(0);
     // Small files may tie and expand as they like; the slack is what a page of metadata is beside real weights.
     constexpr std::uint64_t kSlack = 65536;
     if (claimed_ > 4 * file_bytes_ + kSlack)
-      t_.refuse(at, "the tensors up to this one are " + std::to_string(claimed_) + " bytes, more than four times the file", in_quotes(t.name),
-                "they are views of one another or expanded: save clones of what is meant");
+      t_.refuse(at, "the tensors up to this one are " + std::to_string(claimed_) + " bytes, more than four times the file",
+                in_quotes(t.name), "they are views of one another or expanded: save clones of what is meant");
     out_.tensors.push_back(std::move(t));
   }
 
@@ -260,7 +281,8 @@ class Walk {
       for (std::size_t i = 0; i + 1 < all.size(); i += 2) {
         const std::string name = key(all[i]);
         if (!seen.insert(name).second)
-          t_.refuse(all[i], "a key is there twice in one dict", in_quotes(join(path, name)), "readers would differ on which one counts, save it anew");
+          t_.refuse(all[i], "a key is there twice in one dict", in_quotes(join(path, name)),
+                    "readers would differ on which one counts, save it anew");
         value(all[i + 1], join(path, name), depth + 1);
       }
       return leave(id);
@@ -277,14 +299,20 @@ class Walk {
       return leave(id);
     }
     switch (t_[id].kind) {
-      case K::none: case K::boolean: case K::integer: case K::real: {
+      case K::none:
+      case K::boolean:
+      case K::integer:
+      case K::real: {
         std::string text;
         json(id, text);
         return note(path, std::move(text), kLongestText);
       }
-      case K::text: case K::string8: case K::big: return note(path, word(id), kLongestText);
+      case K::text:
+      case K::string8:
+      case K::big: return note(path, word(id), kLongestText);
       case K::bytes:
-        return out_.notes.push_back(in_quotes(path) + " is " + std::to_string(t_[id].text.size()) + " bytes that are no tensor; they are left out");
+        return out_.notes.push_back(in_quotes(path) + " is " + std::to_string(t_[id].text.size()) +
+                                    " bytes that are no tensor; they are left out");
       case K::global:
         if (t_[id].number >= 0) return note(path, word(id), kLongestText);
         return left_out(path, id);
@@ -292,7 +320,8 @@ class Walk {
       default: break;
     }
     bool single = false;
-    if (const PickleId list = rebuild_.object_array(id, single); list != kNoPickle) return value(single ? t_.items(list)[0] : list, path, depth + 1);
+    if (const PickleId list = rebuild_.object_array(id, single); list != kNoPickle)
+      return value(single ? t_.items(list)[0] : list, path, depth + 1);
     if (const PickleGlobal* r = row(id)) {
       rebuild_.refuse_foreign(id, r->role, path);
       if (plain(id)) {

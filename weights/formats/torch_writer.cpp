@@ -66,8 +66,12 @@ class PickleWriter {
     op("t");
   }
   // What is named again and again is written once and then recalled.
-  void global(const std::string& module, const std::string& name) { once(module + "." + name, [&] { op("c" + module + "\n" + name + "\n"); }); }
-  void word(const std::string& s) { once("'" + s, [&] { text(s); }); }
+  void global(const std::string& module, const std::string& name) {
+    once(module + "." + name, [&] { op("c" + module + "\n" + name + "\n"); });
+  }
+  void word(const std::string& s) {
+    once("'" + s, [&] { text(s); });
+  }
   void ordered_dict() {
     global("collections", "OrderedDict");
     op(")R");
@@ -91,7 +95,7 @@ struct OutItem {
   std::vector<std::int64_t> strides;
   std::uint64_t width, range;  // bytes of an element, and from the first to the last
   std::size_t storage = 0;
-  std::uint64_t first = 0;     // byte of the storage
+  std::uint64_t first = 0;  // byte of the storage
 };
 struct OutStorage {
   std::vector<std::size_t> items;  // in the order of their places
@@ -174,8 +178,8 @@ class TorchLayout {
   std::span<const std::byte> bytes(std::size_t i) const {
     const auto b = bytes_of_(i);
     if (b.size() != out[i].range)
-      throw Error(Code::bug,
-                  "write_torch: " + std::to_string(b.size()) + " bytes for " + in_quotes(items_[i].name) + ", which takes " + std::to_string(out[i].range));
+      throw Error(Code::bug, "write_torch: " + std::to_string(b.size()) + " bytes for " + in_quotes(items_[i].name) + ", which takes " +
+                                 std::to_string(out[i].range));
     return b;
   }
   // Several views put together: what lies in none of them does not exist, since ranges overlap without gaps.
@@ -246,11 +250,12 @@ std::string data_pickle(const std::vector<TorchItem>& items, const TorchLayout& 
 
 }  // namespace
 
-void write_torch(const std::filesystem::path& path, const std::vector<TorchItem>& items, const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
-                 const std::string& wrapped_in) {
+void write_torch(const std::filesystem::path& path, const std::vector<TorchItem>& items,
+                 const std::function<std::span<const std::byte>(std::size_t)>& bytes_of, const std::string& wrapped_in) {
   std::set<std::string_view> names;
   for (const TorchItem& item : items) {
-    if (first_not_utf8(item.name) != std::string_view::npos) throw Error(Code::usage, "the name " + in_quotes(item.name) + " is not UTF-8; rename the tensor");
+    if (first_not_utf8(item.name) != std::string_view::npos)
+      throw Error(Code::usage, "the name " + in_quotes(item.name) + " is not UTF-8; rename the tensor");
     if (!names.insert(item.name).second) throw Error(Code::usage, "two tensors are called " + in_quotes(item.name) + "; rename one");
   }
   const TorchLayout layout(items, bytes_of);
@@ -271,7 +276,8 @@ void write_torch(const std::filesystem::path& path, const std::vector<TorchItem>
   });
 }
 
-void write_torch(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors, const std::string& wrapped_in) {
+void write_torch(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
+                 const std::string& wrapped_in) {
   std::vector<TorchItem> items;
   std::map<const Storage*, std::int64_t> storages;
   for (const auto& [name, t] : tensors) {
@@ -289,9 +295,12 @@ void write_torch(const std::filesystem::path& path, const std::vector<std::pair<
   }
   std::vector<std::uint64_t> ranges;
   for (const TorchItem& item : items) ranges.push_back(laid_out(item).range);
-  write_torch(path, items, [&](std::size_t i) {
-    return std::span<const std::byte>(ranges[i] ? static_cast<const std::byte*>(tensors[i].second.raw()) : nullptr, ranges[i]);
-  }, wrapped_in);
+  write_torch(
+      path, items,
+      [&](std::size_t i) {
+        return std::span<const std::byte>(ranges[i] ? static_cast<const std::byte*>(tensors[i].second.raw()) : nullptr, ranges[i]);
+      },
+      wrapped_in);
 }
 
 }  // namespace graft

@@ -33,7 +33,8 @@ class Bytes {
   std::string_view text(std::uint64_t at, std::uint64_t n) const { return {reinterpret_cast<const char*>(all_.data()) + at, n}; }
   bool has(std::uint64_t at, std::uint64_t n) const { return at <= all_.size() && n <= all_.size() - at; }
   [[noreturn]] void refuse(const std::string& what, std::uint64_t at, const std::string& who, const std::string& advice) const {
-    throw Error(Code::input, path_ + ": " + what + " at byte " + std::to_string(at) + (who.empty() ? "" : " (" + who + ")") + "; " + advice);
+    throw Error(Code::input,
+                path_ + ": " + what + " at byte " + std::to_string(at) + (who.empty() ? "" : " (" + who + ")") + "; " + advice);
   }
 
  private:
@@ -49,7 +50,8 @@ struct Directory {
 
 // The end record is the last thing of the file, its comment included: where that is not so, two readers find two directories.
 Directory find_directory(const Bytes& b) {
-  if (b.size() < kEndSize) b.refuse("a zip of only " + std::to_string(b.size()) + " bytes ends", b.size(), "", "the download was cut off, get it again");
+  if (b.size() < kEndSize)
+    b.refuse("a zip of only " + std::to_string(b.size()) + " bytes ends", b.size(), "", "the download was cut off, get it again");
   std::uint64_t end = b.size();
   const std::uint64_t first = b.size() - std::min(b.size(), kEndSize + kLongestComment);
   for (std::uint64_t at = b.size() - kEndSize + 1; at-- > first;)
@@ -57,13 +59,15 @@ Directory find_directory(const Bytes& b) {
       end = at;
       break;
     }
-  if (end == b.size()) b.refuse("a zip without its end record: the file stops", b.size(), "central directory", "the download was cut off, get it again");
+  if (end == b.size())
+    b.refuse("a zip without its end record: the file stops", b.size(), "central directory", "the download was cut off, get it again");
   std::uint64_t disk = b.u16(end + 4), start_disk = b.u16(end + 6), here = b.u16(end + 8), count = b.u16(end + 10), size = b.u32(end + 12),
                 at = b.u32(end + 16);
   std::uint64_t stop = end;  // where the directory must end
   if (end >= kLocator64Size && b.u32(end - kLocator64Size) == kLocator64) {
     const std::uint64_t locator = end - kLocator64Size, record = b.u64(locator + 8);
-    if (b.u32(locator + 4) != 0 || b.u32(locator + 16) > 1) b.refuse("a zip in several parts", locator, "zip64 locator", "join the parts before");
+    if (b.u32(locator + 4) != 0 || b.u32(locator + 16) > 1)
+      b.refuse("a zip in several parts", locator, "zip64 locator", "join the parts before");
     if (!b.has(record, kEnd64Size) || record + kEnd64Size > locator || b.u32(record) != kEnd64)
       b.refuse("the zip64 end record is not where its locator says", locator, "zip64 locator", kAgain);
     const auto take = [&](std::uint64_t& v, std::uint64_t full, std::uint64_t wide) {
@@ -80,10 +84,12 @@ Directory find_directory(const Bytes& b) {
   }
   if (disk != 0 || start_disk != 0 || here != count) b.refuse("a zip in several parts", end, "end record", "join the parts before");
   if (at > stop || size != stop - at)
-    b.refuse("the central directory of " + std::to_string(size) + " bytes does not lie from byte " + std::to_string(at) + " to the end record", end,
-             "end record", "something was put before or into the archive: get it again, or pack it anew");
+    b.refuse(
+        "the central directory of " + std::to_string(size) + " bytes does not lie from byte " + std::to_string(at) + " to the end record",
+        end, "end record", "something was put before or into the archive: get it again, or pack it anew");
   if (count > size / kCentralSize)
-    b.refuse(std::to_string(count) + " members cannot stand in a directory of " + std::to_string(size) + " bytes", end, "end record", kAgain);
+    b.refuse(std::to_string(count) + " members cannot stand in a directory of " + std::to_string(size) + " bytes", end, "end record",
+             kAgain);
   return {at, size, count};
 }
 
@@ -119,7 +125,8 @@ struct Span {
 
 std::string zip_name_fault(std::string_view name) {
   if (name.empty()) return "is empty";
-  if (name.front() == '/' || name.front() == '\\' || (name.size() > 2 && name[1] == ':' && (name[2] == '/' || name[2] == '\\'))) return "is an absolute path";
+  if (name.front() == '/' || name.front() == '\\' || (name.size() > 2 && name[1] == ':' && (name[2] == '/' || name[2] == '\\')))
+    return "is an absolute path";
   for (const char c : name)
     if (static_cast<unsigned char>(c) < 32 || c == 127) return "has a control character";
   for (std::size_t at = 0; at <= name.size();) {
@@ -148,8 +155,10 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
   std::uint64_t at = dir.at;
   for (std::uint64_t i = 0; i < dir.count; ++i) {
     if (stop - at < kCentralSize || b.u32(at) != kCentral)
-      b.refuse("the central directory ends after " + std::to_string(i) + " of " + std::to_string(dir.count) + " members", at, "central directory", kAgain);
-    const std::uint16_t flags = b.u16(at + 8), method = b.u16(at + 10), name_size = b.u16(at + 28), extra = b.u16(at + 30), comment = b.u16(at + 32);
+      b.refuse("the central directory ends after " + std::to_string(i) + " of " + std::to_string(dir.count) + " members", at,
+               "central directory", kAgain);
+    const std::uint16_t flags = b.u16(at + 8), method = b.u16(at + 10), name_size = b.u16(at + 28), extra = b.u16(at + 30),
+                        comment = b.u16(at + 32);
     if (stop - at - kCentralSize < std::uint64_t{name_size} + extra + comment)
       b.refuse("a member's name leaves the central directory", at, "member " + std::to_string(i), kAgain);
     const std::string_view name = b.text(at + kCentralSize, name_size);
@@ -159,7 +168,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
     if (flags & 0x2041u) b.refuse("the member is encrypted", at + 8, who, "unpack it with its password and pack it anew");
     if (flags & 0x0020u) b.refuse("the member is a patch", at + 8, who, "pack it anew");
     if (method != 0 && method != 8)
-      b.refuse("the member is packed by method " + std::to_string(method) + ", and 0 (stored) and 8 (deflated) are known", at + 10, who, "pack it anew");
+      b.refuse("the member is packed by method " + std::to_string(method) + ", and 0 (stored) and 8 (deflated) are known", at + 10, who,
+               "pack it anew");
     ZipMember m;
     m.name = name;
     m.method = method;
@@ -176,11 +186,12 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
     const std::uint64_t local_name = b.u16(header + 26), local_extra = b.u16(header + 28);
     if (dir.at - header - kLocalSize < local_name + local_extra) b.refuse("the header of the member leaves the file", header, who, kAgain);
     if (b.text(header + kLocalSize, local_name) != name)
-      b.refuse("the member calls itself " + in_quotes(b.text(header + kLocalSize, local_name)) + ", not as the central directory does,", header + kLocalSize,
-               who, "readers would differ on what it is, do not trust this file");
+      b.refuse("the member calls itself " + in_quotes(b.text(header + kLocalSize, local_name)) + ", not as the central directory does,",
+               header + kLocalSize, who, "readers would differ on what it is, do not trust this file");
     const std::uint16_t local_flags = b.u16(header + 6);
     if (local_flags & 0x2041u) b.refuse("the member is encrypted", header + 6, who, "unpack it with its password and pack it anew");
-    if (b.u16(header + 8) != method) b.refuse("the member's own header has another method than the central directory", header + 8, who, kAgain);
+    if (b.u16(header + 8) != method)
+      b.refuse("the member's own header has another method than the central directory", header + 8, who, kAgain);
     // With a data descriptor (flag 8) sizes and CRC follow the data and are 0 here; else they say what the directory says.
     std::uint64_t size = b.u32(header + 22), packed = b.u32(header + 18);
     read_zip64(b, header + kLocalSize + local_name, local_extra, who, {&size, &packed});
@@ -190,8 +201,9 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
       b.refuse("the member's own header has another size or CRC than the central directory", header + 14, who, kAgain);
     m.offset = header + kLocalSize + local_name + local_extra;
     if (m.packed > dir.at - m.offset)
-      b.refuse("the member takes " + std::to_string(m.packed) + " bytes, and the file has " + std::to_string(dir.at - m.offset) + " of them", m.offset, who,
-               kAgain);
+      b.refuse(
+          "the member takes " + std::to_string(m.packed) + " bytes, and the file has " + std::to_string(dir.at - m.offset) + " of them",
+          m.offset, who, kAgain);
     if (m.method == 0 && m.packed != m.size) b.refuse("the member is stored, but its two sizes differ,", at + 20, who, kAgain);
     if (m.method == 8 && m.size / kDeflateMost > m.packed)
       b.refuse(std::to_string(m.packed) + " packed bytes cannot be the " + std::to_string(m.size) + " that the member says,", at + 24, who,
@@ -215,7 +227,8 @@ ZipView ZipView::parse(std::span<const std::byte> file, const std::string& path,
                 std::any_of(z.members_.begin(), z.members_.end(), [](const ZipMember& m) { return m.crc != 0; });
   for (std::size_t i = 0; i < z.members_.size(); ++i)
     if (!z.by_name_.emplace(z.members_[i].name, i).second)
-      b.refuse("the member is there twice", z.members_[i].offset, in_quotes(z.members_[i].name), "readers would differ on which one counts, pack it anew");
+      b.refuse("the member is there twice", z.members_[i].offset, in_quotes(z.members_[i].name),
+               "readers would differ on which one counts, pack it anew");
   return z;
 }
 
@@ -229,8 +242,8 @@ KeptBytes ZipView::bytes(const ZipMember& m, std::uint64_t most) const {
   const std::string who = in_quotes(m.name);
   if (m.method != 0) most = std::min(most, std::uint64_t{16} << 30);
   if (m.size > most)
-    b.refuse("the member is " + std::to_string(m.size) + " bytes, more than the " + std::to_string(most) + " that are taken,", m.offset, who,
-             "unpack it by hand");
+    b.refuse("the member is " + std::to_string(m.size) + " bytes, more than the " + std::to_string(most) + " that are taken,", m.offset,
+             who, "unpack it by hand");
   const auto packed = file_.subspan(m.offset, m.packed);
   const auto right = [&](std::span<const std::byte> data) {
     if (!has_sums_) return;
@@ -269,10 +282,12 @@ KeptBytes ZipView::bytes(const ZipMember& m, std::uint64_t most) const {
     s.avail_out = static_cast<uInt>(room);
     status = inflate(&s, Z_NO_FLUSH);
     const std::uint64_t got = room - s.avail_out;
-    if (full && got > 0) b.refuse("the member's bytes are more than the " + std::to_string(m.size) + " that it says", m.offset, who, "do not trust this file");
+    if (full && got > 0)
+      b.refuse("the member's bytes are more than the " + std::to_string(m.size) + " that it says", m.offset, who, "do not trust this file");
     done += full ? 0 : got;
     if (status != Z_OK && status != Z_STREAM_END)
-      b.refuse("the member's packed bytes are no deflate stream, after " + std::to_string(done) + " bytes of " + std::to_string(m.size), m.offset, who, kAgain);
+      b.refuse("the member's packed bytes are no deflate stream, after " + std::to_string(done) + " bytes of " + std::to_string(m.size),
+               m.offset, who, kAgain);
   }
   if (done != m.size || in - s.avail_in != m.packed)
     b.refuse("the member inflates to " + std::to_string(done) + " bytes in place of " + std::to_string(m.size), m.offset, who, kAgain);

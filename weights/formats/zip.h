@@ -1,6 +1,7 @@
-// Zip archives as a view: which members there are and where their bytes lie in the file. PyTorch's files and npz are zips whose tensors are stored, not packed,
-// so that a mapping of the archive is a mapping of the tensors; libraries for zip hand out copies and tell no offsets, which is why this is read here.
-// Everything is checked when the archive is opened, from the central directory: what two readers could understand differently is refused.
+// Zip archives as a view: which members there are and where their bytes lie in the file. PyTorch's files and npz are zips whose tensors are
+// stored, not packed, so that a mapping of the archive is a mapping of the tensors; libraries for zip hand out copies and tell no offsets,
+// which is why this is read here. Everything is checked when the archive is opened, from the central directory: what two readers could
+// understand differently is refused.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -32,9 +33,10 @@ bool looks_like_zip(std::span<const std::byte> file);  // by its first four byte
 
 class ZipView {
  public:
-  // `file` is the whole file, kept alive by `keeper` (or by the caller, where that is empty); `path` is for messages. Throws Error(input): no end record
-  // (truncated), more than one disk, encrypted, other methods than 0 and 8, names that leave the folder or are there twice, members that lie over one another
-  // or outside of the file, a local header that says otherwise than the central directory, sizes that deflate cannot reach.
+  // `file` is the whole file, kept alive by `keeper` (or by the caller, where that is empty); `path` is for messages. Throws Error(input):
+  // no end record (truncated), more than one disk, encrypted, other methods than 0 and 8, names that leave the folder or are there twice,
+  // members that lie over one another or outside of the file, a local header that says otherwise than the central directory, sizes that
+  // deflate cannot reach.
   static ZipView parse(std::span<const std::byte> file, const std::string& path, std::shared_ptr<const void> keeper = nullptr);
   static ZipView open(const std::shared_ptr<const MappedFile>& file) { return parse(file->bytes(), file->path().string(), file); }
 
@@ -42,12 +44,13 @@ class ZipView {
   const ZipMember* find(std::string_view name) const;                 // nullptr when it is not there
   const std::string& path() const { return path_; }
 
-  // The member's bytes: a span of the file where it is stored, else inflated. Its CRC is checked the first time. Throws Error(input) when that is wrong, when
-  // the packed bytes are no deflate stream of exactly its size, or the size is above `most` (and above 16 GiB where it is
-  // inflated: that takes memory). May be called by several threads at once.
+  // The member's bytes: a span of the file where it is stored, else inflated. Its CRC is checked the first time. Throws Error(input) when
+  // that is wrong, when the packed bytes are no deflate stream of exactly its size, or the size is above `most` (and above 16 GiB where it
+  // is inflated: that takes memory). May be called by several threads at once.
   KeptBytes bytes(const ZipMember& member, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) const;
 
-  // False where every member's CRC is written as 0, as PyTorch does when it is told to compute none (torch.serialization.set_crc32_options): then none is checked.
+  // False where every member's CRC is written as 0, as PyTorch does when it is told to compute none
+  // (torch.serialization.set_crc32_options): then none is checked.
   bool has_sums() const { return has_sums_; }
 
  private:
@@ -64,8 +67,9 @@ class ZipView {
   std::shared_ptr<Checked> checked_;
 };
 
-// Writes an archive of stored members into the sink of write_atomically. The bytes of each begin at a multiple of `align` of the file (the extra field "FB"
-// fills the gap, as PyTorch does), so that readers can map them. The same members give the same bytes: there are no times in it.
+// Writes an archive of stored members into the sink of write_atomically. The bytes of each begin at a multiple of `align` of the file (the
+// extra field "FB" fills the gap, as PyTorch does), so that readers can map them. The same members give the same bytes: there are no times
+// in it.
 class ZipWriter {
  public:
   enum class Zip64 { needed, always };  // always: the long records even where the short ones would do, for tests of readers

@@ -14,8 +14,25 @@ namespace {
 // In the order in which they are taken off.
 constexpr std::string_view kPrefixes[] = {"module", "model", "_orig_mod", "state_dict", "net", "student", "ema"};
 constexpr std::string_view kContainers[] = {"state_dict", "model_state_dict", "model", "params", "network", "weights", "ema_state_dict"};
-constexpr std::string_view kBeside[] = {"optimizer", "optimizer_state_dict", "optimizer_state", "optimizers", "optim", "optimizer_weights", "ema", "ema_state_dict", "model_ema", "scheduler",
-                                        "lr_scheduler", "lr_schedulers", "scaler", "amp", "loss_scaler", "rng_state", "teacher", "callbacks", "loops"};
+constexpr std::string_view kBeside[] = {"optimizer",
+                                        "optimizer_state_dict",
+                                        "optimizer_state",
+                                        "optimizers",
+                                        "optim",
+                                        "optimizer_weights",
+                                        "ema",
+                                        "ema_state_dict",
+                                        "model_ema",
+                                        "scheduler",
+                                        "lr_scheduler",
+                                        "lr_schedulers",
+                                        "scaler",
+                                        "amp",
+                                        "loss_scaler",
+                                        "rng_state",
+                                        "teacher",
+                                        "callbacks",
+                                        "loops"};
 
 bool among(std::span<const std::string_view> all, std::string_view s) { return std::find(all.begin(), all.end(), s) != all.end(); }
 std::string_view first_part(std::string_view name) {
@@ -45,7 +62,9 @@ std::string how_of(const MapRule& r, bool same_name) {
 
 Tensor parts_in_order(const Tensor& t, int axis, const std::vector<std::int64_t>& order, const std::string& what) {
   const auto n = static_cast<std::int64_t>(order.size());
-  if (axis >= t.rank() || t.size(axis) % n) throw Error(Code::input, what + " is " + t.str() + ", which axis " + std::to_string(axis) + " does not cut into " + std::to_string(n) + " equal blocks");
+  if (axis >= t.rank() || t.size(axis) % n)
+    throw Error(Code::input, what + " is " + t.str() + ", which axis " + std::to_string(axis) + " does not cut into " + std::to_string(n) +
+                                 " equal blocks");
   const std::int64_t width = t.size(axis) / n;
   Tensors pieces;
   for (const std::int64_t k : order) pieces.push_back(slice(t, axis, k * width, (k + 1) * width));
@@ -59,7 +78,8 @@ std::vector<std::int64_t> inverse(const std::vector<std::int64_t>& order) {
 }
 
 Tensor permuted(const Tensor& t, const std::vector<std::int64_t>& order, const std::string& what) {
-  if (t.rank() != static_cast<int>(order.size())) throw Error(Code::input, what + " is " + t.str() + " but its rule orders " + std::to_string(order.size()) + " axes");
+  if (t.rank() != static_cast<int>(order.size()))
+    throw Error(Code::input, what + " is " + t.str() + " but its rule orders " + std::to_string(order.size()) + " axes");
   return contiguous(permute(t, std::vector<int>(order.begin(), order.end())));
 }
 
@@ -80,7 +100,9 @@ BareNames bare_names(const Source& source) {
       take = *firsts.begin();
     } else if (firsts.size() > 1) {
       for (const std::string_view c : kContainers)
-        if (take.empty() && firsts.count(c) && std::all_of(firsts.begin(), firsts.end(), [&](const std::string& f) { return f == c || among(kBeside, f); })) take = c;
+        if (take.empty() && firsts.count(c) &&
+            std::all_of(firsts.begin(), firsts.end(), [&](const std::string& f) { return f == c || among(kBeside, f); }))
+          take = c;
     }
     if (take.empty()) break;
     for (std::size_t i = 0; i < n; ++i) {
@@ -100,7 +122,8 @@ BareNames bare_names(const Source& source) {
 std::optional<Recognised> recognise(const Source& source, const BareNames& bare) {
   const auto type = source.beside.find("model_type");
   const auto shape_fits = [](const std::vector<std::int64_t>& wanted, const std::vector<std::int64_t>& shape) {
-    return wanted.size() == shape.size() && std::equal(wanted.begin(), wanted.end(), shape.begin(), [](std::int64_t w, std::int64_t s) { return w == -1 || w == s; });
+    return wanted.size() == shape.size() &&
+           std::equal(wanted.begin(), wanted.end(), shape.begin(), [](std::int64_t w, std::int64_t s) { return w == -1 || w == s; });
   };
   const auto any = [&](const ShapePattern& p) {
     for (std::size_t i = 0; i < bare.names.size(); ++i)
@@ -131,7 +154,11 @@ std::optional<Recognised> recognise(const Source& source, const BareNames& bare)
   for (const WeightMap& m : carried_maps())
     if (type != source.beside.end() && std::find(m.types.begin(), m.types.end(), type->second) != m.types.end()) return described(m);
   for (const WeightMap& m : carried_maps())
-    if (!m.has.empty() && std::all_of(m.has.begin(), m.has.end(), any) && std::none_of(m.lacks.begin(), m.lacks.end(), [&](const std::string& l) { return any({l, {}}); })) return described(m);
+    if (!m.has.empty() && std::all_of(m.has.begin(), m.has.end(), any) &&
+        std::none_of(m.lacks.begin(), m.lacks.end(), [&](const std::string& l) {
+          return any({l, {}});
+        }))
+      return described(m);
   return {};
 }
 
@@ -181,8 +208,8 @@ Mapping::Mapping(std::shared_ptr<const Source> source, const WeightMap* map) : s
 void Mapping::add(MappedTensor t) {
   const auto [at, is_new] = at_.emplace(t.name, tensors_.size());
   if (!is_new)
-    throw Error(Code::input, source_->path + ": " + in_quotes(came_from(t)) + " and " + in_quotes(came_from(tensors_[at->second])) + " would both be " + in_quotes(t.name) +
-                                 "; correct the map's rules");
+    throw Error(Code::input, source_->path + ": " + in_quotes(came_from(t)) + " and " + in_quotes(came_from(tensors_[at->second])) +
+                                 " would both be " + in_quotes(t.name) + "; correct the map's rules");
   tensors_.push_back(std::move(t));
 }
 
@@ -197,7 +224,8 @@ void Mapping::apply(const MapRule& rule, const std::vector<std::string>& parts, 
     const std::string name = filled(pattern, parts);
     const auto it = by_bare_.find(name);
     if (it == by_bare_.end())
-      throw Error(Code::input, source_->path + ": " + in_quotes(bare_.names[first]) + " is to be joined with " + in_quotes(name) + ", which is not there; get the whole checkpoint");
+      throw Error(Code::input, source_->path + ": " + in_quotes(bare_.names[first]) + " is to be joined with " + in_quotes(name) +
+                                   ", which is not there; get the whole checkpoint");
     from.push_back(it->second);
     taken[it->second] = true;
   }
@@ -234,7 +262,9 @@ Tensor Mapping::load(const MappedTensor& t) const {
     case Kind::split: {
       const auto axis = static_cast<int>(r.numbers[0]);
       const auto n = static_cast<std::int64_t>(r.to.size());
-      if (axis >= x.rank() || x.size(axis) % n) throw Error(Code::input, what + " is " + x.str() + ", which axis " + std::to_string(axis) + " does not cut into " + std::to_string(n) + " equal parts");
+      if (axis >= x.rank() || x.size(axis) % n)
+        throw Error(Code::input, what + " is " + x.str() + ", which axis " + std::to_string(axis) + " does not cut into " +
+                                     std::to_string(n) + " equal parts");
       const std::int64_t width = x.size(axis) / n, begin = static_cast<std::int64_t>(t.part) * width;
       x = contiguous(slice(x, axis, begin, begin + width));
       break;
@@ -252,12 +282,15 @@ Tensor Mapping::load(const MappedTensor& t) const {
       std::vector<std::int64_t> sizes = r.numbers;
       for (std::int64_t& s : sizes)
         if (s == -1) s = known > 0 ? x.numel() / known : 0;
-      if (Shape(sizes).numel() != x.numel()) throw Error(Code::input, what + " is " + x.str() + ", which has other elements than " + Shape(sizes).str() + " of its rule");
+      if (Shape(sizes).numel() != x.numel())
+        throw Error(Code::input, what + " is " + x.str() + ", which has other elements than " + Shape(sizes).str() + " of its rule");
       x = reshape(x, Shape(sizes));
       break;
     }
     case Kind::add: x = shifted(x, r.value); break;
-    case Kind::rename: case Kind::tie: case Kind::drop: break;
+    case Kind::rename:
+    case Kind::tie:
+    case Kind::drop: break;
   }
   x.set_name(t.name);
   return x;
@@ -274,7 +307,9 @@ Tensor Mapping::back(std::size_t i, const std::function<Tensor(const std::string
   Tensors now;
   for (const MappedTensor* t : of) {
     Tensor x = value(t->name);
-    if (!x.defined()) throw Error(Code::usage, source_->path + ": tensor " + in_quotes(source_->tensors[i].name) + " is made of " + in_quotes(t->name) + ", which the model does not have");
+    if (!x.defined())
+      throw Error(Code::usage, source_->path + ": tensor " + in_quotes(source_->tensors[i].name) + " is made of " + in_quotes(t->name) +
+                                   ", which the model does not have");
     now.push_back(std::move(x));
   }
   const MapRule* r = of[0]->rule;
@@ -294,14 +329,19 @@ Tensor Mapping::back(std::size_t i, const std::function<Tensor(const std::string
       }
       return {};
     }
-    case Kind::blocks: return parts_in_order(now[0], static_cast<int>(r->numbers[0]), inverse({r->numbers.begin() + 1, r->numbers.end()}), what);
+    case Kind::blocks:
+      return parts_in_order(now[0], static_cast<int>(r->numbers[0]), inverse({r->numbers.begin() + 1, r->numbers.end()}), what);
     case Kind::reshape: {
       const Shape shape(source_->tensors[i].shape);
-      if (shape.numel() != now[0].numel()) throw Error(Code::usage, what + " is " + now[0].str() + " and cannot be written as " + in_quotes(source_->tensors[i].name) + ", which is " + shape.str());
+      if (shape.numel() != now[0].numel())
+        throw Error(Code::usage, what + " is " + now[0].str() + " and cannot be written as " + in_quotes(source_->tensors[i].name) +
+                                     ", which is " + shape.str());
       return reshape(now[0], shape);
     }
     case Kind::add: return shifted(now[0], -r->value);
-    case Kind::rename: case Kind::tie: case Kind::drop: break;
+    case Kind::rename:
+    case Kind::tie:
+    case Kind::drop: break;
   }
   return now[0];
 }

@@ -1,5 +1,6 @@
-// A checkpoint seen with a model's names: prefixes that training programs add are taken off, then a map's rules say what each tensor is there. Nothing is loaded before
-// somebody asks; and the way back is known, so that trained values can be written with the names and layouts they came with.
+// A checkpoint seen with a model's names: prefixes that training programs add are taken off, then a map's rules say what each tensor is
+// there. Nothing is loaded before somebody asks; and the way back is known, so that trained values can be written with the names and
+// layouts they came with.
 #pragma once
 #include <functional>
 #include <memory>
@@ -14,11 +15,12 @@
 
 namespace graft {
 
-// The names of a source's tensors without what wraps them: containers ("state_dict" beside "optimizer") and prefixes that all of them share ("module.").
+// The names of a source's tensors without what wraps them: containers ("state_dict" beside "optimizer") and prefixes that all of them share
+// ("module.").
 struct BareNames {
-  std::vector<std::string> names;       // per tensor; empty: beside the model
-  std::vector<std::string> beside;      // per tensor: why it is no part of the model, else empty
-  std::string stripped;                 // "state_dict.module.", for people and for the way back
+  std::vector<std::string> names;   // per tensor; empty: beside the model
+  std::vector<std::string> beside;  // per tensor: why it is no part of the model, else empty
+  std::string stripped;             // "state_dict.module.", for people and for the way back
 };
 BareNames bare_names(const Source& source);
 
@@ -40,7 +42,8 @@ struct MappedTensor {
 
 class Mapping {
  public:
-  // `map` may be nullptr (names are the model's already) and must outlive the object. Error(input): two tensors of one name come out, or a rule lacks some of its tensors.
+  // `map` may be nullptr (names are the model's already) and must outlive the object. Error(input): two tensors of one name come out, or a
+  // rule lacks some of its tensors.
   Mapping(std::shared_ptr<const Source> source, const WeightMap* map);
 
   const Source& source() const { return *source_; }
@@ -55,10 +58,10 @@ class Mapping {
   const std::vector<Dropped>& dropped() const { return dropped_; }
   const std::string& stripped() const { return bare_.stripped; }
   const std::string& bare(std::size_t i) const { return bare_.names[i]; }  // name of tensor i of the source without what wraps it
-  std::string came_from(const MappedTensor& t) const;  // names in the source, for people
+  std::string came_from(const MappedTensor& t) const;                      // names in the source, for people
 
-  // The way back: what tensor i of the source is when the model's tensors are what `value` gives (undefined: none of that name). An undefined tensor where nothing of the
-  // model went into it. Error(usage) where a part of it is missing.
+  // The way back: what tensor i of the source is when the model's tensors are what `value` gives (undefined: none of that name). An
+  // undefined tensor where nothing of the model went into it. Error(usage) where a part of it is missing.
   Tensor back(std::size_t i, const std::function<Tensor(const std::string& name)>& value) const;
 
  private:

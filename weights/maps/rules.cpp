@@ -39,8 +39,8 @@ std::size_t stars(std::string_view pattern) {
   return n;
 }
 
-// `out` has a part for each star so far, so that its size is the number of the next one. `dead[star][what is left of the name]`: tried before, in vain; without it, several stars
-// and a long name would be tried in every combination.
+// `out` has a part for each star so far, so that its size is the number of the next one. `dead[star][what is left of the name]`: tried
+// before, in vain; without it, several stars and a long name would be tried in every combination.
 bool fits_from(std::string_view pattern, std::string_view name, std::vector<std::string_view>& out, std::vector<std::vector<bool>>& dead) {
   while (!pattern.empty() && pattern.front() != '*') {
     if (name.empty() || name.front() != pattern.front()) return false;
@@ -153,7 +153,8 @@ class Parser {
   void drop(std::string_view s) {
     const auto colon = s.find(" : ");
     if (colon == std::string_view::npos) refuse("a drop says why: drop PATTERN : reason");
-    map().rules.push_back({MapRule::Kind::drop, {std::string(trimmed(s.substr(0, colon)))}, {}, {}, 0, std::string(trimmed(s.substr(colon + 3))), line_});
+    map().rules.push_back(
+        {MapRule::Kind::drop, {std::string(trimmed(s.substr(0, colon)))}, {}, {}, 0, std::string(trimmed(s.substr(colon + 3))), line_});
   }
 
   void rule(std::string_view s) {
@@ -195,7 +196,8 @@ class Parser {
           if (order[i] != static_cast<std::int64_t>(i)) refuse(op + ": an order names each of 0, 1, ... once");
         if (order.empty() || (r.kind == Kind::blocks && r.numbers[0] < 0)) refuse(op + ": names no order");
       }
-      if (r.kind == Kind::reshape && (r.numbers.empty() || std::count(r.numbers.begin(), r.numbers.end(), -1) > 1)) refuse("reshape takes sizes, one of which may be -1");
+      if (r.kind == Kind::reshape && (r.numbers.empty() || std::count(r.numbers.begin(), r.numbers.end(), -1) > 1))
+        refuse("reshape takes sizes, one of which may be -1");
     }
     if ((r.kind == Kind::split) != (r.to.size() > 1)) refuse("a split, and nothing else, has several names on the right");
     if ((r.kind == Kind::cat) != (r.from.size() > 1)) refuse("a cat, and nothing else, has several names on the left");

@@ -1,5 +1,5 @@
-// How one program's names and layouts become another's, as data: a .map file has a line per rule, the first that fits a tensor counts. Rules work both ways, so that a
-// trained model can be written back with the names and layouts it came with.
+// How one program's names and layouts become another's, as data: a .map file has a line per rule, the first that fits a tensor counts.
+// Rules work both ways, so that a trained model can be written back with the names and layouts it came with.
 //
 //   name    keras-resnet8                         what the origin is called; a file may hold several maps, each begins with its name
 //   what    ResNet-8 of MLPerf Tiny, by Keras     for people
@@ -10,15 +10,12 @@
 //   fact    classes = size linear.weight 0        the size of one along an axis
 //   recipe  cifar-resnet20 n=3                    the recipe whose network it is, where the facts are these; without facts: always
 //   set     data.normalize=[0.1307,0.3081]        what its weights want of the configuration
-//   A -> B                                        renamed: * is a part of a name without dots, ** anything; they stand in B in the same order
-//   A -> B : permute 3 2 0 1                      axes in another order;  : transpose  is  : permute 1 0
-//   A -> B, C, D : split 0                        equal parts along an axis
-//   A, B -> C : cat 0                             joined along an axis
-//   A -> B : blocks 0 0 2 1 3                     along the first axis, as many equal blocks, in another order (gates)
-//   A -> B : reshape 24 -1                        other sizes of the same elements
-//   A -> B : add 1                                a constant added
-//   tie B = A                                     B is A (no tensor of its own in the file)
-//   drop A : reason                               of no use, and why
+//   A -> B                                        renamed: * is a part of a name without dots, ** anything; they stand in B in the same
+//   order A -> B : permute 3 2 0 1                      axes in another order;  : transpose  is  : permute 1 0 A -> B, C, D : split 0 equal
+//   parts along an axis A, B -> C : cat 0                             joined along an axis A -> B : blocks 0 0 2 1 3 along the first axis,
+//   as many equal blocks, in another order (gates) A -> B : reshape 24 -1                        other sizes of the same elements A -> B :
+//   add 1                                a constant added tie B = A                                     B is A (no tensor of its own in the
+//   file) drop A : reason                               of no use, and why
 #pragma once
 #include <cstdint>
 #include <map>

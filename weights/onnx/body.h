@@ -1,4 +1,5 @@
-// A graph made ready to run: nodes in an order in which they can run, each with its operator found, constants loaded, and what may be forgotten after each step.
+// A graph made ready to run: nodes in an order in which they can run, each with its operator found, constants loaded, and what may be
+// forgotten after each step.
 #pragma once
 #include <map>
 #include <memory>

@@ -9,16 +9,18 @@
 namespace graft::onnx {
 
 std::vector<std::span<const Operator>> all_operators() {
-  return {math_operators(), logic_operators(), activation_operators(), shape_operators(), slice_operators(), index_operators(), select_operators(), reduce_operators(),
-          product_operators(), conv_operators(), pool_operators(), norm_operators(), resize_operators(), sample_operators(), recurrent_operators(), attention_operators(),
-          control_operators(), quantise_operators(), loss_operators(), signal_operators(), random_operators(), optimiser_operators()};
+  return {math_operators(),   logic_operators(),  activation_operators(), shape_operators(),     slice_operators(),   index_operators(),
+          select_operators(), reduce_operators(), product_operators(),    conv_operators(),      pool_operators(),    norm_operators(),
+          resize_operators(), sample_operators(), recurrent_operators(),  attention_operators(), control_operators(), quantise_operators(),
+          loss_operators(),   signal_operators(), random_operators(),     optimiser_operators()};
 }
 const Operator* find_operator(std::string_view domain, std::string_view name) {
   static const auto table = [] {
     std::map<std::pair<std::string_view, std::string_view>, const Operator*> all;
     for (const auto family : all_operators())
       for (const Operator& op : family)
-        if (!all.emplace(std::pair{op.domain, op.name}, &op).second) throw Error(Code::bug, "operator " + std::string(op.name) + " has two functions");
+        if (!all.emplace(std::pair{op.domain, op.name}, &op).second)
+          throw Error(Code::bug, "operator " + std::string(op.name) + " has two functions");
     return all;
   }();
   const auto it = table.find({domain, name});
@@ -120,11 +122,16 @@ const Body& Call::body(std::string_view attribute) const {
   wrong("has no graph " + in_quotes(attribute));
 }
 std::size_t Call::body_inputs(std::string_view attribute) const { return body(attribute).inputs.size(); }
-std::vector<OnnxValue> Call::run_body(std::string_view attribute, const std::vector<OnnxValue>& inputs) const { return execute(body(attribute), inputs, &scope_, run); }
+std::vector<OnnxValue> Call::run_body(std::string_view attribute, const std::vector<OnnxValue>& inputs) const {
+  return execute(body(attribute), inputs, &scope_, run);
+}
 
-void Call::refuse(const std::string& what) const { throw OnnxRefusal("node " + node.str() + " of opset " + std::to_string(opset) + " " + what); }
+void Call::refuse(const std::string& what) const {
+  throw OnnxRefusal("node " + node.str() + " of opset " + std::to_string(opset) + " " + what);
+}
 void Call::wrong(const std::string& what) const {
-  throw Error(Code::input, "node " + node.str() + " " + shown() + " " + what + "; the model is damaged or was exported for other inputs, check it or export it again");
+  throw Error(Code::input, "node " + node.str() + " " + shown() + " " + what +
+                               "; the model is damaged or was exported for other inputs, check it or export it again");
 }
 std::string Call::shown() const {
   std::string inputs;
@@ -137,7 +144,8 @@ std::string Call::shown() const {
 
 // ---- shared ----
 Shape shape_of(const std::vector<std::int64_t>& dims, const Call& c) {
-  if (dims.size() > static_cast<std::size_t>(kMaxRank)) c.refuse("makes a tensor of " + std::to_string(dims.size()) + " axes, and graft has at most " + std::to_string(kMaxRank));
+  if (dims.size() > static_cast<std::size_t>(kMaxRank))
+    c.refuse("makes a tensor of " + std::to_string(dims.size()) + " axes, and graft has at most " + std::to_string(kMaxRank));
   std::int64_t n = 1;
   for (const std::int64_t d : dims) {
     if (d < 0) c.wrong("makes a tensor with the negative size " + std::to_string(d));
@@ -215,7 +223,9 @@ OnnxValue cast_value(const OnnxValue& v, int type, const Call& c) {
   for (const double d : v.tensor.values()) {
     if (type == kBool) whole.push_back(d != 0);
     else if (type == kUint64 && d >= 0x1p63) whole.push_back(static_cast<std::int64_t>(static_cast<std::uint64_t>(d < 0x1p64 ? d : 0)));
-    else whole.push_back(d > -0x1p63 && d < 0x1p63 ? static_cast<std::int64_t>(d) : std::numeric_limits<std::int64_t>::min());  // what lies outside is undefined in ONNX
+    else
+      whole.push_back(d > -0x1p63 && d < 0x1p63 ? static_cast<std::int64_t>(d)
+                                                : std::numeric_limits<std::int64_t>::min());  // what lies outside is undefined in ONNX
   }
   return from_ints(whole, v.tensor.shape(), type);
 }

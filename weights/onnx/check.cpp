@@ -27,8 +27,11 @@ OnnxValue read_value(const fs::path& file, int declared) {
 // "" when they are equal.
 std::string difference(const OnnxValue& found, const OnnxValue& expected, double rtol, double atol, double& most) {
   if (found.type != expected.type) return "is of " + onnx::type_name(found.type) + ", expected " + onnx::type_name(expected.type);
-  if (!(found.tensor.shape() == expected.tensor.shape())) return "has the shape " + found.tensor.shape().str() + ", expected " + expected.tensor.shape().str();
-  const auto told = [&](std::size_t i, const std::string& f, const std::string& e) { return "is " + f + " at element " + std::to_string(i) + ", expected " + e; };
+  if (!(found.tensor.shape() == expected.tensor.shape()))
+    return "has the shape " + found.tensor.shape().str() + ", expected " + expected.tensor.shape().str();
+  const auto told = [&](std::size_t i, const std::string& f, const std::string& e) {
+    return "is " + f + " at element " + std::to_string(i) + ", expected " + e;
+  };
   if (!onnx::is_float_type(found.type)) {
     const auto f = onnx::ints_of(found), e = onnx::ints_of(expected);
     for (std::size_t i = 0; i < f.size(); ++i)
@@ -39,7 +42,8 @@ std::string difference(const OnnxValue& found, const OnnxValue& expected, double
   std::string first;
   for (std::size_t i = 0; i < f.size(); ++i) {
     if (std::isfinite(f[i]) && std::isfinite(e[i])) most = std::max(most, std::abs(f[i] - e[i]));
-    const bool equal = f[i] == e[i] || (std::isnan(f[i]) && std::isnan(e[i])) || (std::isfinite(e[i]) && std::abs(f[i] - e[i]) <= atol + rtol * std::abs(e[i]));
+    const bool equal = f[i] == e[i] || (std::isnan(f[i]) && std::isnan(e[i])) ||
+                       (std::isfinite(e[i]) && std::abs(f[i] - e[i]) <= atol + rtol * std::abs(e[i]));
     if (!equal && first.empty()) first = told(i, std::to_string(f[i]), std::to_string(e[i]));
   }
   return first;
@@ -67,7 +71,8 @@ OnnxCheck onnx_check(const fs::path& path, const fs::path& folder, double rtol, 
     std::vector<OnnxValue> inputs;
     for (const OnnxValueInfo& v : graph.inputs()) {
       const auto at = static_cast<std::size_t>(std::find(order.begin(), order.end(), v.name) - order.begin());
-      if (at >= files.size()) throw Error(Code::input, folder.string() + ": no input_" + std::to_string(at) + ".pb for the input " + in_quotes(v.name));
+      if (at >= files.size())
+        throw Error(Code::input, folder.string() + ": no input_" + std::to_string(at) + ".pb for the input " + in_quotes(v.name));
       inputs.push_back(read_value(files[at], v.type));
       if (onnx::is_float_type(inputs.back().type)) inputs.back().tensor = inputs.back().tensor.to(current_queue().device());
     }
@@ -78,7 +83,9 @@ OnnxCheck onnx_check(const fs::path& path, const fs::path& folder, double rtol, 
       out.reason = "its outputs are random, and nothing random can be compared";
       return out;
     }
-    if (found.size() < wanted.size()) throw Error(Code::input, folder.string() + ": " + std::to_string(wanted.size()) + " outputs for a graph with " + std::to_string(found.size()));
+    if (found.size() < wanted.size())
+      throw Error(Code::input,
+                  folder.string() + ": " + std::to_string(wanted.size()) + " outputs for a graph with " + std::to_string(found.size()));
     out.verdict = OnnxCheck::Verdict::equal;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const std::string what = difference(found[i], read_value(wanted[i], graph.outputs()[i].type), rtol, atol, out.max_difference);

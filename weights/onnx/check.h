@@ -12,8 +12,8 @@ struct OnnxCheck {
   int outputs = 0;            // compared
 };
 
-// Floats are equal when |found - expected| <= atol + rtol |expected| (defaults: those of ONNX's own runner), NaN to NaN; types, shapes and integers exactly.
-// A file that cannot be read, and a model that is wrong by itself, throw Error(input).
+// Floats are equal when |found - expected| <= atol + rtol |expected| (defaults: those of ONNX's own runner), NaN to NaN; types, shapes and
+// integers exactly. A file that cannot be read, and a model that is wrong by itself, throw Error(input).
 OnnxCheck onnx_check(const std::filesystem::path& model, const std::filesystem::path& folder, double rtol = 1e-3, double atol = 1e-7);
 
 }  // namespace graft

@@ -34,7 +34,8 @@ Use use_at(const OnnxNode& n, std::size_t i, std::int64_t elements) {
   const std::string_view op = n.op;
   const auto any = [&](std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), op) != names.end(); };
   if (op == "BatchNormalization") return i >= 3 ? Use::running : i == 1 ? Use::scale : i == 2 ? Use::weight : Use::plain;
-  if (any({"InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"})) return i == 1 ? Use::scale : i == 2 ? Use::weight : Use::plain;
+  if (any({"InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"}))
+    return i == 1 ? Use::scale : i == 2 ? Use::weight : Use::plain;
   if (any({"Conv", "ConvTranspose", "DeformConv"})) return i == 1 || i == 2 || i == 3 ? Use::weight : Use::plain;
   if (any({"Gemm", "MatMul", "Einsum"})) return Use::weight;
   if (op == "PRelu") return i == 1 ? Use::weight : Use::plain;
@@ -42,7 +43,8 @@ Use use_at(const OnnxNode& n, std::size_t i, std::int64_t elements) {
   if (elements < 2) return Use::plain;
   if (!n.domain.empty()) return Use::weight;  // a function of the model's own
   if (any({"Add", "Sub", "Mul", "Div"})) return Use::weight;
-  if (any({"Gather", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Slice", "Split", "Identity", "Flatten"})) return i == 0 ? Use::weight : Use::plain;
+  if (any({"Gather", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Slice", "Split", "Identity", "Flatten"}))
+    return i == 0 ? Use::weight : Use::plain;
   return any({"Concat"}) ? Use::weight : Use::plain;
 }
 
@@ -55,12 +57,14 @@ struct Names {
     return nullptr;
   }
 };
-void look(const std::vector<OnnxNode>& nodes, const std::vector<OnnxTensor>* initialisers, const std::string& path, const Names* outer, std::map<std::string, Use>& uses) {
+void look(const std::vector<OnnxNode>& nodes, const std::vector<OnnxTensor>* initialisers, const std::string& path, const Names* outer,
+          std::map<std::string, Use>& uses) {
   Names names{outer, {}};
   const auto note = [&](const std::string& name, const OnnxTensor& t) {
     std::int64_t n = 1;
     for (const std::int64_t d : t.dims) n *= d;
-    if (is_float_type(t.type) && !t.dims.empty() && t.dims.size() <= static_cast<std::size_t>(kMaxRank) && n > 0) names.here[name] = {path + name, n};
+    if (is_float_type(t.type) && !t.dims.empty() && t.dims.size() <= static_cast<std::size_t>(kMaxRank) && n > 0)
+      names.here[name] = {path + name, n};
   };
   if (initialisers)
     for (const OnnxTensor& t : *initialisers) note(t.name, t);
@@ -70,7 +74,8 @@ void look(const std::vector<OnnxNode>& nodes, const std::vector<OnnxTensor>* ini
     for (std::size_t i = 0; i < n.inputs.size(); ++i)
       if (const auto* c = names.find(n.inputs[i])) {
         Use& use = uses[c->first];
-        if (const Use u = use_at(n, i, c->second); u != Use::plain && use != Use::running && (use != Use::scale || u == Use::running)) use = u;
+        if (const Use u = use_at(n, i, c->second); u != Use::plain && use != Use::running && (use != Use::scale || u == Use::running))
+          use = u;
       }
     for (const OnnxAttribute& a : n.attributes)
       for (std::size_t k = 0; k < a.graphs.size(); ++k)
@@ -87,7 +92,9 @@ std::string path_below(const std::string& path, const OnnxNode& node, const std:
   if (id.empty()) id = node.name;
   return path + id + "/" + attribute + "/";
 }
-std::string path_of_function(const OnnxFunction& f) { return "function/" + f.domain + "." + f.name + (f.overload.empty() ? "" : ":" + f.overload) + "/"; }
+std::string path_of_function(const OnnxFunction& f) {
+  return "function/" + f.domain + "." + f.name + (f.overload.empty() ? "" : ":" + f.overload) + "/";
+}
 
 void each_constant(const OnnxModel& model, const Found& f) {
   walk(model.graph.nodes, &model.graph.initialisers, "", f);

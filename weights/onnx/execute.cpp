@@ -10,10 +10,9 @@ void execute(const Step& step, Scope& scope, graft::Run* run) {
   const auto told = [&](const std::string& what) { return "node " + step.node.str() + " " + call.shown() + ": " + what; };
   try {
     step.op->run(call);
-  } catch (const OnnxRefusal&) {
-    throw;
-  } catch (const Error& e) {
-    if (e.code() == Code::usage) throw Error(Code::input, told(e.what()) + "; the model is damaged or was exported for other inputs, check it or export it again");
+  } catch (const OnnxRefusal&) { throw; } catch (const Error& e) {
+    if (e.code() == Code::usage)
+      throw Error(Code::input, told(e.what()) + "; the model is damaged or was exported for other inputs, check it or export it again");
     throw;
   } catch (const std::bad_alloc&) {
     throw Error(Code::memory, told("its result does not fit in memory") + "; give it smaller inputs, or check the model");
@@ -21,7 +20,8 @@ void execute(const Step& step, Scope& scope, graft::Run* run) {
   for (std::size_t i = 0; i < step.node.outputs.size(); ++i) {
     const std::string& name = step.node.outputs[i];
     if (name.empty()) continue;
-    if (i >= call.results.size() || !call.results[i].defined()) call.refuse("is asked for its output " + std::to_string(i) + ", which graft does not compute");
+    if (i >= call.results.size() || !call.results[i].defined())
+      call.refuse("is asked for its output " + std::to_string(i) + ", which graft does not compute");
     scope.set(name, std::move(call.results[i]));
   }
 }

@@ -8,8 +8,8 @@ namespace fs = std::filesystem;
 std::shared_ptr<const MappedFile> ExternalFiles::open(const std::string& location, const std::string& tensor, std::uint64_t at) {
   if (const auto it = open_.find(location); it != open_.end()) return it->second;
   const auto refuse = [&](const std::string& what) {
-    throw Error(Code::input, model_.string() + ": the external file " + in_quotes(location) + " " + what + " at byte " + std::to_string(at) + " (" + in_quotes(tensor) +
-                                 "); a model may name files beside itself alone");
+    throw Error(Code::input, model_.string() + ": the external file " + in_quotes(location) + " " + what + " at byte " +
+                                 std::to_string(at) + " (" + in_quotes(tensor) + "); a model may name files beside itself alone");
   };
   if (location.empty()) refuse("has no name");
   if (location.find('\0') != std::string::npos) refuse("has a zero byte in its name");

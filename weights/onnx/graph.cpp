@@ -14,13 +14,49 @@ namespace graft {
 namespace onnx {
 namespace {
 
-constexpr int kMaxCalls = 32;                           // functions in functions
+constexpr int kMaxCalls = 32;  // functions in functions
 constexpr std::size_t kMaxSteps = 200'000;
-constexpr std::int64_t kMaxFolded = 512;  // elements of a folded node's inputs: three of a third of it each make no more than 5 million by broadcasting
-// What exporters compute shapes with. Nothing else is run before somebody asks for a run: a few bytes of a file can ask for any amount of memory and time.
-constexpr std::string_view kFolded[] = {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity",
-                                        "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape",
-                                        "Shape", "Size", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"};
+constexpr std::int64_t kMaxFolded =
+    512;  // elements of a folded node's inputs: three of a third of it each make no more than 5 million by broadcasting
+// What exporters compute shapes with. Nothing else is run before somebody asks for a run: a few bytes of a file can ask for any amount of
+// memory and time.
+constexpr std::string_view kFolded[] = {"Abs",
+                                        "Add",
+                                        "And",
+                                        "Cast",
+                                        "Ceil",
+                                        "Concat",
+                                        "Constant",
+                                        "Div",
+                                        "Equal",
+                                        "Floor",
+                                        "Gather",
+                                        "Greater",
+                                        "GreaterOrEqual",
+                                        "Identity",
+                                        "Less",
+                                        "LessOrEqual",
+                                        "Max",
+                                        "Min",
+                                        "Mod",
+                                        "Mul",
+                                        "Neg",
+                                        "Not",
+                                        "Or",
+                                        "ReduceMax",
+                                        "ReduceMin",
+                                        "ReduceProd",
+                                        "ReduceSum",
+                                        "Reshape",
+                                        "Shape",
+                                        "Size",
+                                        "Slice",
+                                        "Sqrt",
+                                        "Squeeze",
+                                        "Sub",
+                                        "Transpose",
+                                        "Unsqueeze",
+                                        "Where"};
 
 void call_function(Call& c) {
   std::vector<OnnxValue> inputs(c.body_inputs("body"));
@@ -76,7 +112,8 @@ class Builder {
   }
   // `graph`: of which these are; nothing for those of a function.
   std::shared_ptr<const Body> build(const std::vector<OnnxNode>& nodes, const OnnxGraphDef* graph, const std::vector<std::string>& inputs,
-                                    const std::vector<std::string>& outputs, const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer, int depth);
+                                    const std::vector<std::string>& outputs, const std::string& path,
+                                    const std::map<std::string, std::int64_t>& opsets, const Names* outer, int depth);
   std::vector<std::string> refusals;  // all of them, so that a user sees them at once
   bool draws = false;
 
@@ -96,7 +133,8 @@ class Builder {
   const OnnxModel& model_;
   const Params* params_;
   std::map<std::string, Use> uses_;
-  // A function that is called twice has its constants once, by name and by where their numbers lie: a constant that is an attribute is another one in each call.
+  // A function that is called twice has its constants once, by name and by where their numbers lie: a constant that is an attribute is
+  // another one in each call.
   std::map<std::string, std::map<const std::byte*, OnnxValue>> loaded_;
   std::size_t steps_ = 0;  // nodes that were made ready, those of functions in each call
 };
@@ -115,7 +153,11 @@ OnnxValue Builder::load(const std::string& name, const OnnxTensor& t) {
   if (params_ && of_name.empty() && use != uses_.end() && use->second != Use::plain) {
     const Shape& shape = v.tensor.shape();
     if (use->second == Use::running) v.tensor = params_->buffer(name, shape, name.find("var") != std::string::npos ? 1 : 0);
-    else v.tensor = params_->get(name, shape, use->second == Use::scale ? Init::constant(1) : shape.rank() > 1 ? default_weight_init() : Init::zeros());
+    else
+      v.tensor = params_->get(name, shape,
+                              use->second == Use::scale ? Init::constant(1)
+                              : shape.rank() > 1        ? default_weight_init()
+                                                        : Init::zeros());
   } else if (is_float_type(v.type)) {
     v.tensor = here(v.tensor);
   }
@@ -131,20 +173,28 @@ std::shared_ptr<const Body> Builder::function_of(const OnnxNode& n, const OnnxFu
   return build(with_attributes(f.nodes, given), nullptr, f.inputs, f.outputs, path_of_function(f), opsets, nullptr, depth + 1);
 }
 
-std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, const OnnxGraphDef* graph, const std::vector<std::string>& inputs,
-                                           const std::vector<std::string>& outputs, const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer,
+std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, const OnnxGraphDef* graph,
+                                           const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
+                                           const std::string& path, const std::map<std::string, std::int64_t>& opsets, const Names* outer,
                                            int depth) {
   if (depth > kMaxCalls) wrong("functions call each other deeper than " + std::to_string(kMaxCalls), 0, "a function may not call itself");
   steps_ += nodes.size() + 1;
-  if (steps_ > kMaxSteps) wrong("functions that call functions unfold to more than " + std::to_string(kMaxSteps) + " nodes", 0, "no model is that large, do not trust the file");
+  if (steps_ > kMaxSteps)
+    wrong("functions that call functions unfold to more than " + std::to_string(kMaxSteps) + " nodes", 0,
+          "no model is that large, do not trust the file");
   auto body = std::make_shared<Body>();
   std::set<std::string> names;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (!names.insert(inputs[i]).second)
-      wrong("two inputs of a graph have the name " + in_quotes(inputs[i]), graph ? graph->inputs[i].at : nodes.empty() ? 0 : nodes[0].at, "names must be unique");
+      wrong("two inputs of a graph have the name " + in_quotes(inputs[i]),
+            graph           ? graph->inputs[i].at
+            : nodes.empty() ? 0
+                            : nodes[0].at,
+            "names must be unique");
   if (graph)
     for (const OnnxTensor& t : graph->initialisers) {
-      if (!body->constants.emplace(t.name, load(path + t.name, t)).second) wrong("initialiser " + in_quotes(t.name) + " stands twice", t.at, "names must be unique");
+      if (!body->constants.emplace(t.name, load(path + t.name, t)).second)
+        wrong("initialiser " + in_quotes(t.name) + " stands twice", t.at, "names must be unique");
       names.insert(t.name);
     }
   for (const std::string& i : inputs)
@@ -153,7 +203,8 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
   for (std::size_t i = 0; i < nodes.size(); ++i)
     for (const std::string& o : nodes[i].outputs) {
       if (o.empty()) continue;
-      if (!names.insert(o).second) wrong("node " + nodes[i].str() + " makes " + in_quotes(o) + ", which is made already", nodes[i].at, "names must be unique");
+      if (!names.insert(o).second)
+        wrong("node " + nodes[i].str() + " makes " + in_quotes(o) + ", which is made already", nodes[i].at, "names must be unique");
       maker[o] = i;
     }
 
@@ -179,7 +230,8 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
     s.opset = opset == opsets.end() ? 0 : opset->second;
     s.op = find_operator(n.domain, n.op);
     if (!s.op || opset == opsets.end()) {
-      refusals.push_back("node " + n.str() + " of " + (opset == opsets.end() ? "no imported opset" : "opset " + std::to_string(s.opset)) + " is unknown at byte " + std::to_string(n.at));
+      refusals.push_back("node " + n.str() + " of " + (opset == opsets.end() ? "no imported opset" : "opset " + std::to_string(s.opset)) +
+                         " is unknown at byte " + std::to_string(n.at));
     }
     if (s.op && s.op->random) draws = true;
     for (const OnnxAttribute& a : n.attributes) {
@@ -189,7 +241,8 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
         for (const OnnxValueInfo& v : g.inputs) in.push_back(v.name);
         for (const OnnxValueInfo& v : g.outputs) out.push_back(v.name);
         if (g.sparse_initialisers) refusals.push_back("graph " + in_quotes(g.name) + " has sparse initialisers");
-        s.bodies.push_back(build(g.nodes, &g, in, out, path_below(path, n, a.name + (k ? std::to_string(k) : "")), opsets, &around, depth + 1));
+        s.bodies.push_back(
+            build(g.nodes, &g, in, out, path_below(path, n, a.name + (k ? std::to_string(k) : "")), opsets, &around, depth + 1));
         for (const std::string& r : s.bodies.back()->reads) reads[i].push_back(r);
       }
     }
@@ -219,11 +272,18 @@ std::shared_ptr<const Body> Builder::build(const std::vector<OnnxNode>& nodes, c
   }
   if (ordered.size() != nodes.size())
     for (std::size_t i = 0; i < nodes.size(); ++i)
-      if (waits[i]) wrong("the graph is a circle: node " + nodes[i].str() + " waits for its own result", nodes[i].at, "no order of the nodes can be run");
+      if (waits[i])
+        wrong("the graph is a circle: node " + nodes[i].str() + " waits for its own result", nodes[i].at,
+              "no order of the nodes can be run");
   for (std::size_t i = 0; i < outputs.size(); ++i)
     if (const std::string& o = outputs[i]; !names.count(o)) {
       if (outer && outer->has(o)) from_outside.insert(o);
-      else wrong("output " + in_quotes(o) + " of a graph is made by nothing", graph ? graph->outputs[i].at : nodes.empty() ? 0 : nodes[0].at, "the model is damaged");
+      else
+        wrong("output " + in_quotes(o) + " of a graph is made by nothing",
+              graph           ? graph->outputs[i].at
+              : nodes.empty() ? 0
+                              : nodes[0].at,
+              "the model is damaged");
     }
   body->outputs = outputs;
   body->reads.assign(from_outside.begin(), from_outside.end());
@@ -262,7 +322,8 @@ void Builder::fold(Body& body, std::vector<Step>& steps) const {
   NoGrad off;
   std::vector<Step> kept;
   for (Step& s : steps) {
-    bool able = s.bodies.empty() && s.node.domain.empty() && std::find(std::begin(kFolded), std::end(kFolded), s.node.op) != std::end(kFolded);
+    bool able =
+        s.bodies.empty() && s.node.domain.empty() && std::find(std::begin(kFolded), std::end(kFolded), s.node.op) != std::end(kFolded);
     std::int64_t elements = 0;
     for (const std::string& i : s.node.inputs) {
       if (i.empty()) continue;
@@ -277,8 +338,7 @@ void Builder::fold(Body& body, std::vector<Step>& steps) const {
         for (const std::string& o : s.node.outputs)
           if (!o.empty()) body.constants[o] = *scope.find(o);
         continue;
-      } catch (const Error&) {
-      }
+      } catch (const Error&) {}
     }
     kept.push_back(std::move(s));
   }
@@ -294,7 +354,8 @@ struct OnnxGraph::State {
 
 OnnxGraph::~OnnxGraph() = default;
 
-OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* params) : model_(std::move(model)), state_(std::make_unique<State>()) {
+OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* params)
+    : model_(std::move(model)), state_(std::make_unique<State>()) {
   const OnnxGraphDef& g = model_->graph;
   onnx::Builder b(*model_, params);
   std::set<std::string> given;
@@ -302,8 +363,11 @@ OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* param
   std::vector<std::string> in, out;
   const auto check = [&](const OnnxValueInfo& v, const char* what) {
     const onnx::TypeInfo* t = onnx::type_info(v.type);
-    if (v.kind != "tensor") b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is a " + v.kind + " at byte " + std::to_string(v.at));
-    else if (v.type != 0 && (!t || !t->computes)) b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is of " + onnx::type_name(v.type) + " at byte " + std::to_string(v.at));
+    if (v.kind != "tensor")
+      b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is a " + v.kind + " at byte " + std::to_string(v.at));
+    else if (v.type != 0 && (!t || !t->computes))
+      b.refusals.push_back(std::string(what) + " " + in_quotes(v.name) + " is of " + onnx::type_name(v.type) + " at byte " +
+                           std::to_string(v.at));
   };
   for (const OnnxValueInfo& v : g.inputs) {
     in.push_back(v.name);
@@ -318,29 +382,32 @@ OnnxGraph::OnnxGraph(std::shared_ptr<const OnnxModel> model, const Params* param
   outputs_ = g.outputs;
   if (g.sparse_initialisers) b.refusals.push_back("the graph has sparse initialisers");
   for (const auto& [domain, version] : model_->opsets)
-    if (domain.empty() && version > kNewestOpset) b.refusals.push_back("opset " + std::to_string(version) + " is newer than " + std::to_string(kNewestOpset) + ", the newest that graft knows");
+    if (domain.empty() && version > kNewestOpset)
+      b.refusals.push_back("opset " + std::to_string(version) + " is newer than " + std::to_string(kNewestOpset) +
+                           ", the newest that graft knows");
   state_->body = b.build(g.nodes, &g, in, out, "", model_->opsets, nullptr, 0);
   draws_ = b.draws;
   if (!b.refusals.empty()) {
     std::string all;
     for (const std::string& r : b.refusals) all += (all.empty() ? "" : "; ") + r;
-    throw OnnxRefusal(model_->path + ": graft cannot run this graph: " + all + "; export it with other operators or an older opset (its weights can be read: graft inspect, graft convert)");
+    throw OnnxRefusal(model_->path + ": graft cannot run this graph: " + all +
+                      "; export it with other operators or an older opset (its weights can be read: graft inspect, graft convert)");
   }
 }
 
 std::vector<OnnxValue> OnnxGraph::run(const std::vector<OnnxValue>& inputs, Run* run) const {
   if (inputs.size() != inputs_.size())
-    throw Error(Code::usage, model_->path + " wants " + std::to_string(inputs_.size()) + " inputs and is given " + std::to_string(inputs.size()));
+    throw Error(Code::usage,
+                model_->path + " wants " + std::to_string(inputs_.size()) + " inputs and is given " + std::to_string(inputs.size()));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const OnnxValueInfo& want = inputs_[i];
     if (want.type != 0 && inputs[i].type != want.type)
-      throw Error(Code::input, model_->path + ": input " + in_quotes(want.name) + " is of " + onnx::type_name(want.type) + ", and is given " + onnx::type_name(inputs[i].type));
+      throw Error(Code::input, model_->path + ": input " + in_quotes(want.name) + " is of " + onnx::type_name(want.type) +
+                                   ", and is given " + onnx::type_name(inputs[i].type));
   }
   try {
     return onnx::execute(*state_->body, inputs, nullptr, run);
-  } catch (const OnnxRefusal& e) {
-    throw OnnxRefusal(model_->path + ": " + e.what());
-  } catch (const Error& e) {
+  } catch (const OnnxRefusal& e) { throw OnnxRefusal(model_->path + ": " + e.what()); } catch (const Error& e) {
     if (e.code() != Code::input) throw;
     throw Error(Code::input, model_->path + ": " + e.what());
   }

@@ -1,5 +1,6 @@
-// What an operator's function sees of the node that it runs, and the tables of operators. An operator is one function: it reads inputs and attributes from the call,
-// checks what it must, computes with engine/ops (so that a gradient flows wherever the engine has one) and puts its outputs back.
+// What an operator's function sees of the node that it runs, and the tables of operators. An operator is one function: it reads inputs and
+// attributes from the call, checks what it must, computes with engine/ops (so that a gradient flows wherever the engine has one) and puts
+// its outputs back.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -62,13 +63,13 @@ class Call {
 
   // ---- inputs ----
   std::size_t inputs() const { return node.inputs.size(); }
-  bool has(std::size_t i) const;                  // given, and with a value: a function's own optional input may have none
-  const OnnxValue& in(std::size_t i) const;       // Error(input) when it is not given
-  Tensor x(std::size_t i) const;                  // on this thread's device, in the dtype of its type
+  bool has(std::size_t i) const;             // given, and with a value: a function's own optional input may have none
+  const OnnxValue& in(std::size_t i) const;  // Error(input) when it is not given
+  Tensor x(std::size_t i) const;             // on this thread's device, in the dtype of its type
   int type(std::size_t i) const { return in(i).type; }
   std::vector<std::int64_t> ints(std::size_t i) const;  // of an integer input
-  std::int64_t integer(std::size_t i) const;      // of one element
-  double number(std::size_t i) const;             // of one element, any type
+  std::int64_t integer(std::size_t i) const;            // of one element
+  double number(std::size_t i) const;                   // of one element, any type
   bool floats(std::size_t i) const { return is_float_type(type(i)); }
 
   // ---- attributes ----
@@ -81,7 +82,7 @@ class Call {
   std::vector<std::int64_t> list(std::string_view name) const;  // empty when it is not there
   std::vector<double> reals(std::string_view name) const;
   std::vector<std::string> texts(std::string_view name) const;
-  int axis(std::int64_t a, int rank) const;       // to [0, rank)
+  int axis(std::int64_t a, int rank) const;  // to [0, rank)
 
   // ---- outputs ----
   std::size_t outputs() const { return node.outputs.size(); }
@@ -121,7 +122,7 @@ bool list_or_input(const Call& c, const char* attribute, std::size_t i, std::vec
 // f over integers of the same type with broadcasting, on the host, results wrapped to `type`.
 OnnxValue map_ints(const OnnxValue& a, const OnnxValue& b, int type, const std::function<std::int64_t(std::int64_t, std::int64_t)>& f);
 OnnxValue map_ints(const OnnxValue& a, int type, const std::function<std::int64_t(std::int64_t)>& f);
-Tensor here(const Tensor& t);                       // on this thread's device
+Tensor here(const Tensor& t);                                       // on this thread's device
 OnnxValue cast_value(const OnnxValue& v, int type, const Call& c);  // as ONNX's Cast
 bool is_unsigned64(int type);
 

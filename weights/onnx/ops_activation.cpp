@@ -11,7 +11,9 @@ Tensor floats(const Call& c) {
   return c.x(0);
 }
 template <Tensor (*F)(const Tensor&)>
-void plain(Call& c) { c.out(F(floats(c)), c.type(0)); }
+void plain(Call& c) {
+  c.out(F(floats(c)), c.type(0));
+}
 
 Tensor positive(const Tensor& x) { return relu(x); }
 Tensor negative(const Tensor& x) { return neg(relu(neg(x))); }  // min(x, 0)
@@ -46,7 +48,8 @@ void shrink(Call& c) {
     }));
   }
   const Tensor x = c.x(0), zero = Tensor::scalar(0, x.dtype());
-  c.out(where(lt(x, Tensor::scalar(-lambda, x.dtype())), add(x, bias), where(gt(x, Tensor::scalar(lambda, x.dtype())), sub(x, bias), zero)), c.type(0));
+  c.out(where(lt(x, Tensor::scalar(-lambda, x.dtype())), add(x, bias), where(gt(x, Tensor::scalar(lambda, x.dtype())), sub(x, bias), zero)),
+        c.type(0));
 }
 void parametric(Call& c) {
   const Tensor x = floats(c);
@@ -73,7 +76,8 @@ void drop(Call& c) {
   const Tensor x = floats(c);
   double ratio = c.opset < 12 ? c.attr("ratio", 0.5) : c.has(std::size_t{1}) ? c.number(1) : 0.5;
   // Before opset 7 the graph itself said that it tests; since 12 that it trains. Who trains the graph trains it all.
-  const bool asked = c.opset >= 12 ? c.has(std::size_t{2}) && c.number(2) != 0 : c.opset < 7 && c.has("is_test") && c.attr("is_test", 0) == 0;
+  const bool asked =
+      c.opset >= 12 ? c.has(std::size_t{2}) && c.number(2) != 0 : c.opset < 7 && c.has("is_test") && c.attr("is_test", 0) == 0;
   if (!(ratio >= 0 && ratio < 1) && !(ratio == 1)) c.wrong("drops the part " + std::to_string(ratio));
   if ((!asked && !c.training()) || ratio == 0) {
     c.out(x, c.type(0));
@@ -89,9 +93,24 @@ void drop(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Relu", rectify}, {"LeakyRelu", leaky}, {"Elu", elu_of}, {"Selu", selu}, {"Celu", celu}, {"Sigmoid", plain<sigmoid>}, {"HardSigmoid", hard_sigmoid},
-    {"HardSwish", plain<hardswish>}, {"Tanh", plain<tanh>}, {"Softplus", plain<softplus>}, {"Softsign", plain<soft_sign>}, {"ThresholdedRelu", thresholded}, {"Shrink", shrink},
-    {"PRelu", parametric}, {"Gelu", gelu_of}, {"Mish", plain<mish>}, {"Swish", swish}, {"Dropout", drop},
+    {"Relu", rectify},
+    {"LeakyRelu", leaky},
+    {"Elu", elu_of},
+    {"Selu", selu},
+    {"Celu", celu},
+    {"Sigmoid", plain<sigmoid>},
+    {"HardSigmoid", hard_sigmoid},
+    {"HardSwish", plain<hardswish>},
+    {"Tanh", plain<tanh>},
+    {"Softplus", plain<softplus>},
+    {"Softsign", plain<soft_sign>},
+    {"ThresholdedRelu", thresholded},
+    {"Shrink", shrink},
+    {"PRelu", parametric},
+    {"Gelu", gelu_of},
+    {"Mish", plain<mish>},
+    {"Swish", swish},
+    {"Dropout", drop},
 };
 
 }  // namespace

@@ -40,7 +40,8 @@ Tensor bias_of(const Call& c, const Tensor& q, std::int64_t keys, std::int64_t p
   std::vector<std::int64_t> lengths;
   if (c.has(std::size_t{6})) {
     lengths = c.ints(6);
-    if (static_cast<std::int64_t>(lengths.size()) != batch) c.wrong("has " + std::to_string(lengths.size()) + " lengths for a batch of " + std::to_string(batch));
+    if (static_cast<std::int64_t>(lengths.size()) != batch)
+      c.wrong("has " + std::to_string(lengths.size()) + " lengths for a batch of " + std::to_string(batch));
   }
   const bool causal = c.attr("is_causal", 0) != 0;
   const std::int64_t left = c.attr("left_window_size", -1), right = c.attr("right_window_size", -1);
@@ -52,7 +53,8 @@ Tensor bias_of(const Call& c, const Tensor& q, std::int64_t keys, std::int64_t p
         for (std::int64_t j = 0; j < keys; ++j) {
           // Queries stand at the end of the keys that count.
           const std::int64_t at = i + (past >= 0 ? past : lengths.empty() ? 0 : lengths[static_cast<std::size_t>(b)] - queries);
-          seen.push_back((!causal || j <= at) && (left < 0 || at - j <= left) && (right < 0 || j - at <= right) && (lengths.empty() || j < lengths[static_cast<std::size_t>(b)]));
+          seen.push_back((!causal || j <= at) && (left < 0 || at - j <= left) && (right < 0 || j - at <= right) &&
+                         (lengths.empty() || j < lengths[static_cast<std::size_t>(b)]));
         }
     also(where(here(from_ints(seen, lengths.empty() ? Shape{queries, keys} : Shape{rows, 1, queries, keys}, kBool).tensor), zero, low));
   }
@@ -63,7 +65,8 @@ void attention(Call& c) {
   if (!c.floats(0)) c.wrong("wants floats, not " + type_name(c.type(0)));
   Tensor q = c.x(0), k = c.x(1), v = c.x(2);
   const bool flat = q.rank() == 3;
-  if ((q.rank() != 3 && q.rank() != 4) || k.rank() != q.rank() || v.rank() != q.rank()) c.wrong("has queries " + q.str() + ", keys " + k.str() + " and values " + v.str());
+  if ((q.rank() != 3 && q.rank() != 4) || k.rank() != q.rank() || v.rank() != q.rank())
+    c.wrong("has queries " + q.str() + ", keys " + k.str() + " and values " + v.str());
   if (flat) {
     const std::int64_t heads = c.attr("q_num_heads", 0), shared = c.attr("kv_num_heads", 0);
     q = by_heads(c, q, heads), k = by_heads(c, k, shared), v = by_heads(c, v, shared);
@@ -75,8 +78,10 @@ void attention(Call& c) {
     k = cat({c.x(4), k}, 2), v = cat({c.x(5), v}, 2);
   }
   const Tensor present_key = k, present_value = v;
-  if (k.size(1) < 1 || q.size(1) % k.size(1)) c.wrong("shares " + std::to_string(k.size(1)) + " heads of keys among " + std::to_string(q.size(1)));
-  if (v.size(1) != k.size(1)) c.wrong("has " + std::to_string(k.size(1)) + " heads of keys and " + std::to_string(v.size(1)) + " of values");
+  if (k.size(1) < 1 || q.size(1) % k.size(1))
+    c.wrong("shares " + std::to_string(k.size(1)) + " heads of keys among " + std::to_string(q.size(1)));
+  if (v.size(1) != k.size(1))
+    c.wrong("has " + std::to_string(k.size(1)) + " heads of keys and " + std::to_string(v.size(1)) + " of values");
   k = repeated_heads(k, q.size(1) / k.size(1)), v = repeated_heads(v, q.size(1) / v.size(1));
   const double scale = std::sqrt(c.attr("scale", 1 / std::sqrt(static_cast<double>(q.size(3)))));
   const std::int64_t mode = c.attr("qk_matmul_output_mode", 0);
@@ -121,21 +126,24 @@ void rotary(Call& c) {
     if (x.rank() != 3 || heads < 1 || x.size(2) % heads) c.wrong("cuts " + x.str() + " into " + std::to_string(heads) + " heads");
     x = reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads});
   }
-  const std::int64_t size = x.size(3), turned = c.attr("rotary_embedding_dim", 0) ? c.attr("rotary_embedding_dim", 0) : size, half = turned / 2;
+  const std::int64_t size = x.size(3), turned = c.attr("rotary_embedding_dim", 0) ? c.attr("rotary_embedding_dim", 0) : size,
+                     half = turned / 2;
   if (turned < 2 || turned % 2 || turned > size) c.wrong("turns " + std::to_string(turned) + " of " + std::to_string(size));
   const auto cache = [&](std::size_t i) {
     Tensor t = cast(c.x(i), x.dtype());
     if (c.has(std::size_t{3})) {
       const Shape ids = c.in(3).tensor.shape();
       const std::vector<std::int64_t> at = c.ints(3);
-      t = reshape(index_select(t, 0, here(from_ints(at, {static_cast<std::int64_t>(at.size())}, kInt64).tensor)), {ids[0], ids.rank() > 1 ? ids[1] : 1, t.size(-1)});
+      t = reshape(index_select(t, 0, here(from_ints(at, {static_cast<std::int64_t>(at.size())}, kInt64).tensor)),
+                  {ids[0], ids.rank() > 1 ? ids[1] : 1, t.size(-1)});
     }
     if (t.rank() != 3 || t.size(2) != half) c.wrong("has the cache " + t.str() + " for " + std::to_string(half) + " pairs");
     return unsqueeze(t, 2);
   };
   const Tensor cosine = cache(1), sine = cache(2), part = slice(x, 3, 0, turned), rest = slice(x, 3, turned);
   const bool interleaved = c.attr("interleaved", 0) != 0;
-  const Tensor a = interleaved ? slice(part, 3, 0, kEnd, 2) : slice(part, 3, 0, half), b = interleaved ? slice(part, 3, 1, kEnd, 2) : slice(part, 3, half);
+  const Tensor a = interleaved ? slice(part, 3, 0, kEnd, 2) : slice(part, 3, 0, half),
+               b = interleaved ? slice(part, 3, 1, kEnd, 2) : slice(part, 3, half);
   const Tensor real = sub(mul(cosine, a), mul(sine, b)), imaginary = add(mul(sine, a), mul(cosine, b));
   Tensor y = interleaved ? reshape(stack({real, imaginary}, 4), part.shape()) : cat({real, imaginary}, 3);
   if (turned < size) y = cat({y, rest}, 3);

@@ -71,7 +71,8 @@ Tensor convolve(const Tensor& x, const Tensor& weight, const Tensor& bias, const
   return biased(parted(y, x.size(0), w.out[0]), bias);
 }
 
-Tensor convolve_transposed(const Tensor& x, const Tensor& weight, const std::vector<std::int64_t>& stride, const std::vector<std::int64_t>& dilation, std::int64_t groups) {
+Tensor convolve_transposed(const Tensor& x, const Tensor& weight, const std::vector<std::int64_t>& stride,
+                           const std::vector<std::int64_t>& dilation, std::int64_t groups) {
   const std::size_t axes = stride.size();
   if (axes <= 2) {
     ConvGeometry g;
@@ -85,7 +86,9 @@ Tensor convolve_transposed(const Tensor& x, const Tensor& weight, const std::vec
   const Tensor planes = merged(x);
   Tensor y;
   for (std::int64_t k = 0; k < kernel; ++k) {
-    Tensor part = parted(convolve_transposed(planes, select(weight, 2, k), {stride.begin() + 1, stride.end()}, {dilation.begin() + 1, dilation.end()}, groups), x.size(0), d);
+    Tensor part = parted(convolve_transposed(planes, select(weight, 2, k), {stride.begin() + 1, stride.end()},
+                                             {dilation.begin() + 1, dilation.end()}, groups),
+                         x.size(0), d);
     if (s > 1) {  // s - 1 empty planes behind each
       part = unsqueeze(part, 3);
       std::vector<std::pair<std::int64_t, std::int64_t>> gap(static_cast<std::size_t>(part.rank()), {0, 0});
@@ -128,7 +131,8 @@ void conv_transpose(Call& c) {
   const bool same = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
   if (!same && automatic != "NOTSET" && automatic != "VALID") c.wrong("pads in the way '" + automatic + "'");
   if (automatic == "VALID") pads.assign(2 * n, 0);
-  if (extra.size() != n || pads.size() != 2 * n || (!wanted.empty() && wanted.size() != n)) c.wrong("has attributes for another number of axes than " + x.str());
+  if (extra.size() != n || pads.size() != 2 * n || (!wanted.empty() && wanted.size() != n))
+    c.wrong("has attributes for another number of axes than " + x.str());
   std::vector<std::int64_t> before, after;  // to add to what the taps reach: mostly negative
   bool plain = n == 2;
   for (std::size_t i = 0; i < n; ++i) {

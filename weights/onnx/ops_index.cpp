@@ -1,4 +1,5 @@
-// Elements by index: gathered, and scattered into copies. Indices are read on the host, where they are checked and flattened; the data move by engine operations.
+// Elements by index: gathered, and scattered into copies. Indices are read on the host, where they are checked and flattened; the data move
+// by engine operations.
 #include <algorithm>
 #include <unordered_map>
 
@@ -28,7 +29,8 @@ void gather_elements(Call& c) {
 // Rows of x, seen as [rows, rest] with the first `depth` axes behind `batch` as rows, that tuples of indices name.
 std::vector<std::int64_t> rows_of(const Call& c, const Shape& x, const OnnxValue& indices, int batch) {
   const Shape& s = indices.tensor.shape();
-  if (s.rank() < 1 || batch < 0 || batch >= s.rank() || batch > x.rank()) c.wrong("has indices " + indices.tensor.str() + " and " + std::to_string(batch) + " batch axes");
+  if (s.rank() < 1 || batch < 0 || batch >= s.rank() || batch > x.rank())
+    c.wrong("has indices " + indices.tensor.str() + " and " + std::to_string(batch) + " batch axes");
   const std::int64_t depth = s[s.rank() - 1];
   if (depth < 1 || depth > x.rank() - batch) c.wrong("has indices of " + std::to_string(depth) + " parts for data " + x.str());
   std::int64_t per_batch = 1, batches = 1;
@@ -60,7 +62,8 @@ void gather_nd(Call& c) {
   std::vector<std::int64_t> dims(s.begin(), s.end() - 1);
   std::int64_t rest = 1;
   for (int i = batch + static_cast<int>(s.back()); i < x.rank(); ++i) dims.push_back(x.size(i)), rest *= x.size(i);
-  c.out(reshape(index_select(reshape(x, {x.numel() / std::max<std::int64_t>(1, rest), rest}), 0, index_tensor(rows)), shape_of(dims, c)), c.type(0));
+  c.out(reshape(index_select(reshape(x, {x.numel() / std::max<std::int64_t>(1, rest), rest}), 0, index_tensor(rows)), shape_of(dims, c)),
+        c.type(0));
 }
 
 using Combine = Tensor (*)(const Tensor&, const Tensor&);
@@ -72,7 +75,8 @@ Combine combine_of(const Call& c, const std::string& how) {
   if (how != "none") c.wrong("reduces by '" + how + "'");
   return nullptr;
 }
-// updates [m, rest] put into rows of x [n, rest]. One that comes to a row again waits for the next round, so that each round's rows are different.
+// updates [m, rest] put into rows of x [n, rest]. One that comes to a row again waits for the next round, so that each round's rows are
+// different.
 Tensor scatter_rows(const Tensor& x, const std::vector<std::int64_t>& rows, const Tensor& updates, Combine combine) {
   std::vector<std::vector<std::int64_t>> rounds;  // positions in `rows`
   std::unordered_map<std::int64_t, std::size_t> seen;
@@ -92,7 +96,9 @@ Tensor scatter_rows(const Tensor& x, const std::vector<std::int64_t>& rows, cons
   }
   return y;
 }
-OnnxValue again(const Tensor& t, int type) { return is_float_type(type) ? OnnxValue{t, type} : from_ints(ints_of(valued(t)), t.shape(), type); }  // sums of integers wrap
+OnnxValue again(const Tensor& t, int type) {
+  return is_float_type(type) ? OnnxValue{t, type} : from_ints(ints_of(valued(t)), t.shape(), type);
+}  // sums of integers wrap
 
 void scatter_nd(Call& c) {
   const Tensor x = c.x(0);
@@ -100,9 +106,12 @@ void scatter_nd(Call& c) {
   std::int64_t rest = 1;
   for (int i = static_cast<int>(c.in(1).tensor.shape().back()); i < x.rank(); ++i) rest *= x.size(i);
   const Tensor updates = c.x(2);
-  if (updates.numel() != static_cast<std::int64_t>(rows.size()) * rest || c.type(2) != c.type(0)) c.wrong("has updates " + updates.str() + " for " + std::to_string(rows.size()) + " places");
+  if (updates.numel() != static_cast<std::int64_t>(rows.size()) * rest || c.type(2) != c.type(0))
+    c.wrong("has updates " + updates.str() + " for " + std::to_string(rows.size()) + " places");
   if (x.numel() == 0 || updates.numel() == 0) return c.out(x, c.type(0));
-  const Tensor y = scatter_rows(reshape(x, {x.numel() / rest, rest}), rows, reshape(updates, {static_cast<std::int64_t>(rows.size()), rest}), combine_of(c, c.attr("reduction", "none")));
+  const Tensor y =
+      scatter_rows(reshape(x, {x.numel() / rest, rest}), rows, reshape(updates, {static_cast<std::int64_t>(rows.size()), rest}),
+                   combine_of(c, c.attr("reduction", "none")));
   c.out(again(reshape(y, x.shape()), c.type(0)));
 }
 void scatter_elements(Call& c) {
@@ -110,7 +119,8 @@ void scatter_elements(Call& c) {
   const int a = c.axis(c.attr("axis", 0), x.rank());
   const Shape& s = c.in(1).tensor.shape();
   std::vector<std::int64_t> index = c.ints(1);
-  if (s.rank() != x.rank() || !(updates.shape() == s) || c.type(2) != c.type(0)) c.wrong("has indices " + c.in(1).tensor.str() + " and updates " + updates.str() + " for " + x.str());
+  if (s.rank() != x.rank() || !(updates.shape() == s) || c.type(2) != c.type(0))
+    c.wrong("has indices " + c.in(1).tensor.str() + " and updates " + updates.str() + " for " + x.str());
   // Flat positions in x.
   const Shape step = dense_strides(x.shape());
   std::vector<std::int64_t> at(static_cast<std::size_t>(x.rank()), 0), flat;
@@ -119,7 +129,8 @@ void scatter_elements(Call& c) {
     if (i < -n || i >= n) c.wrong("has the index " + std::to_string(i) + " for an axis of " + std::to_string(n));
     std::int64_t p = 0;
     for (int d = 0; d < x.rank(); ++d) {
-      if (d != a && at[static_cast<std::size_t>(d)] >= x.size(d)) c.wrong("has indices " + c.in(1).tensor.str() + ", larger than " + x.str());
+      if (d != a && at[static_cast<std::size_t>(d)] >= x.size(d))
+        c.wrong("has indices " + c.in(1).tensor.str() + ", larger than " + x.str());
       p += step[d] * (d == a ? (i < 0 ? i + n : i) : at[static_cast<std::size_t>(d)]);
     }
     flat.push_back(p);
@@ -144,7 +155,8 @@ void tensor_scatter(Call& c) {
   const std::vector<std::int64_t> first = c.has(std::size_t{2}) ? c.ints(2) : std::vector<std::int64_t>(static_cast<std::size_t>(batch), 0);
   if (mode != "linear" && mode != "circular") c.wrong("has the mode " + in_quotes(mode) + ", which is neither linear nor circular");
   if (mode == "circular" && n == 0) c.wrong("writes around an axis of no places");
-  if (static_cast<std::int64_t>(first.size()) != batch) c.wrong("has " + std::to_string(first.size()) + " positions for " + std::to_string(batch) + " rows");
+  if (static_cast<std::int64_t>(first.size()) != batch)
+    c.wrong("has " + std::to_string(first.size()) + " positions for " + std::to_string(batch) + " rows");
   Shape small;
   for (int i = 0; i < x.rank(); ++i) small.push_back(i == 0 ? batch : i == a ? m : 1);
   std::vector<std::int64_t> to;
@@ -159,8 +171,9 @@ void tensor_scatter(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Gather", gather_axis}, {"GatherElements", gather_elements}, {"GatherND", gather_nd}, {"Scatter", scatter_elements}, {"ScatterElements", scatter_elements},
-    {"ScatterND", scatter_nd}, {"TensorScatter", tensor_scatter},
+    {"Gather", gather_axis},           {"GatherElements", gather_elements},   {"GatherND", gather_nd},
+    {"Scatter", scatter_elements},     {"ScatterElements", scatter_elements}, {"ScatterND", scatter_nd},
+    {"TensorScatter", tensor_scatter},
 };
 
 }  // namespace

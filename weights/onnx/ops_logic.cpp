@@ -39,7 +39,8 @@ std::int64_t or_bits(std::int64_t a, std::int64_t b) { return a | b; }
 std::int64_t xor_bits(std::int64_t a, std::int64_t b) { return a ^ b; }
 template <Bits F, bool Boolean>
 void bits(Call& c) {
-  if (c.floats(0) || c.type(0) != c.type(1) || Boolean != (c.type(0) == kBool)) c.wrong("takes " + type_name(c.type(0)) + " and " + type_name(c.type(1)));
+  if (c.floats(0) || c.type(0) != c.type(1) || Boolean != (c.type(0) == kBool))
+    c.wrong("takes " + type_name(c.type(0)) + " and " + type_name(c.type(1)));
   c.out(map_ints(c.in(0), aligned(c), c.type(0), F));
 }
 void logical_no(Call& c) {
@@ -118,10 +119,27 @@ void bit_cast(Call& c) {
 void identity(Call& c) { c.out(c.in(0)); }
 
 constexpr Operator kTable[] = {
-    {"Equal", compare<eq, eq_whole>}, {"Less", compare<lt, lt_whole>}, {"LessOrEqual", compare<le, le_whole>}, {"Greater", compare<gt, gt_whole>},
-    {"GreaterOrEqual", compare<ge, ge_whole>}, {"And", bits<and_bits, true>}, {"Or", bits<or_bits, true>}, {"Xor", bits<xor_bits, true>}, {"Not", logical_no},
-    {"BitwiseAnd", bits<and_bits, false>}, {"BitwiseOr", bits<or_bits, false>}, {"BitwiseXor", bits<xor_bits, false>}, {"BitwiseNot", bits_no}, {"BitShift", shift},
-    {"Where", choose}, {"IsInf", is_infinite}, {"IsNaN", is_not_number}, {"Cast", cast_to}, {"CastLike", cast_like}, {"BitCast", bit_cast}, {"Identity", identity},
+    {"Equal", compare<eq, eq_whole>},
+    {"Less", compare<lt, lt_whole>},
+    {"LessOrEqual", compare<le, le_whole>},
+    {"Greater", compare<gt, gt_whole>},
+    {"GreaterOrEqual", compare<ge, ge_whole>},
+    {"And", bits<and_bits, true>},
+    {"Or", bits<or_bits, true>},
+    {"Xor", bits<xor_bits, true>},
+    {"Not", logical_no},
+    {"BitwiseAnd", bits<and_bits, false>},
+    {"BitwiseOr", bits<or_bits, false>},
+    {"BitwiseXor", bits<xor_bits, false>},
+    {"BitwiseNot", bits_no},
+    {"BitShift", shift},
+    {"Where", choose},
+    {"IsInf", is_infinite},
+    {"IsNaN", is_not_number},
+    {"Cast", cast_to},
+    {"CastLike", cast_like},
+    {"BitCast", bit_cast},
+    {"Identity", identity},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Arithmetic. Floats are the engine's; integers are computed on the host with the wrap-around of their own type, which the engine does not have in all widths.
+// Arithmetic. Floats are the engine's; integers are computed on the host with the wrap-around of their own type, which the engine does not
+// have in all widths.
 #include <cmath>
 
 #include "engine/autograd/tape.h"
@@ -43,8 +44,12 @@ std::int64_t div_whole(const Call& c, int type, std::int64_t a, std::int64_t b) 
   if (is_unsigned64(type)) return s(u(a) / u(b));
   return b == -1 ? s(0 - u(a)) : a / b;
 }
-std::int64_t max_whole(const Call&, int type, std::int64_t a, std::int64_t b) { return is_unsigned64(type) ? s(std::max(u(a), u(b))) : std::max(a, b); }
-std::int64_t min_whole(const Call&, int type, std::int64_t a, std::int64_t b) { return is_unsigned64(type) ? s(std::min(u(a), u(b))) : std::min(a, b); }
+std::int64_t max_whole(const Call&, int type, std::int64_t a, std::int64_t b) {
+  return is_unsigned64(type) ? s(std::max(u(a), u(b))) : std::max(a, b);
+}
+std::int64_t min_whole(const Call&, int type, std::int64_t a, std::int64_t b) {
+  return is_unsigned64(type) ? s(std::min(u(a), u(b))) : std::min(a, b);
+}
 
 Tensor float_mod(const Tensor& a, const Tensor& b) { return mul(sign(a), mod(abs(a), abs(b))); }  // C's fmod
 std::int64_t remainder(const Call& c, int type, std::int64_t a, std::int64_t b) {
@@ -71,7 +76,8 @@ void power(Call& c) {
   const OnnxValue &a = c.in(0), &b = c.in(1);
   if (c.floats(0)) {
     const Tensor x = c.x(0);
-    if (b.tensor.numel() == 1 && b.tensor.rank() <= x.rank() && !b.tensor.requires_grad()) return c.out(pow(x, Scalar(c.number(1))), a.type);
+    if (b.tensor.numel() == 1 && b.tensor.rank() <= x.rank() && !b.tensor.requires_grad())
+      return c.out(pow(x, Scalar(c.number(1))), a.type);
     return c.out(pow(x, aligned(c, x, cast(c.x(1), x.dtype()))), a.type);
   }
   if (!c.floats(1)) return c.out(map_ints(a, b, a.type, whole_power));
@@ -90,7 +96,8 @@ void many(Call& c) {
   }
   OnnxValue v = c.in(0);
   const int type = v.type;
-  for (std::size_t i = 1; i < c.inputs(); ++i) v = map_ints(v, c.in(i), type, [&](std::int64_t x, std::int64_t y) { return G(c, type, x, y); });
+  for (std::size_t i = 1; i < c.inputs(); ++i)
+    v = map_ints(v, c.in(i), type, [&](std::int64_t x, std::int64_t y) { return G(c, type, x, y); });
   c.out(v);
 }
 void average(Call& c) {
@@ -199,13 +206,41 @@ void running_product(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Add", binary<add, add_whole>}, {"Sub", binary<sub, sub_whole>}, {"Mul", binary<mul, mul_whole>}, {"Div", binary<div, div_whole>},
-    {"Mod", modulo}, {"Pow", power}, {"Max", many<maximum, max_whole>}, {"Min", many<minimum, min_whole>}, {"Sum", many<add, add_whole>}, {"Mean", average},
-    {"Neg", unary_any<neg, neg_whole>}, {"Abs", absolute}, {"Sign", signum},
-    {"Floor", unary<floor>}, {"Ceil", unary<ceil>}, {"Round", unary<round>}, {"Sqrt", unary<sqrt>}, {"Reciprocal", unary<reciprocal>}, {"Exp", unary<exp>},
-    {"Log", unary<log>}, {"Sin", unary<sin>}, {"Cos", unary<cos>}, {"Tan", unary<tan_of>}, {"Asin", unary<asin_of>}, {"Acos", unary<acos_of>}, {"Atan", unary<atan_of>},
-    {"Sinh", unary<sinh_of>}, {"Cosh", unary<cosh_of>}, {"Asinh", unary<asinh_of>}, {"Acosh", unary<acosh_of>}, {"Atanh", unary<atanh_of>}, {"Erf", unary<erf>},
-    {"Clip", clip}, {"CumSum", running_sum}, {"CumProd", running_product},
+    {"Add", binary<add, add_whole>},
+    {"Sub", binary<sub, sub_whole>},
+    {"Mul", binary<mul, mul_whole>},
+    {"Div", binary<div, div_whole>},
+    {"Mod", modulo},
+    {"Pow", power},
+    {"Max", many<maximum, max_whole>},
+    {"Min", many<minimum, min_whole>},
+    {"Sum", many<add, add_whole>},
+    {"Mean", average},
+    {"Neg", unary_any<neg, neg_whole>},
+    {"Abs", absolute},
+    {"Sign", signum},
+    {"Floor", unary<floor>},
+    {"Ceil", unary<ceil>},
+    {"Round", unary<round>},
+    {"Sqrt", unary<sqrt>},
+    {"Reciprocal", unary<reciprocal>},
+    {"Exp", unary<exp>},
+    {"Log", unary<log>},
+    {"Sin", unary<sin>},
+    {"Cos", unary<cos>},
+    {"Tan", unary<tan_of>},
+    {"Asin", unary<asin_of>},
+    {"Acos", unary<acos_of>},
+    {"Atan", unary<atan_of>},
+    {"Sinh", unary<sinh_of>},
+    {"Cosh", unary<cosh_of>},
+    {"Asinh", unary<asinh_of>},
+    {"Acosh", unary<acosh_of>},
+    {"Atanh", unary<atanh_of>},
+    {"Erf", unary<erf>},
+    {"Clip", clip},
+    {"CumSum", running_sum},
+    {"CumProd", running_product},
 };
 
 }  // namespace

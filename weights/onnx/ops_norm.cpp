@@ -20,7 +20,9 @@ void batch(Call& c) {
   if (c.opset < 9 && c.attr("spatial", 1) == 0) c.refuse("normalises every place by itself, as opsets before 9 could");
   const Tensor weight = cast(c.x(1), x.dtype()), bias = cast(c.x(2), x.dtype());
   // A model that was exported for use trains as one that was exported for training: whoever trains it, trains it.
-  const bool asked = c.opset >= 14 ? c.attr("training_mode", 0) != 0 : c.opset < 7 ? c.has("is_test") && c.attr("is_test", 0) == 0 : c.wants(1) || c.wants(2) || c.wants(3) || c.wants(4);
+  const bool asked = c.opset >= 14 ? c.attr("training_mode", 0) != 0
+                     : c.opset < 7 ? c.has("is_test") && c.attr("is_test", 0) == 0
+                                   : c.wants(1) || c.wants(2) || c.wants(3) || c.wants(4);
   if (!asked) {
     if (c.training()) {
       const bool moves = c.running()->moves_statistics;
@@ -76,13 +78,16 @@ Rows rows_of(const Call& c, const Tensor& x) {
   r.x = reshape(x, {rows, r.normal.numel()});
   return r;
 }
-Tensor stretched(const Tensor& t, const Rows& r) { return t.defined() ? reshape(expand(t, broadcast(t.shape(), r.normal, "scale")), {r.normal.numel()}) : t; }
+Tensor stretched(const Tensor& t, const Rows& r) {
+  return t.defined() ? reshape(expand(t, broadcast(t.shape(), r.normal, "scale")), {r.normal.numel()}) : t;
+}
 
 void layer(Call& c) {
   const Tensor x = floats(c);
   const Rows r = rows_of(c, x);
   const double eps = c.attr("epsilon", 1e-5);
-  c.out(reshape(layer_norm(r.x, stretched(optional(c, 1, x.dtype()), r), stretched(optional(c, 2, x.dtype()), r), eps), x.shape()), c.type(0));
+  c.out(reshape(layer_norm(r.x, stretched(optional(c, 1, x.dtype()), r), stretched(optional(c, 2, x.dtype()), r), eps), x.shape()),
+        c.type(0));
   if (!c.wants(1) && !c.wants(2)) return;
   const Tensor wide = c.attr("stash_type", 1) == 1 ? cast(r.x, DType::f32) : r.x, m = mean(wide, {1}, true);
   c.out(reshape(m, r.outer));
@@ -97,7 +102,8 @@ void root_mean_square(Call& c) {
 void local_response(Call& c) {
   const Tensor x = floats(c);
   const std::int64_t size = c.attr("size", 0), channels = x.rank() > 1 ? x.size(1) : 0;
-  if (size < 1 || size > std::int64_t{1} << 20 || x.rank() < 2) c.wrong("normalises " + x.str() + " over " + std::to_string(size) + " channels");
+  if (size < 1 || size > std::int64_t{1} << 20 || x.rank() < 2)
+    c.wrong("normalises " + x.str() + " over " + std::to_string(size) + " channels");
   std::vector<std::pair<std::int64_t, std::int64_t>> around(static_cast<std::size_t>(x.rank()), {0, 0});
   around[1] = {(size - 1) / 2, size - 1 - (size - 1) / 2};
   const Tensor squares = pad(square(x), around);
@@ -134,8 +140,10 @@ void soft(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"BatchNormalization", batch}, {"InstanceNormalization", instance}, {"GroupNormalization", group}, {"LayerNormalization", layer}, {"RMSNormalization", root_mean_square},
-    {"LRN", local_response}, {"LpNormalization", lp_normal}, {"MeanVarianceNormalization", mean_variance}, {"Softmax", soft<softmax>}, {"LogSoftmax", soft<log_softmax>},
+    {"BatchNormalization", batch},     {"InstanceNormalization", instance},          {"GroupNormalization", group},
+    {"LayerNormalization", layer},     {"RMSNormalization", root_mean_square},       {"LRN", local_response},
+    {"LpNormalization", lp_normal},    {"MeanVarianceNormalization", mean_variance}, {"Softmax", soft<softmax>},
+    {"LogSoftmax", soft<log_softmax>},
 };
 
 }  // namespace

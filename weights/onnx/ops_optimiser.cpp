@@ -1,4 +1,5 @@
-// Steps of optimisers as operators (ai.onnx.preview.training): rate, step count, then groups of tensors, all first, then all second, and so on.
+// Steps of optimisers as operators (ai.onnx.preview.training): rate, step count, then groups of tensors, all first, then all second, and so
+// on.
 #include <cmath>
 
 #include "weights/onnx/op.h"
@@ -10,7 +11,8 @@ struct Groups {
   double rate, step;
   std::size_t n, kinds;
   Groups(const Call& c, std::size_t kinds) : rate(c.number(0)), step(c.number(1)), n((c.inputs() - 2) / kinds), kinds(kinds) {
-    if (c.inputs() < 2 + kinds || (c.inputs() - 2) % kinds) c.wrong("has " + std::to_string(c.inputs()) + " inputs, which are no groups of " + std::to_string(kinds));
+    if (c.inputs() < 2 + kinds || (c.inputs() - 2) % kinds)
+      c.wrong("has " + std::to_string(c.inputs()) + " inputs, which are no groups of " + std::to_string(kinds));
   }
   Tensor at(const Call& c, std::size_t kind, std::size_t i) const { return c.x(2 + kind * n + i); }
 };
@@ -22,7 +24,8 @@ void give(Call& c, const std::vector<Tensors>& kinds) {
 
 void adagrad(Call& c) {
   const Groups g(c, 3);
-  const double rate = g.rate / (1 + g.step * c.attr("decay_factor", 0.0)), eps = c.attr("epsilon", 1e-6), decay = c.attr("norm_coefficient", 0.0);
+  const double rate = g.rate / (1 + g.step * c.attr("decay_factor", 0.0)), eps = c.attr("epsilon", 1e-6),
+               decay = c.attr("norm_coefficient", 0.0);
   std::vector<Tensors> out(2);
   for (std::size_t i = 0; i < g.n; ++i) {
     const Tensor x = g.at(c, 0, i), grad = add(mul(x, decay), g.at(c, 1, i)), h = add(g.at(c, 2, i), square(grad));
@@ -33,7 +36,8 @@ void adagrad(Call& c) {
 }
 void adam(Call& c) {
   const Groups g(c, 4);
-  const double alpha = c.attr("alpha", 0.9), beta = c.attr("beta", 0.999), eps = c.attr("epsilon", 1e-6), decay = c.attr("norm_coefficient", 0.0), post = c.attr("norm_coefficient_post", 0.0);
+  const double alpha = c.attr("alpha", 0.9), beta = c.attr("beta", 0.999), eps = c.attr("epsilon", 1e-6),
+               decay = c.attr("norm_coefficient", 0.0), post = c.attr("norm_coefficient_post", 0.0);
   const double rate = g.step > 0 ? g.rate * std::sqrt(1 - std::pow(beta, g.step)) / (1 - std::pow(alpha, g.step)) : g.rate;
   std::vector<Tensors> out(3);
   for (std::size_t i = 0; i < g.n; ++i) {

@@ -1,4 +1,5 @@
-// Pools. Two spatial axes without surprises are the engine's own; the rest is made of strided slices, one axis after the other, because maxima and sums over a window are.
+// Pools. Two spatial axes without surprises are the engine's own; the rest is made of strided slices, one axis after the other, because
+// maxima and sums over a window are.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -44,8 +45,10 @@ bool engine_takes(const Windows& w, bool dilated) {
 PoolGeometry geometry_of(const Windows& w) {
   PoolGeometry g;
   const std::size_t last = w.axes() - 1;
-  g.kernel_w = w.kernel[last], g.stride_w = w.stride[last], g.dilation_w = w.dilation[last], g.pad_left = w.before[last], g.pad_right = w.tail(last);
-  if (last) g.kernel_h = w.kernel[0], g.stride_h = w.stride[0], g.dilation_h = w.dilation[0], g.pad_top = w.before[0], g.pad_bottom = w.tail(0);
+  g.kernel_w = w.kernel[last], g.stride_w = w.stride[last], g.dilation_w = w.dilation[last], g.pad_left = w.before[last],
+  g.pad_right = w.tail(last);
+  if (last)
+    g.kernel_h = w.kernel[0], g.stride_h = w.stride[0], g.dilation_h = w.dilation[0], g.pad_top = w.before[0], g.pad_bottom = w.tail(0);
   return g;
 }
 // A tail longer than the engine's formula wants would add a window.
@@ -78,7 +81,9 @@ std::vector<std::int64_t> winners(const Tensor& x, const Windows& w) {
         }
         if (!inside) continue;
         flat += p * plane;
-        if (at < 0 || v[static_cast<std::size_t>(flat)] > v[static_cast<std::size_t>(at)] || (std::isnan(v[static_cast<std::size_t>(flat)]) && !std::isnan(v[static_cast<std::size_t>(at)]))) at = flat;
+        if (at < 0 || v[static_cast<std::size_t>(flat)] > v[static_cast<std::size_t>(at)] ||
+            (std::isnan(v[static_cast<std::size_t>(flat)]) && !std::isnan(v[static_cast<std::size_t>(at)])))
+          at = flat;
       }
       best[static_cast<std::size_t>(p * outs + o)] = at;
     }
@@ -98,7 +103,8 @@ void max_pool(Call& c) {
     std::vector<std::int64_t> best = winners(x, w);
     for (std::int64_t& b : best)
       if (b < 0) c.wrong("has a window of padding alone");
-    const Tensor y = index_select(reshape(x, {x.numel()}), 0, here(from_ints(best, {static_cast<std::int64_t>(best.size())}, kInt64).tensor));
+    const Tensor y =
+        index_select(reshape(x, {x.numel()}), 0, here(from_ints(best, {static_cast<std::int64_t>(best.size())}, kInt64).tensor));
     c.out(reshape(y, shape), c.type(0));
     if (c.attr("storage_order", 0) != 0) {  // columns first, within the plane
       std::int64_t plane = 1;
@@ -179,7 +185,8 @@ void max_unpool(Call& c) {
   std::vector<std::int64_t> pads = c.list("pads"), dims{x.size(0), x.size(1)};
   if (pads.empty()) pads.assign(2 * kernel.size(), 0);
   if (pads.size() != 2 * kernel.size()) c.wrong("has " + std::to_string(pads.size()) + " pads");
-  for (std::size_t i = 0; i < kernel.size(); ++i) dims.push_back((x.size(static_cast<int>(i) + 2) - 1) * stride[i] + kernel[i] - pads[i] - pads[i + kernel.size()]);
+  for (std::size_t i = 0; i < kernel.size(); ++i)
+    dims.push_back((x.size(static_cast<int>(i) + 2) - 1) * stride[i] + kernel[i] - pads[i] - pads[i + kernel.size()]);
   const Shape shape = shape_of(dims, c);
   const std::vector<std::int64_t> at = c.ints(1);
   if (static_cast<std::int64_t>(at.size()) != x.numel()) c.wrong("has " + std::to_string(at.size()) + " places for " + x.str());
@@ -196,8 +203,8 @@ void max_unpool(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"MaxPool", max_pool}, {"AveragePool", average_pool}, {"LpPool", lp_pool}, {"GlobalAveragePool", global_average}, {"GlobalMaxPool", global_max},
-    {"GlobalLpPool", global_lp}, {"MaxUnpool", max_unpool},
+    {"MaxPool", max_pool},         {"AveragePool", average_pool}, {"LpPool", lp_pool},       {"GlobalAveragePool", global_average},
+    {"GlobalMaxPool", global_max}, {"GlobalLpPool", global_lp},   {"MaxUnpool", max_unpool},
 };
 
 }  // namespace

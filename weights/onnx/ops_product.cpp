@@ -21,7 +21,8 @@ double largest(const Tensor& t) {
 }
 }  // namespace
 void check_exact(const Call& c, const Tensor& a, const Tensor& b, std::int64_t terms) {
-  if (largest(a) * largest(b) * static_cast<double>(std::max<std::int64_t>(1, terms)) > 0x1p53) c.refuse("multiplies integers whose sums do not fit into 53 bits");
+  if (largest(a) * largest(b) * static_cast<double>(std::max<std::int64_t>(1, terms)) > 0x1p53)
+    c.refuse("multiplies integers whose sums do not fit into 53 bits");
 }
 Tensor exact_matmul(const Call& c, const Tensor& a, const Tensor& b) {
   check_exact(c, a, b, a.rank() ? a.size(-1) : 1);

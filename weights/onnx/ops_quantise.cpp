@@ -48,7 +48,8 @@ void quantise(Call& c) {
   if (x.dtype() != DType::f64) x = cast(x, DType::f32);
   const std::int64_t axis = c.attr("axis", 1), block = c.attr("block_size", 0);
   const std::int64_t asked = c.attr("output_dtype", 0);
-  if (const std::int64_t precise = c.attr("precision", 0); precise != 0 && precise != kFloat) c.refuse("divides in another precision than FLOAT");
+  if (const std::int64_t precise = c.attr("precision", 0); precise != 0 && precise != kFloat)
+    c.refuse("divides in another precision than FLOAT");
   const int type = c.has(std::size_t{2}) ? c.type(2) : asked ? static_cast<int>(asked) : static_cast<int>(kUint8);
   const Tensor zero = c.has(std::size_t{2}) ? fitted(c, c.x(2), x.shape(), axis, block) : Tensor{};
   c.out(quantised(c, x, fitted(c, c.x(1), x.shape(), axis, block), zero, type));
@@ -89,7 +90,9 @@ Tensor whole_conv(const Call& c, const Tensor& x, const Tensor& w) {
   return convolve(x, w, {}, windows_of(c, x.shape(), kernel), c.attr("group", 1));
 }
 void conv_integer(Call& c) { c.out(cast_value(valued(whole_conv(c, without_zero(c, 0, 2, 1), without_zero(c, 1, 3, 0))), kInt32, c)); }
-void matmul_integer(Call& c) { c.out(cast_value(valued(exact_matmul(c, without_zero(c, 0, 2, -2), without_zero(c, 1, 3, -1))), kInt32, c)); }
+void matmul_integer(Call& c) {
+  c.out(cast_value(valued(exact_matmul(c, without_zero(c, 0, 2, -2), without_zero(c, 1, 3, -1))), kInt32, c));
+}
 
 // x, its scale and zero point, w, its scale and zero point, those of y, bias
 void qlinear_conv(Call& c) {
@@ -100,7 +103,8 @@ void qlinear_conv(Call& c) {
     return s;
   }();
   if (c.has(std::size_t{8})) y = add(y, reshape(exact_doubles(c, c.in(8)), per_channel));
-  const Tensor ws = cast(c.x(4), DType::f64), factor = mul(cast(reshape(c.x(1), Shape{}), DType::f64), ws.numel() == 1 ? reshape(ws, Shape{}) : reshape(ws, per_channel));
+  const Tensor ws = cast(c.x(4), DType::f64),
+               factor = mul(cast(reshape(c.x(1), Shape{}), DType::f64), ws.numel() == 1 ? reshape(ws, Shape{}) : reshape(ws, per_channel));
   c.out(quantised(c, mul(y, factor), reshape(c.x(6), Shape{}), reshape(c.x(7), Shape{}), c.type(7)));
 }
 void qlinear_matmul(Call& c) {
@@ -109,12 +113,13 @@ void qlinear_matmul(Call& c) {
     const Tensor s = cast(c.x(i), DType::f64);
     return s.numel() == 1 ? reshape(s, Shape{}) : s.rank() == 1 && rows ? unsqueeze(s, 1) : s;
   };
-  c.out(quantised(c, mul(y, mul(scale(1, true), scale(4, false))), scale(6, true), c.x(7).numel() == 1 ? reshape(c.x(7), Shape{}) : c.x(7), c.type(7)));
+  c.out(quantised(c, mul(y, mul(scale(1, true), scale(4, false))), scale(6, true), c.x(7).numel() == 1 ? reshape(c.x(7), Shape{}) : c.x(7),
+                  c.type(7)));
 }
 
 constexpr Operator kTable[] = {
-    {"QuantizeLinear", quantise}, {"DequantizeLinear", dequantise}, {"DynamicQuantizeLinear", dynamic}, {"ConvInteger", conv_integer}, {"MatMulInteger", matmul_integer},
-    {"QLinearConv", qlinear_conv}, {"QLinearMatMul", qlinear_matmul},
+    {"QuantizeLinear", quantise},      {"DequantizeLinear", dequantise}, {"DynamicQuantizeLinear", dynamic}, {"ConvInteger", conv_integer},
+    {"MatMulInteger", matmul_integer}, {"QLinearConv", qlinear_conv},    {"QLinearMatMul", qlinear_matmul},
 };
 
 }  // namespace

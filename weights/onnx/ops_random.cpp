@@ -1,4 +1,5 @@
-// Random numbers. They are graft's own, from the run's seed and place, whatever seed the graph names; nobody's expected output can be compared with them.
+// Random numbers. They are graft's own, from the run's seed and place, whatever seed the graph names; nobody's expected output can be
+// compared with them.
 #include <algorithm>
 
 #include "weights/onnx/op.h"
@@ -11,8 +12,12 @@ int float_type(const Call& c, int otherwise) {
   if (!is_float_type(type)) c.refuse("draws numbers of " + type_name(type));
   return type;
 }
-void normal_of(Call& c, const Shape& shape, int type) { c.out(rand_normal(shape, c.attr("mean", 0.0), c.attr("scale", 1.0), c.random(), type_info(type)->held), type); }
-void uniform_of(Call& c, const Shape& shape, int type) { c.out(rand_uniform(shape, c.attr("low", 0.0), c.attr("high", 1.0), c.random(), type_info(type)->held), type); }
+void normal_of(Call& c, const Shape& shape, int type) {
+  c.out(rand_normal(shape, c.attr("mean", 0.0), c.attr("scale", 1.0), c.random(), type_info(type)->held), type);
+}
+void uniform_of(Call& c, const Shape& shape, int type) {
+  c.out(rand_uniform(shape, c.attr("low", 0.0), c.attr("high", 1.0), c.random(), type_info(type)->held), type);
+}
 void normal(Call& c) { normal_of(c, shape_of(c.list("shape"), c), float_type(c, kFloat)); }
 void uniform(Call& c) { uniform_of(c, shape_of(c.list("shape"), c), float_type(c, kFloat)); }
 void normal_like(Call& c) { normal_of(c, c.in(0).tensor.shape(), float_type(c, c.floats(0) ? c.type(0) : kFloat)); }
@@ -34,8 +39,9 @@ void multinomial(Call& c) {  // by the largest of log p plus Gumbel's noise
 }
 
 constexpr Operator kTable[] = {
-    {"RandomNormal", normal, "", true}, {"RandomNormalLike", normal_like, "", true}, {"RandomUniform", uniform, "", true}, {"RandomUniformLike", uniform_like, "", true},
-    {"Bernoulli", bernoulli, "", true}, {"Multinomial", multinomial, "", true},
+    {"RandomNormal", normal, "", true},   {"RandomNormalLike", normal_like, "", true},
+    {"RandomUniform", uniform, "", true}, {"RandomUniformLike", uniform_like, "", true},
+    {"Bernoulli", bernoulli, "", true},   {"Multinomial", multinomial, "", true},
 };
 
 }  // namespace

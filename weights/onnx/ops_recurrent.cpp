@@ -1,5 +1,5 @@
-// RNN, GRU and LSTM, step by step: the inputs' part of all gates is one product over all steps, the rest is made of the engine's operations, so that gradients come by
-// themselves. Gates stand in ONNX's order: z, r, h and i, o, f, c.
+// RNN, GRU and LSTM, step by step: the inputs' part of all gates is one product over all steps, the rest is made of the engine's
+// operations, so that gradients come by themselves. Gates stand in ONNX's order: z, r, h and i, o, f, c.
 #include <algorithm>
 #include <cctype>
 #include <functional>
@@ -14,7 +14,8 @@ using Function = std::function<Tensor(const Tensor&)>;
 // The node's activations in order; those with constants take them in order from activation_alpha and activation_beta.
 class Activations {
  public:
-  explicit Activations(const Call& c, std::vector<std::string> names) : c_(c), names_(std::move(names)), alpha_(c.reals("activation_alpha")), beta_(c.reals("activation_beta")) {}
+  explicit Activations(const Call& c, std::vector<std::string> names)
+      : c_(c), names_(std::move(names)), alpha_(c.reals("activation_alpha")), beta_(c.reals("activation_beta")) {}
   Function next() {
     std::string n = names_[at_++];
     for (char& ch : n) ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
@@ -23,11 +24,26 @@ class Activations {
     if (n == "relu") return [](const Tensor& x) { return relu(x); };
     if (n == "softsign") return [](const Tensor& x) { return div(x, add(abs(x), 1)); };
     if (n == "softplus") return [](const Tensor& x) { return softplus(x); };
-    if (n == "affine") { const double a = alpha(1), b = beta(0); return [a, b](const Tensor& x) { return add(mul(x, a), b); }; }
-    if (n == "leakyrelu") { const double a = alpha(0.01); return [a](const Tensor& x) { return leaky_relu(x, a); }; }
-    if (n == "elu") { const double a = alpha(1); return [a](const Tensor& x) { return elu(x, a); }; }
-    if (n == "scaledtanh") { const double a = alpha(1), b = beta(1); return [a, b](const Tensor& x) { return mul(tanh(mul(x, b)), a); }; }
-    if (n == "hardsigmoid") { const double a = alpha(0.2), b = beta(0.5); return [a, b](const Tensor& x) { return clamp(add(mul(x, a), b), 0, 1); }; }
+    if (n == "affine") {
+      const double a = alpha(1), b = beta(0);
+      return [a, b](const Tensor& x) { return add(mul(x, a), b); };
+    }
+    if (n == "leakyrelu") {
+      const double a = alpha(0.01);
+      return [a](const Tensor& x) { return leaky_relu(x, a); };
+    }
+    if (n == "elu") {
+      const double a = alpha(1);
+      return [a](const Tensor& x) { return elu(x, a); };
+    }
+    if (n == "scaledtanh") {
+      const double a = alpha(1), b = beta(1);
+      return [a, b](const Tensor& x) { return mul(tanh(mul(x, b)), a); };
+    }
+    if (n == "hardsigmoid") {
+      const double a = alpha(0.2), b = beta(0.5);
+      return [a, b](const Tensor& x) { return clamp(add(mul(x, a), b), 0, 1); };
+    }
     if (n == "thresholdedrelu") {
       const double a = alpha(1);
       return [a](const Tensor& x) { return where(gt(x, Tensor::scalar(a, x.dtype())), x, Tensor::scalar(0, x.dtype())); };
@@ -65,12 +81,14 @@ struct Sequence {
     const Tensor w = c.x(1), r = c.x(2);
     hidden = c.attr("hidden_size", r.rank() == 3 ? r.size(2) : 0);
     if (hidden < 1 || !(w.shape() == Shape{directions, gates * hidden, in}) || !(r.shape() == Shape{directions, gates * hidden, hidden}))
-      c.wrong("has weights " + w.str() + " and " + r.str() + " for " + std::to_string(directions) + " directions of " + std::to_string(hidden));
+      c.wrong("has weights " + w.str() + " and " + r.str() + " for " + std::to_string(directions) + " directions of " +
+              std::to_string(hidden));
     if (c.has(std::size_t{3}) && !(c.x(3).shape() == Shape{directions, 2 * gates * hidden})) c.wrong("has a bias " + c.x(3).str());
     clip = c.attr("clip", 0.0);
     if (c.has(std::size_t{4})) {
       lengths = c.ints(4);
-      if (static_cast<std::int64_t>(lengths.size()) != batch) c.wrong("has " + std::to_string(lengths.size()) + " lengths for " + std::to_string(batch) + " sequences");
+      if (static_cast<std::int64_t>(lengths.size()) != batch)
+        c.wrong("has " + std::to_string(lengths.size()) + " lengths for " + std::to_string(batch) + " sequences");
       bool whole = true;
       for (const std::int64_t n : lengths) {
         if (n < 0 || n > steps) c.wrong("has the length " + std::to_string(n) + " of " + std::to_string(steps) + " steps");
@@ -132,7 +150,8 @@ std::vector<std::string> activations(const Call& c, const std::vector<std::strin
   std::vector<std::string> all;
   for (std::int64_t d = 0; d < directions; ++d) all.insert(all.end(), defaults.begin(), defaults.end());
   const std::vector<std::string> names = names_or(c, all);
-  if (names.size() != PerDirection * static_cast<std::size_t>(directions)) c.wrong("has " + std::to_string(names.size()) + " activations for " + std::to_string(directions) + " directions");
+  if (names.size() != PerDirection * static_cast<std::size_t>(directions))
+    c.wrong("has " + std::to_string(names.size()) + " activations for " + std::to_string(directions) + " directions");
   return names;
 }
 Tensor biases(const Call& c, std::int64_t d, std::int64_t first, std::int64_t count) {
@@ -149,7 +168,8 @@ void rnn(Call& c) {
     const Tensor r = select(c.x(2), 0, d), wb = biases(c, d, 0, h), rb = biases(c, d, h, h);
     const Tensor from = projected(s, select(c.x(1), 0, d), wb.defined() ? add(wb, rb) : wb);
     Tensors states{s.initial(c, 5, d)};
-    all.push_back(s.run(d, states, [&](std::int64_t t, const Tensors& at) { return Tensors{f(s.clipped(add(select(from, 0, t), linear(at[0], r))))}; }));
+    all.push_back(s.run(
+        d, states, [&](std::int64_t t, const Tensors& at) { return Tensors{f(s.clipped(add(select(from, 0, t), linear(at[0], r))))}; }));
     last.push_back(states[0]);
   }
   s.give(c, all, {last});
@@ -192,7 +212,9 @@ void lstm(Call& c) {
     const Tensor r = select(c.x(2), 0, d), wb = biases(c, d, 0, 4 * h), rb = biases(c, d, 4 * h, 4 * h);
     const Tensor from = projected(s, select(c.x(1), 0, d), wb.defined() ? add(wb, rb) : wb);
     const Tensor peep = c.has(std::size_t{7}) ? select(c.x(7), 0, d) : Tensor{};
-    const auto seen = [&](const Tensor& gate, const Tensor& cell, std::int64_t k) { return peep.defined() ? add(gate, mul(cell, slice(peep, 0, k * h, (k + 1) * h))) : gate; };
+    const auto seen = [&](const Tensor& gate, const Tensor& cell, std::int64_t k) {
+      return peep.defined() ? add(gate, mul(cell, slice(peep, 0, k * h, (k + 1) * h))) : gate;
+    };
     Tensors states{s.initial(c, 5, d), s.initial(c, 6, d)};
     all.push_back(s.run(d, states, [&](std::int64_t t, const Tensors& at) {
       const Tensor gates = add(select(from, 0, t), linear(at[0], r));

@@ -86,7 +86,9 @@ void extreme(Call& c) {
     }
     if (!is_float_type(type)) {  // the end of the type's range, from which every other number leads away
       const bool is_signed = type == kInt8 || type == kInt16 || type == kInt32 || type == kInt64;
-      const std::uint64_t most = type == kBool ? 1 : is_signed ? (std::uint64_t{1} << (type_info(type)->bits - 1)) - 1 : ~std::uint64_t{0} >> (64 - type_info(type)->bits);
+      const std::uint64_t most = type == kBool ? 1
+                                 : is_signed   ? (std::uint64_t{1} << (type_info(type)->bits - 1)) - 1
+                                               : ~std::uint64_t{0} >> (64 - type_info(type)->bits);
       const auto end = static_cast<std::int64_t>(Largest ? (is_signed ? ~most : 0) : most);
       const Shape shape = shape_of(dims, c);
       return c.out(from_ints(std::vector<std::int64_t>(static_cast<std::size_t>(shape.numel()), end), shape, type));
@@ -104,8 +106,16 @@ void extreme(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"ReduceSum", reduce_whole<sum>}, {"ReduceProd", reduce_whole<prod>}, {"ReduceMean", reduce_mean}, {"ReduceMax", extreme<true>}, {"ReduceMin", extreme<false>},
-    {"ReduceL1", reduce<l1>}, {"ReduceL2", reduce<l2>}, {"ReduceLogSum", reduce<log_sum>}, {"ReduceLogSumExp", reduce<log_sum_exp>}, {"ReduceSumSquare", reduce<sum_square>},
+    {"ReduceSum", reduce_whole<sum>},
+    {"ReduceProd", reduce_whole<prod>},
+    {"ReduceMean", reduce_mean},
+    {"ReduceMax", extreme<true>},
+    {"ReduceMin", extreme<false>},
+    {"ReduceL1", reduce<l1>},
+    {"ReduceL2", reduce<l2>},
+    {"ReduceLogSum", reduce<log_sum>},
+    {"ReduceLogSumExp", reduce<log_sum_exp>},
+    {"ReduceSumSquare", reduce<sum_square>},
 };
 
 }  // namespace

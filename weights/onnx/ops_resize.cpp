@@ -1,5 +1,5 @@
-// Resize and Upsample. Each axis by itself: the nearest element is chosen by index, a weighted mean of neighbours is a product with a small matrix made on the host, so
-// both have gradients.
+// Resize and Upsample. Each axis by itself: the nearest element is chosen by index, a weighted mean of neighbours is a product with a small
+// matrix made on the host, so both have gradients.
 #include <algorithm>
 #include <cmath>
 
@@ -27,7 +27,8 @@ double origin(const Method& m, const AxisPlan& a, std::int64_t i) {
   if (m.coordinates == "pytorch_half_pixel") return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
   if (m.coordinates == "align_corners") return a.out > 1 ? x * (in - 1) / (wide - 1) : 0;
   if (m.coordinates == "tf_half_pixel_for_nn") return (x + 0.5) / a.scale;
-  if (m.coordinates == "tf_crop_and_resize") return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1) : 0.5 * (a.start + a.end) * (in - 1);
+  if (m.coordinates == "tf_crop_and_resize")
+    return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1) : 0.5 * (a.start + a.end) * (in - 1);
   return x / a.scale;  // asymmetric
 }
 std::int64_t nearest_of(const Method& m, double x) {
@@ -78,7 +79,8 @@ Tensor resized(const Call& c, const Tensor& x, const std::vector<AxisPlan>& plan
   for (const AxisPlan& a : plan) {
     dims.push_back(a.out);
     if (a.out > 0 && a.in == 0) c.wrong("grows an empty axis");
-    if (m.mode != "nearest" && a.in && a.out > (std::int64_t{1} << 32) / a.in) c.refuse("resizes " + std::to_string(a.in) + " to " + std::to_string(a.out));
+    if (m.mode != "nearest" && a.in && a.out > (std::int64_t{1} << 32) / a.in)
+      c.refuse("resizes " + std::to_string(a.in) + " to " + std::to_string(a.out));
   }
   shape_of(dims, c);
   Tensor y = x;
@@ -135,11 +137,18 @@ void resize(Call& c) {
   if (c.opset < 11) return upsample(c);
   const Tensor x = c.x(0);
   const int rank = x.rank();
-  Method m{c.attr("mode", "nearest"), c.attr("coordinate_transformation_mode", "half_pixel"), c.attr("nearest_mode", "round_prefer_floor"), c.attr("cubic_coeff_a", -0.75),
-           c.attr("extrapolation_value", 0.0), c.attr("exclude_outside", 0) != 0, c.attr("antialias", 0) != 0};
+  Method m{c.attr("mode", "nearest"),
+           c.attr("coordinate_transformation_mode", "half_pixel"),
+           c.attr("nearest_mode", "round_prefer_floor"),
+           c.attr("cubic_coeff_a", -0.75),
+           c.attr("extrapolation_value", 0.0),
+           c.attr("exclude_outside", 0) != 0,
+           c.attr("antialias", 0) != 0};
   check_mode(c, m);
-  static const char* const known[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "tf_half_pixel_for_nn", "tf_crop_and_resize", "asymmetric"};
-  if (std::find(std::begin(known), std::end(known), m.coordinates) == std::end(known)) c.wrong("has the coordinates '" + m.coordinates + "'");
+  static const char* const known[] = {"half_pixel",           "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+                                      "tf_half_pixel_for_nn", "tf_crop_and_resize",   "asymmetric"};
+  if (std::find(std::begin(known), std::end(known), m.coordinates) == std::end(known))
+    c.wrong("has the coordinates '" + m.coordinates + "'");
   std::vector<std::int64_t> axes = c.list("axes");
   if (!c.has("axes"))
     for (int i = 0; i < rank; ++i) axes.push_back(i);
@@ -149,7 +158,8 @@ void resize(Call& c) {
   if (c.has(std::size_t{1}) && m.coordinates == "tf_crop_and_resize") {
     const std::vector<double> roi = c.x(1).values();
     if (roi.size() != 2 * at.size()) c.wrong("has " + std::to_string(roi.size()) + " numbers for its region");
-    for (std::size_t i = 0; i < at.size(); ++i) plan[static_cast<std::size_t>(at[i])].start = roi[i], plan[static_cast<std::size_t>(at[i])].end = roi[i + at.size()];
+    for (std::size_t i = 0; i < at.size(); ++i)
+      plan[static_cast<std::size_t>(at[i])].start = roi[i], plan[static_cast<std::size_t>(at[i])].end = roi[i + at.size()];
   }
   const std::vector<double> scales = c.has(std::size_t{2}) ? c.x(2).values() : std::vector<double>{};
   if (!scales.empty()) {
@@ -166,7 +176,8 @@ void resize(Call& c) {
     const std::string policy = c.attr("keep_aspect_ratio_policy", "stretch");
     double one = 0;
     for (std::size_t i = 0; i < at.size(); ++i) {
-      const double s = static_cast<double>(sizes[i]) / static_cast<double>(std::max<std::int64_t>(1, plan[static_cast<std::size_t>(at[i])].in));
+      const double s =
+          static_cast<double>(sizes[i]) / static_cast<double>(std::max<std::int64_t>(1, plan[static_cast<std::size_t>(at[i])].in));
       one = i == 0 ? s : policy == "not_larger" ? std::min(one, s) : std::max(one, s);
     }
     if (policy != "stretch" && policy != "not_larger" && policy != "not_smaller") c.wrong("has the policy '" + policy + "'");

@@ -1,5 +1,5 @@
-// Samples of pictures at places that need not be pixels, and boxes. Places and weights are computed on the host; the pixels are gathered by the engine, so that a gradient
-// flows to the picture. One to the places would need more: it is refused when it is asked for.
+// Samples of pictures at places that need not be pixels, and boxes. Places and weights are computed on the host; the pixels are gathered by
+// the engine, so that a gradient flows to the picture. One to the places would need more: it is refused when it is asked for.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -12,7 +12,8 @@ namespace {
 
 Tensor index_tensor(const std::vector<std::int64_t>& v, const Shape& s) { return here(from_ints(v, s, kInt64).tensor); }
 void no_gradient(const Call& c, std::size_t i) {
-  if (recording() && c.in(i).tensor.requires_grad()) c.refuse("would need a gradient for its input " + std::to_string(i) + ", which graft does not have");
+  if (recording() && c.in(i).tensor.requires_grad())
+    c.refuse("would need a gradient for its input " + std::to_string(i) + ", which graft does not have");
 }
 
 double reflected(double x, double low, double high) {
@@ -30,7 +31,8 @@ void grid_sample(Call& c) {
   const OnnxValue& grid = c.in(1);
   const int axes = x.rank() - 2;
   const Shape& g = grid.tensor.shape();
-  if (axes < 1 || g.rank() != axes + 2 || g[0] != x.size(0) || g.back() != axes || x.numel() == 0) c.wrong("samples " + x.str() + " at " + grid.tensor.str());
+  if (axes < 1 || g.rank() != axes + 2 || g[0] != x.size(0) || g.back() != axes || x.numel() == 0)
+    c.wrong("samples " + x.str() + " at " + grid.tensor.str());
   std::string mode = c.attr("mode", "linear");
   const std::string padding = c.attr("padding_mode", "zeros");
   if (mode == "bilinear") mode = "linear";
@@ -43,7 +45,10 @@ void grid_sample(Call& c) {
   const std::int64_t n = x.size(0), ch = x.size(1);
   std::int64_t points = 1, pixels = 1;
   for (int i = 1; i <= axes; ++i) points *= g[i], pixels *= x.size(i + 1);
-  const std::size_t taps = mode == "nearest" ? 1 : mode == "linear" ? 2 : 4, all = static_cast<std::size_t>(std::llround(std::pow(taps, axes)));
+  const std::size_t taps = mode == "nearest"  ? 1
+                           : mode == "linear" ? 2
+                                              : 4,
+                    all = static_cast<std::size_t>(std::llround(std::pow(taps, axes)));
   std::vector<std::vector<std::int64_t>> index(all, std::vector<std::int64_t>(static_cast<std::size_t>(n * points)));
   std::vector<std::vector<double>> weight(all, std::vector<double>(static_cast<std::size_t>(n * points)));
   for (std::size_t p = 0; p < static_cast<std::size_t>(n * points); ++p) {
@@ -109,7 +114,8 @@ void affine_grid(Call& c) {
   shape_of(size, c);
   const bool corners = c.attr("align_corners", 0) != 0;
   const auto axes = static_cast<std::int64_t>(size.size()) - 2;
-  if (axes < 2 || axes > 3 || theta.rank() != 3 || theta.size(0) != size[0] || theta.size(1) != axes || theta.size(2) != axes + 1) c.wrong("has " + theta.str() + " for " + std::to_string(axes) + " axes");
+  if (axes < 2 || axes > 3 || theta.rank() != 3 || theta.size(0) != size[0] || theta.size(1) != axes || theta.size(2) != axes + 1)
+    c.wrong("has " + theta.str() + " for " + std::to_string(axes) + " axes");
   std::int64_t points = 1;
   for (std::size_t i = 2; i < size.size(); ++i) points *= size[i];
   std::vector<double> base;
@@ -137,9 +143,11 @@ void roi_align(Call& c) {
   const std::vector<std::int64_t> of = c.ints(2);
   const std::int64_t ph = c.attr("output_height", 1), pw = c.attr("output_width", 1), ratio = c.attr("sampling_ratio", 0);
   const double scale = c.attr("spatial_scale", 1.0);
-  const std::string mode = c.attr("mode", "avg"), coordinates = c.attr("coordinate_transformation_mode", c.opset < 16 ? "output_half_pixel" : "half_pixel");
+  const std::string mode = c.attr("mode", "avg"),
+                    coordinates = c.attr("coordinate_transformation_mode", c.opset < 16 ? "output_half_pixel" : "half_pixel");
   const bool half = coordinates == "half_pixel";
-  if (x.rank() != 4 || rois.size() != of.size() * 4 || ph < 1 || pw < 1 || ratio < 0 || ratio > 1024 || (mode != "avg" && mode != "max")) c.wrong("has inputs that do not fit " + x.str());
+  if (x.rank() != 4 || rois.size() != of.size() * 4 || ph < 1 || pw < 1 || ratio < 0 || ratio > 1024 || (mode != "avg" && mode != "max"))
+    c.wrong("has inputs that do not fit " + x.str());
   shape_of({static_cast<std::int64_t>(of.size()), x.size(1), ph, pw}, c);
   const std::int64_t ch = x.size(1), h = x.size(2), w = x.size(3);
   Tensors parts;
@@ -150,7 +158,8 @@ void roi_align(Call& c) {
     if (!half) rw = std::max(rw, 1.0), rh = std::max(rh, 1.0);
     const double bw = rw / static_cast<double>(pw), bh = rh / static_cast<double>(ph);
     if (!(std::abs(bw) < 4096 && std::abs(bh) < 4096)) c.wrong("has a region of impossible size");
-    const std::int64_t gw = ratio ? ratio : std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(bw))), gh = ratio ? ratio : std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(bh)));
+    const std::int64_t gw = ratio ? ratio : std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(bw))),
+                       gh = ratio ? ratio : std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(bh)));
     std::vector<std::int64_t> index;
     std::vector<double> weight;
     const auto line = [](double v, std::int64_t n, std::int64_t& low, std::int64_t& high, double& t) {
@@ -178,7 +187,8 @@ void roi_align(Call& c) {
       continue;
     }
     const auto m = static_cast<std::int64_t>(index.size());
-    const Tensor taps = mul(index_select(reshape(select(x, 0, of[r]), {ch, h * w}), 1, index_tensor(index, {m})), from_doubles(weight, {m}, type_of(x.dtype())).tensor);
+    const Tensor taps = mul(index_select(reshape(select(x, 0, of[r]), {ch, h * w}), 1, index_tensor(index, {m})),
+                            from_doubles(weight, {m}, type_of(x.dtype())).tensor);
     const Tensor bins = reshape(taps, {1, ch, ph, pw, gh * gw * 4});
     parts.push_back(mode == "max" ? amax(bins, {4}) : div(sum(bins, {4}), static_cast<double>(gh * gw)));
   }
@@ -197,7 +207,8 @@ double overlap(const BoxEdges& a, const BoxEdges& b) {
 }
 void suppress(Call& c) {
   const Tensor boxes = c.x(0), scores = c.x(1);
-  if (boxes.rank() != 3 || scores.rank() != 3 || boxes.size(2) != 4 || boxes.size(0) != scores.size(0) || boxes.size(1) != scores.size(2)) c.wrong("has boxes " + boxes.str() + " and scores " + scores.str());
+  if (boxes.rank() != 3 || scores.rank() != 3 || boxes.size(2) != 4 || boxes.size(0) != scores.size(0) || boxes.size(1) != scores.size(2))
+    c.wrong("has boxes " + boxes.str() + " and scores " + scores.str());
   const std::int64_t most = c.has(std::size_t{2}) ? c.integer(2) : 0;
   const double iou = c.has(std::size_t{3}) ? c.number(3) : 0;
   const bool centre = c.attr("center_point_box", 0) != 0, limited = c.has(std::size_t{4});
@@ -220,7 +231,10 @@ void suppress(Call& c) {
       std::vector<std::int64_t> kept;
       for (const std::int64_t i : order) {
         if (static_cast<std::int64_t>(kept.size()) >= most) break;
-        if (std::none_of(kept.begin(), kept.end(), [&](std::int64_t j) { return overlap(edges[static_cast<std::size_t>(i)], edges[static_cast<std::size_t>(j)]) > iou; })) kept.push_back(i);
+        if (std::none_of(kept.begin(), kept.end(), [&](std::int64_t j) {
+              return overlap(edges[static_cast<std::size_t>(i)], edges[static_cast<std::size_t>(j)]) > iou;
+            }))
+          kept.push_back(i);
       }
       for (const std::int64_t i : kept) out.insert(out.end(), {n, k, i});
     }
@@ -242,10 +256,12 @@ void columns_to_image(Call& c) {
     padded.push_back(image[i] + pads[i] + pads[i + axes]);
     places.push_back((padded[i] - (dilation[i] * (block[i] - 1) + 1)) / stride[i] + 1);
     before.push_back(-pads[i]), after.push_back(-pads[i + axes]);
-    if (places.back() < 1) c.wrong("has a block of " + std::to_string(block[i]) + " that has no place in an image of " + std::to_string(padded.back()));
+    if (places.back() < 1)
+      c.wrong("has a block of " + std::to_string(block[i]) + " that has no place in an image of " + std::to_string(padded.back()));
   }
   const std::int64_t taps = shape_of(block, c).numel(), spots = shape_of(places, c).numel(), area = shape_of(padded, c).numel();
-  if (x.size(1) % taps || x.size(2) != spots) c.wrong("has columns " + x.str() + " for " + std::to_string(taps) + " taps at " + std::to_string(spots) + " places");
+  if (x.size(1) % taps || x.size(2) != spots)
+    c.wrong("has columns " + x.str() + " for " + std::to_string(taps) + " taps at " + std::to_string(spots) + " places");
   const std::int64_t n = x.size(0), ch = x.size(1) / taps;
   std::vector<std::int64_t> to;
   for (std::int64_t k = 0; k < taps; ++k)
@@ -260,11 +276,14 @@ void columns_to_image(Call& c) {
   const Tensor index = contiguous(expand(index_tensor(to, {1, 1, taps * spots}), {n, ch, taps * spots}));
   Shape out{n, ch};
   for (const std::int64_t d : padded) out.push_back(d);
-  c.out(framed(reshape(scatter_add(Tensor::zeros({n, ch, area}, x.dtype()), 2, index, reshape(x, {n, ch, taps * spots})), out), before, after), c.type(0));
+  c.out(framed(reshape(scatter_add(Tensor::zeros({n, ch, area}, x.dtype()), 2, index, reshape(x, {n, ch, taps * spots})), out), before,
+               after),
+        c.type(0));
 }
 
 constexpr Operator kTable[] = {
-    {"GridSample", grid_sample}, {"AffineGrid", affine_grid}, {"RoiAlign", roi_align}, {"NonMaxSuppression", suppress}, {"Col2Im", columns_to_image},
+    {"GridSample", grid_sample},     {"AffineGrid", affine_grid},  {"RoiAlign", roi_align},
+    {"NonMaxSuppression", suppress}, {"Col2Im", columns_to_image},
 };
 
 }  // namespace

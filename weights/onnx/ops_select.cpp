@@ -66,7 +66,13 @@ void one_hot_of(Call& c) {
   std::iota(classes.begin(), classes.end(), 0);
   for (std::int64_t& i : ids)
     if (i < 0) i += depth;
-  shape_of([&] { auto d = dims; d[static_cast<std::size_t>(a)] = depth; return d; }(), c);
+  shape_of(
+      [&] {
+        auto d = dims;
+        d[static_cast<std::size_t>(a)] = depth;
+        return d;
+      }(),
+      c);
   const OnnxValue hot = map_ints(from_ints(ids, shape_of(dims, c), kInt64), from_ints(classes, Shape(along), kInt64), kBool,
                                  [](std::int64_t x, std::int64_t y) { return std::int64_t{x == y}; });
   const Tensor flat = reshape(values, {2});
@@ -151,8 +157,8 @@ void unique(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"ArgMax", arg_extreme<true>}, {"ArgMin", arg_extreme<false>}, {"Hardmax", hard_max}, {"TopK", top_k}, {"OneHot", one_hot_of},
-    {"NonZero", non_zero}, {"Compress", compress}, {"Unique", unique},
+    {"ArgMax", arg_extreme<true>}, {"ArgMin", arg_extreme<false>}, {"Hardmax", hard_max},  {"TopK", top_k},
+    {"OneHot", one_hot_of},        {"NonZero", non_zero},          {"Compress", compress}, {"Unique", unique},
 };
 
 }  // namespace

@@ -198,7 +198,8 @@ void eye_like(Call& c) {
 void triangle(Call& c) {
   const Tensor x = c.x(0);
   if (x.rank() < 2) c.wrong("wants matrices, not " + x.str());
-  const std::int64_t rows = x.size(-2), cols = x.size(-1), k = c.has(std::size_t{1}) ? std::clamp(c.integer(1), -rows - cols, rows + cols) : 0;
+  const std::int64_t rows = x.size(-2), cols = x.size(-1),
+                     k = c.has(std::size_t{1}) ? std::clamp(c.integer(1), -rows - cols, rows + cols) : 0;
   const bool upper = c.attr("upper", 1) != 0;
   std::vector<std::int64_t> keep(static_cast<std::size_t>(rows * cols));
   for (std::int64_t r = 0; r < rows; ++r)
@@ -210,10 +211,12 @@ void depth_to_space(Call& c) {
   const Tensor x = data(c);
   const std::int64_t b = c.attr("blocksize", 0);
   const std::string mode = c.attr("mode", "DCR");
-  if (x.rank() != 4 || b < 1 || b > 1 << 15 || x.size(1) % (b * b)) c.wrong("cannot cut " + x.str() + " into blocks of " + std::to_string(b));
+  if (x.rank() != 4 || b < 1 || b > 1 << 15 || x.size(1) % (b * b))
+    c.wrong("cannot cut " + x.str() + " into blocks of " + std::to_string(b));
   const std::int64_t n = x.size(0), ch = x.size(1) / (b * b), h = x.size(2), w = x.size(3);
   if (mode != "DCR" && mode != "CRD") c.wrong("has the mode '" + mode + "'");
-  const Tensor y = mode == "DCR" ? permute(reshape(x, {n, b, b, ch, h, w}), {0, 3, 4, 1, 5, 2}) : permute(reshape(x, {n, ch, b, b, h, w}), {0, 1, 4, 2, 5, 3});
+  const Tensor y = mode == "DCR" ? permute(reshape(x, {n, b, b, ch, h, w}), {0, 3, 4, 1, 5, 2})
+                                 : permute(reshape(x, {n, ch, b, b, h, w}), {0, 1, 4, 2, 5, 3});
   moved(c, reshape(y, {n, ch, h * b, w * b}));
 }
 void space_to_depth(Call& c) {
@@ -228,10 +231,23 @@ void space_to_depth(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Reshape", reshape_to}, {"Flatten", flatten_at}, {"Transpose", transpose_by}, {"Squeeze", squeeze_axes}, {"Unsqueeze", unsqueeze_axes},
-    {"Expand", expand_to}, {"Tile", tile}, {"Concat", concat}, {"Shape", shape}, {"Size", size}, {"Constant", constant},
-    {"ConstantOfShape", constant_of_shape}, {"Range", range}, {"EyeLike", eye_like}, {"Trilu", triangle},
-    {"DepthToSpace", depth_to_space}, {"SpaceToDepth", space_to_depth},
+    {"Reshape", reshape_to},
+    {"Flatten", flatten_at},
+    {"Transpose", transpose_by},
+    {"Squeeze", squeeze_axes},
+    {"Unsqueeze", unsqueeze_axes},
+    {"Expand", expand_to},
+    {"Tile", tile},
+    {"Concat", concat},
+    {"Shape", shape},
+    {"Size", size},
+    {"Constant", constant},
+    {"ConstantOfShape", constant_of_shape},
+    {"Range", range},
+    {"EyeLike", eye_like},
+    {"Trilu", triangle},
+    {"DepthToSpace", depth_to_space},
+    {"SpaceToDepth", space_to_depth},
 };
 
 }  // namespace

@@ -80,7 +80,8 @@ void short_time(Call& c) {
   const Tensor window = c.has(std::size_t{2}) ? cast(c.x(2), x.dtype()) : Tensor{};
   const std::int64_t n = c.has(std::size_t{3}) ? c.integer(3) : window.defined() ? window.numel() : 0;
   if (x.rank() == 2) x = unsqueeze(x, 2);
-  if (x.rank() != 3 || step < 1 || n < 1 || x.size(1) < n || (window.defined() && window.numel() != n)) c.wrong("cuts " + x.str() + " into frames of " + std::to_string(n));
+  if (x.rank() != 3 || step < 1 || n < 1 || x.size(1) < n || (window.defined() && window.numel() != n))
+    c.wrong("cuts " + x.str() + " into frames of " + std::to_string(n));
   const std::int64_t frames = (x.size(1) - n) / step + 1, bins = c.attr("onesided", 1) != 0 ? n / 2 + 1 : n;
   shape_of({frames, n}, c);
   std::vector<std::int64_t> at;
@@ -120,13 +121,16 @@ void mel(Call& c) {
   const double first = to_mel(low), step = (to_mel(high) - first) / static_cast<double>(bands + 2);
   std::vector<std::int64_t> edge;
   for (std::int64_t i = 0; i < bands + 2; ++i)
-    edge.push_back(static_cast<std::int64_t>(std::floor(static_cast<double>(length + 1) * 700 * (std::pow(10, (static_cast<double>(i) * step + first) / 2595) - 1) / static_cast<double>(rate))));
+    edge.push_back(static_cast<std::int64_t>(
+        std::floor(static_cast<double>(length + 1) * 700 * (std::pow(10, (static_cast<double>(i) * step + first) / 2595) - 1) /
+                   static_cast<double>(rate))));
   std::vector<double> v(static_cast<std::size_t>(rows * bands), 0);
   const auto put = [&](std::int64_t row, std::int64_t band, double value) {
     if (row >= 0 && row < rows) v[static_cast<std::size_t>(row * bands + band)] = value;
   };
   for (std::int64_t b = 0; b < bands; ++b) {
-    const std::int64_t from = edge[static_cast<std::size_t>(b)], mid = edge[static_cast<std::size_t>(b + 1)], to = edge[static_cast<std::size_t>(b + 2)];
+    const std::int64_t from = edge[static_cast<std::size_t>(b)], mid = edge[static_cast<std::size_t>(b + 1)],
+                       to = edge[static_cast<std::size_t>(b + 2)];
     if (mid == from) put(mid, b, 1);
     for (std::int64_t r = from; mid > from && r <= mid; ++r) put(r, b, static_cast<double>(r - from) / static_cast<double>(mid - from));
     for (std::int64_t r = mid; to > mid && r < to; ++r) put(r, b, static_cast<double>(to - r) / static_cast<double>(to - mid));
@@ -135,8 +139,8 @@ void mel(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"DFT", fourier}, {"STFT", short_time}, {"HannWindow", hann}, {"HammingWindow", hamming}, {"BlackmanWindow", blackman},
-    {"MelWeightMatrix", mel},
+    {"DFT", fourier},           {"STFT", short_time},         {"HannWindow", hann},
+    {"HammingWindow", hamming}, {"BlackmanWindow", blackman}, {"MelWeightMatrix", mel},
 };
 
 }  // namespace

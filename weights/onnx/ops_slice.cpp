@@ -14,7 +14,8 @@ void slice_axes(Call& c) {
     for (std::size_t i = 0; i < starts.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
   if (c.has(std::size_t{4})) steps = c.ints(4);
   else steps.assign(starts.size(), 1);
-  if (ends.size() != starts.size() || axes.size() != starts.size() || steps.size() != starts.size()) c.wrong("has starts, ends, axes and steps of different lengths");
+  if (ends.size() != starts.size() || axes.size() != starts.size() || steps.size() != starts.size())
+    c.wrong("has starts, ends, axes and steps of different lengths");
   const std::vector<int> at = axes_of(c, axes, x.rank());
   for (std::size_t i = 0; i < at.size(); ++i) {
     const std::int64_t most = x.size(at[i]) + 1;
@@ -36,7 +37,8 @@ void split_axis(Call& c) {
     if (c.opset < 18 && n % count) c.wrong("cannot split " + std::to_string(n) + " into " + std::to_string(count) + " equal parts");
     for (std::int64_t i = 0, left = n; i < count; ++i) sizes.push_back(std::min(each, left)), left -= sizes.back();
   }
-  if (static_cast<std::int64_t>(sizes.size()) < parts) c.wrong("has " + std::to_string(sizes.size()) + " sizes for " + std::to_string(parts) + " outputs");
+  if (static_cast<std::int64_t>(sizes.size()) < parts)
+    c.wrong("has " + std::to_string(sizes.size()) + " sizes for " + std::to_string(parts) + " outputs");
   std::int64_t at = 0;
   for (const std::int64_t s : sizes) {
     if (s < 0 || s > n - at) c.wrong("splits more than the " + std::to_string(n) + " there are");
@@ -91,7 +93,10 @@ void pad_axes(Call& c) {
     std::vector<std::int64_t> from(static_cast<std::size_t>(out[i]));
     for (std::int64_t k = 0; k < out[i]; ++k) {
       const std::int64_t p = k - before;
-      from[static_cast<std::size_t>(k)] = mode == "reflect" ? mirrored(p, n) : mode == "edge" ? std::clamp<std::int64_t>(p, 0, n - 1) : mode == "wrap" ? ((p % n) + n) % n : -1;
+      from[static_cast<std::size_t>(k)] = mode == "reflect" ? mirrored(p, n)
+                                          : mode == "edge"  ? std::clamp<std::int64_t>(p, 0, n - 1)
+                                          : mode == "wrap"  ? ((p % n) + n) % n
+                                                            : -1;
     }
     if (mode != "reflect" && mode != "edge" && mode != "wrap") c.wrong("has the mode '" + mode + "'");
     x = index_select(x, i, here(from_ints(from, {out[i]}, kInt64).tensor));
@@ -127,7 +132,8 @@ void reverse_sequence(Call& c) {
   const int time = c.axis(c.attr("time_axis", 0), x.rank()), batch = c.axis(c.attr("batch_axis", 1), x.rank());
   const std::vector<std::int64_t> lengths = c.ints(1);
   const std::int64_t t = x.size(time), b = x.size(batch);
-  if (time == batch || static_cast<std::int64_t>(lengths.size()) != b) c.wrong("has " + std::to_string(lengths.size()) + " lengths for " + x.str());
+  if (time == batch || static_cast<std::int64_t>(lengths.size()) != b)
+    c.wrong("has " + std::to_string(lengths.size()) + " lengths for " + x.str());
   Shape small;
   for (int i = 0; i < x.rank(); ++i) small.push_back(i == time || i == batch ? x.size(i) : 1);
   std::vector<std::int64_t> from(static_cast<std::size_t>(t * b));
@@ -141,7 +147,11 @@ void reverse_sequence(Call& c) {
 }
 
 constexpr Operator kTable[] = {
-    {"Slice", slice_axes}, {"Split", split_axis}, {"Pad", pad_axes}, {"CenterCropPad", center_crop_pad}, {"ReverseSequence", reverse_sequence},
+    {"Slice", slice_axes},
+    {"Split", split_axis},
+    {"Pad", pad_axes},
+    {"CenterCropPad", center_crop_pad},
+    {"ReverseSequence", reverse_sequence},
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-
 #include <protozero/pbf_reader.hpp>
 
 #include "engine/base/text.h"
@@ -22,8 +21,9 @@ namespace {
 using Wire = protozero::pbf_wire_type;
 using Reader = protozero::pbf_reader;
 
-constexpr int kMaxDepth = 24;             // subgraphs in subgraphs
-constexpr std::size_t kMaxRecords = 4u << 20;  // nodes, attributes, names, tensors: each takes some hundred bytes, and an empty one two in the file
+constexpr int kMaxDepth = 24;  // subgraphs in subgraphs
+constexpr std::size_t kMaxRecords =
+    4u << 20;  // nodes, attributes, names, tensors: each takes some hundred bytes, and an empty one two in the file
 constexpr std::size_t kMaxName = 64u << 10;
 constexpr std::size_t kMaxTensorAxes = 64;
 
@@ -36,8 +36,10 @@ class Parser {
   Parser(std::string path, std::span<const std::byte> all, std::shared_ptr<const void> keeper)
       : path_(std::move(path)), base_(reinterpret_cast<const char*>(all.data())), keeper_(std::move(keeper)) {}
 
-  [[noreturn]] void refuse(const std::string& what, std::uint64_t at, const std::string& name = {}, const std::string& advice = "the file is damaged, get it again") const {
-    throw Error(Code::input, path_ + ": " + what + " at byte " + std::to_string(at) + (name.empty() ? "" : " (" + in_quotes(name) + ")") + "; " + advice);
+  [[noreturn]] void refuse(const std::string& what, std::uint64_t at, const std::string& name = {},
+                           const std::string& advice = "the file is damaged, get it again") const {
+    throw Error(Code::input, path_ + ": " + what + " at byte " + std::to_string(at) + (name.empty() ? "" : " (" + in_quotes(name) + ")") +
+                                 "; " + advice);
   }
   std::uint64_t place(const char* p) const { return static_cast<std::uint64_t>(p - base_); }
 
@@ -63,7 +65,8 @@ class Parser {
   }
   std::string text(Reader& r, const char* what) {
     const std::string_view v = view(r);
-    if (v.size() > kMaxName) refuse(std::string(what) + " of " + std::to_string(v.size()) + " bytes, more than " + std::to_string(kMaxName), place(v.data()));
+    if (v.size() > kMaxName)
+      refuse(std::string(what) + " of " + std::to_string(v.size()) + " bytes, more than " + std::to_string(kMaxName), place(v.data()));
     count(place(v.data()));
     return std::string(v);
   }
@@ -85,7 +88,9 @@ class Parser {
   void fixed(Reader& r, F f) {  // packed or not: f(pointer, count)
     if (r.wire_type() == Wire::length_delimited) {
       const std::string_view v = view(r);
-      if (v.size() % sizeof(T)) refuse("packed numbers take " + std::to_string(v.size()) + " bytes, not a multiple of " + std::to_string(sizeof(T)), place(v.data()));
+      if (v.size() % sizeof(T))
+        refuse("packed numbers take " + std::to_string(v.size()) + " bytes, not a multiple of " + std::to_string(sizeof(T)),
+               place(v.data()));
       f(v.data(), v.size() / sizeof(T));
     } else if constexpr (sizeof(T) == 4) {
       want(r, Wire::fixed32);
@@ -98,7 +103,8 @@ class Parser {
     }
   }
   void count(std::uint64_t at) {
-    if (++limits_.records > kMaxRecords) refuse("more than " + std::to_string(kMaxRecords) + " names, nodes and tensors", at, {}, "graft reads no such model");
+    if (++limits_.records > kMaxRecords)
+      refuse("more than " + std::to_string(kMaxRecords) + " names, nodes and tensors", at, {}, "graft reads no such model");
   }
 
   OnnxTensor tensor(std::string_view m, const std::string& fallback);
@@ -114,7 +120,8 @@ class Parser {
   std::vector<std::string> external_names;
 
  private:
-  void gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at, std::vector<std::byte>&& typed, std::string_view raw, bool has_raw, const std::map<std::string, std::string>& ext);
+  void gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at, std::vector<std::byte>&& typed, std::string_view raw,
+              bool has_raw, const std::map<std::string, std::string>& ext);
 
   std::string path_;
   const char* base_;
@@ -143,7 +150,8 @@ void Parser::opset(std::string_view m, std::map<std::string, std::int64_t>& into
     }
   });
   if (domain == "ai.onnx") domain.clear();
-  if (!into.emplace(domain, version).second && into[domain] != version) refuse("domain " + in_quotes(domain) + " is imported in two versions", place(m.data()));
+  if (!into.emplace(domain, version).second && into[domain] != version)
+    refuse("domain " + in_quotes(domain) + " is imported in two versions", place(m.data()));
 }
 
 OnnxValueInfo Parser::value_info(std::string_view m) {
@@ -152,27 +160,29 @@ OnnxValueInfo Parser::value_info(std::string_view m) {
   count(v.at);
   each(m, "an input or output", [&](Reader& r) {
     if (r.tag() == 1) v.name = text(r, "a name");
-    else if (r.tag() == 2) each(view(r), "a type", [&](Reader& t) {
-      const char* const kinds[] = {"", "tensor", "", "", "sequence", "map", "", "opaque", "sparse tensor", "optional"};
-      if (t.tag() < 10 && *kinds[t.tag()]) v.kind = kinds[t.tag()];
-      if (t.tag() != 1) return t.skip();
-      each(view(t), "a tensor's type", [&](Reader& k) {
-        if (k.tag() == 1) v.type = static_cast<int>(std::clamp<std::int64_t>(integer(k), 0, 1 << 20));
-        else if (k.tag() == 2) {
-          v.has_shape = true;
-          each(view(k), "a shape", [&](Reader& s) {
-            if (s.tag() != 1) return s.skip();
-            if (v.dims.size() == kMaxTensorAxes) refuse("a shape has more than " + std::to_string(kMaxTensorAxes) + " axes", place(m.data()), v.name);
-            v.dims.push_back(-1);
-            each(view(s), "an axis", [&](Reader& d) {
-              if (d.tag() == 1) v.dims.back() = integer(d);
-              else d.skip();
+    else if (r.tag() == 2)
+      each(view(r), "a type", [&](Reader& t) {
+        const char* const kinds[] = {"", "tensor", "", "", "sequence", "map", "", "opaque", "sparse tensor", "optional"};
+        if (t.tag() < 10 && *kinds[t.tag()]) v.kind = kinds[t.tag()];
+        if (t.tag() != 1) return t.skip();
+        each(view(t), "a tensor's type", [&](Reader& k) {
+          if (k.tag() == 1) v.type = static_cast<int>(std::clamp<std::int64_t>(integer(k), 0, 1 << 20));
+          else if (k.tag() == 2) {
+            v.has_shape = true;
+            each(view(k), "a shape", [&](Reader& s) {
+              if (s.tag() != 1) return s.skip();
+              if (v.dims.size() == kMaxTensorAxes)
+                refuse("a shape has more than " + std::to_string(kMaxTensorAxes) + " axes", place(m.data()), v.name);
+              v.dims.push_back(-1);
+              each(view(s), "an axis", [&](Reader& d) {
+                if (d.tag() == 1) v.dims.back() = integer(d);
+                else d.skip();
+              });
+              if (v.dims.back() < -1) refuse("a negative size", place(m.data()), v.name);
             });
-            if (v.dims.back() < -1) refuse("a negative size", place(m.data()), v.name);
-          });
-        } else k.skip();
+          } else k.skip();
+        });
       });
-    });
     else r.skip();
   });
   return v;
@@ -185,7 +195,8 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
   // The type first: typed fields are gathered in its width, and it may stand behind them.
   each(m, "a tensor", [&](Reader& r) {
     switch (r.tag()) {
-      case 1: integers(r, [&](std::int64_t d) {
+      case 1:
+        integers(r, [&](std::int64_t d) {
           if (t.dims.size() == kMaxTensorAxes) refuse("a tensor has more than " + std::to_string(kMaxTensorAxes) + " axes", at, t.name);
           t.dims.push_back(d);
         });
@@ -197,7 +208,9 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
   });
   if (t.name.empty()) t.name = fallback;
   const onnx::TypeInfo* info = onnx::type_info(t.type);
-  if (!info) refuse("a tensor has the element type " + std::to_string(t.type) + ", which nobody knows", at, t.name, "it is damaged, or newer than this graft");
+  if (!info)
+    refuse("a tensor has the element type " + std::to_string(t.type) + ", which nobody knows", at, t.name,
+           "it is damaged, or newer than this graft");
 
   std::vector<std::byte> typed;
   std::string_view raw;
@@ -212,23 +225,32 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
   // Each type has its field; in another one its numbers would be other numbers.
   const auto field = [&]() -> std::uint32_t {
     switch (t.type) {
-      case onnx::kFloat: case onnx::kComplex64: return 4;
-      case onnx::kDouble: case onnx::kComplex128: return 10;
+      case onnx::kFloat:
+      case onnx::kComplex64: return 4;
+      case onnx::kDouble:
+      case onnx::kComplex128: return 10;
       case onnx::kInt64: return 7;
-      case onnx::kUint32: case onnx::kUint64: return 11;
+      case onnx::kUint32:
+      case onnx::kUint64: return 11;
       case onnx::kString: return 6;
       default: return 5;
     }
   }();
   each(m, "a tensor", [&](Reader& r) {
     if (const std::uint32_t tag = r.tag(); (tag == 4 || tag == 5 || tag == 7 || tag == 10 || tag == 11) && tag != field)
-      refuse("a tensor of " + std::string(info->name) + " with its numbers in field " + std::to_string(tag) + ", which is another type's", at, t.name, "it is damaged, export it again");
+      refuse("a tensor of " + std::string(info->name) + " with its numbers in field " + std::to_string(tag) + ", which is another type's",
+             at, t.name, "it is damaged, export it again");
     switch (r.tag()) {
-      case 3: segmented = true; r.skip(); break;
+      case 3:
+        segmented = true;
+        r.skip();
+        break;
       case 4: fixed<float>(r, [&](const char* p, std::size_t n) { put(p, n * 4); }); break;
-      case 5: integers(r, [&](std::int64_t v) {
+      case 5:
+        integers(r, [&](std::int64_t v) {
           // int32, and whatever is narrower, the bits of 16-bit and 8-bit floats included
-          if (width > 4) refuse("a tensor of " + std::string(info->stored) + " with its numbers in int32_data, which has no room for them", at, t.name);
+          if (width > 4)
+            refuse("a tensor of " + std::string(info->stored) + " with its numbers in int32_data, which has no room for them", at, t.name);
           if (width == 0) return put(&v, 1);  // 4-bit numbers, two of them; of text gather() takes nothing
           const std::int32_t low = static_cast<std::int32_t>(v);
           put(&low, width);
@@ -255,8 +277,8 @@ OnnxTensor Parser::tensor(std::string_view m, const std::string& fallback) {
   return t;
 }
 
-void Parser::gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at, std::vector<std::byte>&& typed, std::string_view raw, bool has_raw,
-                    const std::map<std::string, std::string>& ext) {
+void Parser::gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at, std::vector<std::byte>&& typed, std::string_view raw,
+                    bool has_raw, const std::map<std::string, std::string>& ext) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::uint64_t n = 1;
   for (const std::int64_t d : t.dims) {
@@ -274,7 +296,8 @@ void Parser::gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at,
     if (it == ext.end()) return {};
     std::uint64_t v = 0;
     const auto [end, ec] = std::from_chars(it->second.data(), it->second.data() + it->second.size(), v);
-    if (ec != std::errc{} || end != it->second.data() + it->second.size()) refuse("the external " + std::string(key) + " " + in_quotes(it->second) + " is no number", at, t.name);
+    if (ec != std::errc{} || end != it->second.data() + it->second.size())
+      refuse("the external " + std::string(key) + " " + in_quotes(it->second) + " is no number", at, t.name);
     return v;
   };
   if (!ext.empty()) {
@@ -284,10 +307,12 @@ void Parser::gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at,
     if (has_raw || !typed.empty()) refuse("a tensor with data both inside and outside", at, t.name);
     const auto file = externals->open(where->second, t.name, at);
     const std::uint64_t size = file->bytes().size(), offset = number("offset").value_or(0), length = number("length").value_or(wanted);
-    if (length != wanted) refuse("external data of " + std::to_string(length) + " bytes for a tensor of " + std::to_string(wanted), at, t.name);
+    if (length != wanted)
+      refuse("external data of " + std::to_string(length) + " bytes for a tensor of " + std::to_string(wanted), at, t.name);
     if (offset > size || length > size - offset)
-      refuse("the external file " + in_quotes(where->second) + " has " + std::to_string(size) + " bytes, and the tensor wants " + std::to_string(length) + " from byte " +
-                 std::to_string(offset), at, t.name, "the file was cut, get it again");
+      refuse("the external file " + in_quotes(where->second) + " has " + std::to_string(size) + " bytes, and the tensor wants " +
+                 std::to_string(length) + " from byte " + std::to_string(offset),
+             at, t.name, "the file was cut, get it again");
     t.external = where->second;
     if (const auto sum = ext.find("checksum"); sum != ext.end()) t.checksum = sum->second;
     t.data = file->bytes().subspan(offset, length);
@@ -299,14 +324,16 @@ void Parser::gather(OnnxTensor& t, const onnx::TypeInfo& info, std::uint64_t at,
   if (has_raw && !typed.empty()) refuse("a tensor with raw and typed data", at, t.name);
   if (has_raw || typed.empty()) {
     if (raw.size() != wanted)
-      refuse("a tensor of " + std::to_string(wanted) + " bytes has data of " + std::to_string(raw.size()), at, t.name, "the file was cut or damaged, get it again");
+      refuse("a tensor of " + std::to_string(wanted) + " bytes has data of " + std::to_string(raw.size()), at, t.name,
+             "the file was cut or damaged, get it again");
     t.data = {reinterpret_cast<const std::byte*>(raw.data()), raw.size()};
     t.keeper = keeper_;
     t.at = raw.empty() ? at : place(raw.data());
     return;
   }
   if (typed.size() != wanted)
-    refuse("a tensor of " + std::to_string(wanted) + " bytes has typed data of " + std::to_string(typed.size()), at, t.name, "the file was cut or damaged, get it again");
+    refuse("a tensor of " + std::to_string(wanted) + " bytes has typed data of " + std::to_string(typed.size()), at, t.name,
+           "the file was cut or damaged, get it again");
   auto owned = std::make_shared<std::vector<std::byte>>(std::move(typed));
   t.data = *owned;
   t.keeper = owned;
@@ -326,7 +353,8 @@ OnnxAttribute Parser::attribute(std::string_view m, int depth) {
       case 4: a.text = std::string(view(r)), seen = Kind::text; break;
       case 5: a.tensors.push_back(std::make_shared<OnnxTensor>(tensor(view(r), ""))), seen = Kind::tensor; break;
       case 6: a.graphs.push_back(std::make_shared<OnnxGraphDef>(graph(view(r), depth + 1))), seen = Kind::graph; break;
-      case 7: fixed<float>(r, [&](const char* p, std::size_t n) {
+      case 7:
+        fixed<float>(r, [&](const char* p, std::size_t n) {
           const std::size_t old = a.reals.size();
           a.reals.resize(old + n);
           if (n) std::memcpy(a.reals.data() + old, p, n * 4);
@@ -354,8 +382,10 @@ OnnxAttribute Parser::attribute(std::string_view m, int depth) {
   if (a.kind == Kind::undefined) a.kind = seen;
   if (a.name.empty()) refuse("an attribute without a name", at);
   if (a.reference.empty()) {
-    if (a.kind == Kind::tensor && a.tensors.size() != 1) refuse("an attribute of one tensor has " + std::to_string(a.tensors.size()), at, a.name);
-    if (a.kind == Kind::graph && a.graphs.size() != 1) refuse("an attribute of one graph has " + std::to_string(a.graphs.size()), at, a.name);
+    if (a.kind == Kind::tensor && a.tensors.size() != 1)
+      refuse("an attribute of one tensor has " + std::to_string(a.tensors.size()), at, a.name);
+    if (a.kind == Kind::graph && a.graphs.size() != 1)
+      refuse("an attribute of one graph has " + std::to_string(a.graphs.size()), at, a.name);
   }
   return a;
 }
@@ -380,7 +410,8 @@ OnnxNode Parser::node(std::string_view m, int depth) {
   if (n.op.empty()) refuse("a node without an operator", n.at, n.name);
   for (std::size_t i = 0; i < n.attributes.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
-      if (n.attributes[i].name == n.attributes[j].name) refuse("attribute " + in_quotes(n.attributes[i].name) + " stands twice in a node", n.at, n.name);
+      if (n.attributes[i].name == n.attributes[j].name)
+        refuse("attribute " + in_quotes(n.attributes[i].name) + " stands twice in a node", n.at, n.name);
   return n;
 }
 
@@ -453,9 +484,7 @@ bool looks_like_onnx(std::span<const std::byte> head, std::uint64_t size) {
   const char* const end = reinterpret_cast<const char*>(head.data()) + head.size();
   try {
     return protozero::decode_varint(&p, end) <= size;
-  } catch (const protozero::exception&) {
-    return false;
-  }
+  } catch (const protozero::exception&) { return false; }
 }
 
 std::shared_ptr<const OnnxModel> read_onnx(const std::filesystem::path& path) {
@@ -517,8 +546,9 @@ void verify_external(const OnnxTensor& t, const std::string& model_path) {
   for (char& c : wanted)
     if (c >= 'A' && c <= 'F') c = static_cast<char>(c + 32);
   if (found != wanted)
-    throw Error(Code::input, model_path + ": the external file " + in_quotes(t.external) + " has the SHA-1 " + found + ", and the model says " + wanted + ", at byte " +
-                                 std::to_string(t.at) + " (" + in_quotes(t.name) + "); get it again");
+    throw Error(Code::input, model_path + ": the external file " + in_quotes(t.external) + " has the SHA-1 " + found +
+                                 ", and the model says " + wanted + ", at byte " + std::to_string(t.at) + " (" + in_quotes(t.name) +
+                                 "); get it again");
   verified[t.keeper.get()] = t.keeper;
 }
 

@@ -1,6 +1,6 @@
-// ONNX files as plain structs. The bytes of a tensor are spans of the mapped file wherever it has them in one piece; nothing is computed and nothing executed. Reading
-// checks everything that can be wrong with a file by itself: lengths, wire types, nesting, counts, sizes of tensors, paths of external data. The schema is
-// onnx/onnx.proto of github.com/onnx/onnx; the numbers of its fields stand in proto.cpp.
+// ONNX files as plain structs. The bytes of a tensor are spans of the mapped file wherever it has them in one piece; nothing is computed
+// and nothing executed. Reading checks everything that can be wrong with a file by itself: lengths, wire types, nesting, counts, sizes of
+// tensors, paths of external data. The schema is onnx/onnx.proto of github.com/onnx/onnx; the numbers of its fields stand in proto.cpp.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -31,8 +31,23 @@ struct OnnxGraphDef;
 
 struct OnnxAttribute {
   // AttributeProto.AttributeType
-  enum class Kind { undefined = 0, real = 1, integer = 2, text = 3, tensor = 4, graph = 5, reals = 6, integers = 7, texts = 8, tensors = 9, graphs = 10, sparse = 11, sparses = 12,
-                    type = 13, types = 14 };
+  enum class Kind {
+    undefined = 0,
+    real = 1,
+    integer = 2,
+    text = 3,
+    tensor = 4,
+    graph = 5,
+    reals = 6,
+    integers = 7,
+    texts = 8,
+    tensors = 9,
+    graphs = 10,
+    sparse = 11,
+    sparses = 12,
+    type = 13,
+    types = 14
+  };
   std::string name;
   Kind kind = Kind::undefined;
   float real = 0;
@@ -41,9 +56,9 @@ struct OnnxAttribute {
   std::vector<float> reals;
   std::vector<std::int64_t> integers;
   std::vector<std::string> texts;
-  std::vector<std::shared_ptr<const OnnxTensor>> tensors;    // one for Kind::tensor
-  std::vector<std::shared_ptr<const OnnxGraphDef>> graphs;   // one for Kind::graph
-  std::string reference;                                     // inside a function: the attribute of the call that stands here
+  std::vector<std::shared_ptr<const OnnxTensor>> tensors;   // one for Kind::tensor
+  std::vector<std::shared_ptr<const OnnxGraphDef>> graphs;  // one for Kind::graph
+  std::string reference;                                    // inside a function: the attribute of the call that stands here
 };
 
 struct OnnxNode {
@@ -57,7 +72,7 @@ struct OnnxNode {
 
 struct OnnxValueInfo {
   std::string name;
-  std::string kind = "tensor";     // "tensor", "sparse tensor", "sequence", "map", "optional", "opaque"
+  std::string kind = "tensor";  // "tensor", "sparse tensor", "sequence", "map", "optional", "opaque"
   int type = 0;
   bool has_shape = false;
   std::vector<std::int64_t> dims;  // -1: any size
@@ -88,7 +103,7 @@ struct OnnxModel {
   OnnxGraphDef graph;
   std::vector<OnnxFunction> functions;
   std::map<std::string, std::string> metadata;
-  std::vector<std::string> external_files;     // names as the tensors have them, each once
+  std::vector<std::string> external_files;  // names as the tensors have them, each once
 };
 
 // Could these be the first bytes of a ModelProto? `size`: of the whole file.
@@ -99,7 +114,8 @@ std::shared_ptr<const OnnxModel> read_onnx(const std::filesystem::path& path);
 // A TensorProto by itself, as ONNX's tests keep inputs and outputs. `what`: "input 0", for messages.
 OnnxTensor read_onnx_tensor(const std::filesystem::path& path);
 
-// The data of an external tensor were mapped by read_onnx; this compares its file with the checksum, once per file. Error(input) where they differ.
+// The data of an external tensor were mapped by read_onnx; this compares its file with the checksum, once per file. Error(input) where they
+// differ.
 void verify_external(const OnnxTensor& t, const std::string& model_path);
 
 }  // namespace graft

@@ -11,8 +11,8 @@ namespace {
 void take_block(const std::byte* p, std::array<std::uint32_t, 5>& h) {
   std::array<std::uint32_t, 80> w;
   for (std::size_t i = 0; i < 16; ++i)
-    w[i] = std::to_integer<std::uint32_t>(p[4 * i]) << 24 | std::to_integer<std::uint32_t>(p[4 * i + 1]) << 16 | std::to_integer<std::uint32_t>(p[4 * i + 2]) << 8 |
-           std::to_integer<std::uint32_t>(p[4 * i + 3]);
+    w[i] = std::to_integer<std::uint32_t>(p[4 * i]) << 24 | std::to_integer<std::uint32_t>(p[4 * i + 1]) << 16 |
+           std::to_integer<std::uint32_t>(p[4 * i + 2]) << 8 | std::to_integer<std::uint32_t>(p[4 * i + 3]);
   for (std::size_t i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
   auto [a, b, c, d, e] = h;
   for (std::size_t i = 0; i < 80; ++i) {

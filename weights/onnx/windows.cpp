@@ -26,7 +26,8 @@ Windows windows_of(const Call& c, const Shape& x, std::vector<std::int64_t> kern
   const std::string automatic = c.attr("auto_pad", "NOTSET");
   if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
     for (std::size_t i = 0; i < n; ++i) {
-      const std::int64_t out = (w.in[i] + w.stride[i] - 1) / w.stride[i], all = std::max<std::int64_t>(0, (out - 1) * w.stride[i] + w.reach(i) - w.in[i]);
+      const std::int64_t out = (w.in[i] + w.stride[i] - 1) / w.stride[i],
+                         all = std::max<std::int64_t>(0, (out - 1) * w.stride[i] + w.reach(i) - w.in[i]);
       const std::int64_t less = all / 2, more = all - less;
       w.before.push_back(automatic == "SAME_UPPER" ? less : more);
       w.after.push_back(automatic == "SAME_UPPER" ? more : less);

@@ -12,7 +12,9 @@ struct Windows {
   std::size_t axes() const { return kernel.size(); }
   std::int64_t reach(std::size_t i) const { return dilation[i] * (kernel[i] - 1) + 1; }
   // What must follow the input so that the last window is whole: `after`, or more under ceil_mode.
-  std::int64_t tail(std::size_t i) const { return std::max<std::int64_t>(after[i], (out[i] - 1) * stride[i] + reach(i) - in[i] - before[i]); }
+  std::int64_t tail(std::size_t i) const {
+    return std::max<std::int64_t>(after[i], (out[i] - 1) * stride[i] + reach(i) - in[i] - before[i]);
+  }
 };
 
 // `x` is [n, channels, spatial...], `kernel` by axis. Error(input) when the attributes do not fit it.

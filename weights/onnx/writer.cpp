@@ -76,7 +76,8 @@ class GraphText {
       for (const auto& m : missing_) all += (all.empty() ? "" : ", ") + m;
       throw Error(Code::usage, "write_onnx: no translation to ONNX for " + all + "; export this model as pt or safetensors");
     }
-    if (!dynamic_.count(logits.impl())) throw Error(Code::usage, "write_onnx: the outputs do not depend on the images in a way that was seen");
+    if (!dynamic_.count(logits.impl()))
+      throw Error(Code::usage, "write_onnx: the outputs do not depend on the images in a way that was seen");
     node("Identity", {name_of(logits)}, "logits");
     std::string graph;
     protozero::pbf_writer g(graph);
@@ -167,7 +168,8 @@ class GraphText {
     return name;
   }
 
-  void node(const std::string& op, const std::vector<std::string>& in, const std::string& out, const std::vector<Attribute>& attributes = {}) {
+  void node(const std::string& op, const std::vector<std::string>& in, const std::string& out,
+            const std::vector<Attribute>& attributes = {}) {
     std::string n;
     protozero::pbf_writer w(n);
     for (const auto& i : in) w.add_string(1, i);
@@ -220,28 +222,35 @@ class GraphText {
       const bool act = c.op == "conv2d_relu" || c.attributes.find(", relu") != std::string::npos;
       const std::string out = fresh(y, c.op), made = act ? out + "_conv" : out;
       node("Conv", in, made,
-           {{"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")}, {"pads", Attribute::wholes, 0, pads}, {"dilations", Attribute::wholes, 0, numbers_of(c.attributes, "dilation")},
+           {{"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")},
+            {"pads", Attribute::wholes, 0, pads},
+            {"dilations", Attribute::wholes, 0, numbers_of(c.attributes, "dilation")},
             {"group", Attribute::whole, 0, numbers_of(c.attributes, "groups")}});
       if (act) node("Relu", {made}, out);
     } else if (c.op == "linear") {
       const auto in = without_last_empty({name_of(c.in[0]), name_of(c.in[1]), c.in.size() > 2 ? name_of(c.in[2]) : ""});
       node("Gemm", in, fresh(y, c.op), {{"transB", Attribute::whole, 0, {1}}});
-    } else if (c.op == "batch_norm" && c.attributes.find("training") == std::string::npos && beside(c.in[1], "running_mean") && beside(c.in[1], "running_var")) {
-      const std::vector<std::string> in{name_of(c.in[0]), name_of(c.in[1]), name_of(c.in[2]), name_of(*beside(c.in[1], "running_mean")), name_of(*beside(c.in[1], "running_var"))};
+    } else if (c.op == "batch_norm" && c.attributes.find("training") == std::string::npos && beside(c.in[1], "running_mean") &&
+               beside(c.in[1], "running_var")) {
+      const std::vector<std::string> in{name_of(c.in[0]), name_of(c.in[1]), name_of(c.in[2]), name_of(*beside(c.in[1], "running_mean")),
+                                        name_of(*beside(c.in[1], "running_var"))};
       node("BatchNormalization", in, fresh(y, c.op), {{"epsilon", Attribute::real, real_of(c.attributes, "eps"), {}}});
     } else if (c.op == "max_pool2d" && unpadded(c)) {
       node("MaxPool", {name_of(c.in[0])}, fresh(y, c.op),
-           {{"kernel_shape", Attribute::wholes, 0, numbers_of(c.attributes, "kernel")}, {"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")}});
+           {{"kernel_shape", Attribute::wholes, 0, numbers_of(c.attributes, "kernel")},
+            {"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")}});
     } else if (c.op == "avg_pool2d" && unpadded(c)) {
       node("AveragePool", {name_of(c.in[0])}, fresh(y, c.op),
-           {{"kernel_shape", Attribute::wholes, 0, numbers_of(c.attributes, "kernel")}, {"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")}});
+           {{"kernel_shape", Attribute::wholes, 0, numbers_of(c.attributes, "kernel")},
+            {"strides", Attribute::wholes, 0, numbers_of(c.attributes, "stride")}});
     } else if (c.op == "relu") {
       simple("Relu");
     } else if (c.op == "add") {
       simple("Add");
     } else if (c.op == "mean") {
       node("ReduceMean", {name_of(c.in[0])}, fresh(y, c.op),
-           {{"axes", Attribute::wholes, 0, numbers_of(c.attributes, "axes")}, {"keepdims", Attribute::whole, 0, {c.attributes.find("keep") != std::string::npos ? 1 : 0}}});
+           {{"axes", Attribute::wholes, 0, numbers_of(c.attributes, "axes")},
+            {"keepdims", Attribute::whole, 0, {c.attributes.find("keep") != std::string::npos ? 1 : 0}}});
     } else if (c.op == "reshape" && c.in[0].rank() > 0 && y.rank() > 0 && c.in[0].size(0) == batch_ && y.size(0) == batch_) {
       std::vector<std::int64_t> shape{0};  // as many images as there are
       for (int i = 1; i < y.rank(); ++i) shape.push_back(y.size(i));
@@ -251,9 +260,11 @@ class GraphText {
     } else if (c.op == "copy") {
       simple("Identity");  // the order of bytes in memory is nobody's business there
     } else if (c.op == "slice" && numbers_of(c.attributes, "axis")[0] != 0) {
-      const std::int64_t axis = numbers_of(c.attributes, "axis")[0], start = numbers_of(c.attributes, "start")[0], count = numbers_of(c.attributes, "count")[0], step = numbers_of(c.attributes, "step")[0];
+      const std::int64_t axis = numbers_of(c.attributes, "axis")[0], start = numbers_of(c.attributes, "start")[0],
+                         count = numbers_of(c.attributes, "count")[0], step = numbers_of(c.attributes, "step")[0];
       if (step < 1) return missing(c);
-      node("Slice", {name_of(c.in[0]), constant({start}), constant({start + (count - 1) * step + 1}), constant({axis}), constant({step})}, fresh(y, c.op));
+      node("Slice", {name_of(c.in[0]), constant({start}), constant({start + (count - 1) * step + 1}), constant({axis}), constant({step})},
+           fresh(y, c.op));
     } else if (c.op == "cat") {
       cat_or_pad(c);
     } else {
@@ -303,7 +314,7 @@ class GraphText {
   std::map<const TensorImpl*, std::string> names_;
   std::set<const TensorImpl*> dynamic_;  // what the images reach
   std::vector<Parameter> parameters_;
-  Tensors kept_;                         // so that no address is used twice
+  Tensors kept_;  // so that no address is used twice
   std::vector<std::string> nodes_, initialisers_;
   std::set<std::string> initialised_, missing_;
   int count_ = 0;
@@ -312,7 +323,8 @@ class GraphText {
 
 }  // namespace
 
-void write_onnx(const std::filesystem::path& path, const Module& module, const Params& params, const Shape& input, const std::map<std::string, std::string>& metadata) {
+void write_onnx(const std::filesystem::path& path, const Module& module, const Params& params, const Shape& input,
+                const std::map<std::string, std::string>& metadata) {
   NoGrad off;
   UseQueue host(host_queue());
   // Traced with two numbers of images: what is written must not know either.
@@ -326,7 +338,10 @@ void write_onnx(const std::filesystem::path& path, const Module& module, const P
     return graph.finish(logits, input, metadata);
   };
   const std::string model = with(7);
-  if (model != with(11)) throw Error(Code::usage, path.string() + ": write_onnx: the network does something else for 7 images than for 11, and a graph is for any number; export it as pt or safetensors");
+  if (model != with(11))
+    throw Error(Code::usage, path.string() +
+                                 ": write_onnx: the network does something else for 7 images than for 11, and a graph is for any number; "
+                                 "export it as pt or safetensors");
   write_atomically(path, model);
 }
 

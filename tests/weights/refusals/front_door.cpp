@@ -47,7 +47,8 @@ Seen seen(const std::vector<std::string>& arguments) {
   pid_t child = 0;
   int status = 0;
   rusage usage{};
-  if (::posix_spawn(&child, GRAFT_BINARY, &actions, nullptr, const_cast<char* const*>(words.data()), environ) == 0 && ::wait4(child, &status, 0, &usage) == child && WIFEXITED(status))
+  if (::posix_spawn(&child, GRAFT_BINARY, &actions, nullptr, const_cast<char* const*>(words.data()), environ) == 0 &&
+      ::wait4(child, &status, 0, &usage) == child && WIFEXITED(status))
     s.code = WEXITSTATUS(status);
   s.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   ::posix_spawn_file_actions_destroy(&actions);
@@ -72,7 +73,8 @@ void refused(const fs::path& folder, const std::vector<std::string>& arguments, 
     s.ms = std::min(s.ms, again.ms);
     s.processor_ms = std::min(s.processor_ms, again.processor_ms);
   }
-  const std::string file = fs::path(expected.subject.substr(0, expected.subject.find_last_not_of(": /") + 1)).filename().string(), who = arguments[0] + " of " + file + ": " + s.out + s.err;
+  const std::string file = fs::path(expected.subject.substr(0, expected.subject.find_last_not_of(": /") + 1)).filename().string(),
+                    who = arguments[0] + " of " + file + ": " + s.out + s.err;
   EXPECT_EQ(s.code, 3) << who;
   EXPECT_EQ(s.out, "") << who;
   EXPECT_EQ(s.err.rfind("graft: " + expected.subject, 0), 0u) << who;
@@ -85,7 +87,8 @@ void refused(const fs::path& folder, const std::vector<std::string>& arguments, 
   for (const std::string& part : expected.parts) EXPECT_NE(sentence.find(part), std::string::npos) << "wanted '" << part << "' in " << who;
   EXPECT_EQ(listing(), before) << who;
   if (kMeasured) {
-    EXPECT_LT(s.processor_ms, 50) << who;  // the time on the wall, printed below, is the other programs' too: with a compiler on each core it was 84 ms
+    EXPECT_LT(s.processor_ms, 50)
+        << who;  // the time on the wall, printed below, is the other programs' too: with a compiler on each core it was 84 ms
     EXPECT_LE(s.rss_kb, static_cast<long>((64u << 10) + expected.header / 1024)) << who;
   }
   if (s.ms > slowest) slowest = s.ms, slowest_file = file;
@@ -109,14 +112,16 @@ std::string safetensors_of(const std::vector<Plain>& tensors) {
     const std::size_t begin = data.size(), width = t.dtype == "F32" || t.dtype == "I32" ? 4 : t.dtype == "F16" ? 2 : 1;
     for (std::size_t i = 0; i < n && t.dtype == "F32"; ++i) data.append(reinterpret_cast<const char*>(&t.fill), 4);
     if (t.dtype != "F32") data.append(n * width, '\1');
-    json += (json.size() > 1 ? "," : "") + tensor(t.name, t.dtype, "[" + shape + "]", "[" + std::to_string(begin) + "," + std::to_string(data.size()) + "]");
+    json += (json.size() > 1 ? "," : "") +
+            tensor(t.name, t.dtype, "[" + shape + "]", "[" + std::to_string(begin) + "," + std::to_string(data.size()) + "]");
   }
   return file_of(json + "}", data);
 }
 
 void FrontDoor::TearDownTestSuite() {
-  std::printf("%d refusals; the slowest took %.1f ms (%s), least of at least three runs of the whole program; largest resident set: %.1f MB\n", refusals, slowest, slowest_file.c_str(),
-              static_cast<double>(largest) / 1024);
+  std::printf(
+      "%d refusals; the slowest took %.1f ms (%s), least of at least three runs of the whole program; largest resident set: %.1f MB\n",
+      refusals, slowest, slowest_file.c_str(), static_cast<double>(largest) / 1024);
 }
 void FrontDoor::is(const std::string& name, const std::string& bytes, const std::vector<std::string>& parts) const {
   std::ofstream(dir / name, std::ios::binary) << bytes;
@@ -133,7 +138,8 @@ void FrontDoor::not_imported(const std::string& name, const std::vector<std::str
   const bool file = fs::is_regular_file(dir / name, ec);  // in a folder one of its files is refused
   refused(dir.path, arguments, {(dir / name).string() + (file ? ": " : "/"), parts, file ? fs::file_size(dir / name, ec) : 0, 4000});
 }
-void FrontDoor::not_imported_bytes(const std::string& name, const std::string& bytes, const std::vector<std::string>& parts, const std::vector<std::string>& more) const {
+void FrontDoor::not_imported_bytes(const std::string& name, const std::string& bytes, const std::vector<std::string>& parts,
+                                   const std::vector<std::string>& more) const {
   std::ofstream(dir / name, std::ios::binary) << bytes;
   not_imported(name, parts, more);
 }

@@ -1,6 +1,7 @@
-// What a user sees of a file that graft does not take: a verb (`inspect FILE`, `import FILE ...`) ends with exit code 3, nothing on stdout, one line on stderr that begins with the file's name, and
-// does so at once, in little memory, and without leaving anything behind. The tests of each family of files are a file of this folder; together they are a program of their own, because the
-// memory that the kernel reports of a child begins with what its parent had.
+// What a user sees of a file that graft does not take: a verb (`inspect FILE`, `import FILE ...`) ends with exit code 3, nothing on stdout,
+// one line on stderr that begins with the file's name, and does so at once, in little memory, and without leaving anything behind. The
+// tests of each family of files are a file of this folder; together they are a program of their own, because the memory that the kernel
+// reports of a child begins with what its parent had.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -22,7 +23,8 @@ struct Seen {
 // `graft` with these arguments.
 Seen seen(const std::vector<std::string>& arguments);
 
-// A refusal as it must be. `subject`: the path that the line begins with. `header`: bytes that the reader may hold beside its 64 MB. `longest`: of the line.
+// A refusal as it must be. `subject`: the path that the line begins with. `header`: bytes that the reader may hold beside its 64 MB.
+// `longest`: of the line.
 struct Expected {
   std::string subject;
   std::vector<std::string> parts;
@@ -40,7 +42,7 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
 struct Plain {
   std::string name, dtype;  // F32, F16, I32, I8, U8, F8_E4M3
   std::vector<std::int64_t> shape;
-  float fill = 0.5f;        // of F32; the bytes of others are 1
+  float fill = 0.5f;  // of F32; the bytes of others are 1
 };
 std::string safetensors_of(const std::vector<Plain>& tensors);
 
@@ -53,7 +55,8 @@ class FrontDoor : public testing::Test {
   void golden(const std::string& of, const std::vector<std::string>& parts) const;
   // `graft import` of the file `name`, which is there, with what else is said; and of one of these bytes.
   void not_imported(const std::string& name, const std::vector<std::string>& parts, const std::vector<std::string>& more = {}) const;
-  void not_imported_bytes(const std::string& name, const std::string& bytes, const std::vector<std::string>& parts, const std::vector<std::string>& more = {}) const;
+  void not_imported_bytes(const std::string& name, const std::string& bytes, const std::vector<std::string>& parts,
+                          const std::vector<std::string>& more = {}) const;
   static std::string golden_bytes(const std::string& of);
 };
 

@@ -29,8 +29,8 @@ struct View {
   std::vector<std::int64_t> sizes{2, 2}, strides{2, 1};
 };
 std::string torch_view(const View& v) {
-  return std::string("ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01") + "0U\x03" + "cpu" + whole(v.elements) + "tQ" + whole(v.offset) + tuple(v.sizes) + tuple(v.strides) +
-         "\x89" + "ccollections\nOrderedDict\n)RtR";
+  return std::string("ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01") + "0U\x03" + "cpu" +
+         whole(v.elements) + "tQ" + whole(v.offset) + tuple(v.sizes) + tuple(v.strides) + "\x89" + "ccollections\nOrderedDict\n)RtR";
 }
 std::string state(const View& v) { return kBegin + "}U\x01w" + torch_view(v) + "s."; }
 
@@ -46,15 +46,20 @@ std::string archive(const Members& members, const std::function<void(std::string
   if (change) change(s);
   return s;
 }
-std::string torch_zip(const View& v, std::size_t storage_bytes) { return archive({{"m/data.pkl", state(v)}, {"m/data/0", std::string(storage_bytes, '\0')}, {"m/version", "3\n"}}); }
+std::string torch_zip(const View& v, std::size_t storage_bytes) {
+  return archive({{"m/data.pkl", state(v)}, {"m/data/0", std::string(storage_bytes, '\0')}, {"m/version", "3\n"}});
+}
 
 // ---- 3.5 ----
 
 TEST_F(FrontDoor, PicklesThatWantToRunSomething) {
-  is("args.bin", kBegin + "ctransformers.training_args\nTrainingArguments\n)\x81.", {"needs transformers.training_args.TrainingArguments: this file holds no tensors at byte 2"});
+  is("args.bin", kBegin + "ctransformers.training_args\nTrainingArguments\n)\x81.",
+     {"needs transformers.training_args.TrainingArguments: this file holds no tensors at byte 2"});
   is("system", kBegin + "cposix\nsystem\nU\x02id\x85R.", {"needs posix.system", "at byte 2"});
-  is("class", kBegin + "}U\x01w" + torch_view({}) + "sU\x01xcmine.trainer\nState\n)\x81s.", {"needs mine.trainer.State, which stands among the tensors", "save the state_dict() alone"});
-  is("call", kBegin + "}U\x01w" + torch_view({}) + "sU\x01xcbuiltins\neval\nU\x01" + "1\x85Rs.", {"needs builtins.eval, which the file wants to be called", "graft runs nothing that a file names"});
+  is("class", kBegin + "}U\x01w" + torch_view({}) + "sU\x01xcmine.trainer\nState\n)\x81s.",
+     {"needs mine.trainer.State, which stands among the tensors", "save the state_dict() alone"});
+  is("call", kBegin + "}U\x01w" + torch_view({}) + "sU\x01xcbuiltins\neval\nU\x01" + "1\x85Rs.",
+     {"needs builtins.eval, which the file wants to be called", "graft runs nothing that a file names"});
   is("registry", kBegin + "\x82\x05.", {"extension registry", "at byte 2"});
 }
 TEST_F(FrontDoor, PicklesThatAreNone) {
@@ -76,7 +81,8 @@ TEST_F(FrontDoor, PicklesThatAreNone) {
     out << kBegin << "X" << le((64u << 20) + 1, 4);
     out.seekp((64 << 20) + 1, std::ios::cur).write(".", 1);
   }
-  front_door::refused(dir.path, {"inspect", (dir / "longest").string()}, {(dir / "longest").string() + ": ", {"a string of 67108865 bytes; at most 64 MB are read at byte 2"}});
+  front_door::refused(dir.path, {"inspect", (dir / "longest").string()},
+                      {(dir / "longest").string() + ": ", {"a string of 67108865 bytes; at most 64 MB are read at byte 2"}});
 }
 TEST_F(FrontDoor, TensorsThatTheirStoragesDoNotHold) {
   is("missing.pt", archive({{"m/data.pkl", state({})}}), {"the storage \"m/data/0\" is missing"});
@@ -90,8 +96,11 @@ TEST_F(FrontDoor, TensorsThatTheirStoragesDoNotHold) {
   is("far.pt", torch_zip({4, 0, {2, 3}, {std::int64_t{1} << 62, std::int64_t{1} << 62}}, 16), {"a tensor whose strides overflow"});
   is("ranks.pt", torch_zip({4, 0, {2, 2}, {1}}, 16), {"2 sizes and 1 strides"});
   is("negative.pt", torch_zip({4, 0, {-2, 2}, {2, 1}}, 16), {"a tensor with the size -2"});
-  is("expanded.pt", torch_zip({1, 0, {1000, 1000}, {0, 0}}, 4), {"4000000 bytes, more than four times the file", "save clones of what is meant"});
-  is("sizes.pkl", archive({{"m/data.pkl", kBegin + "(" + torch_view({}) + torch_view({3, 0, {3}, {1}}) + "t."}, {"m/data/0", std::string(16, '\0')}}), {"is said to be 16 and 12 bytes long"});
+  is("expanded.pt", torch_zip({1, 0, {1000, 1000}, {0, 0}}, 4),
+     {"4000000 bytes, more than four times the file", "save clones of what is meant"});
+  is("sizes.pkl",
+     archive({{"m/data.pkl", kBegin + "(" + torch_view({}) + torch_view({3, 0, {3}, {1}}) + "t."}, {"m/data/0", std::string(16, '\0')}}),
+     {"is said to be 16 and 12 bytes long"});
 }
 
 // ---- 3.5 as NumPy has it, and 3.10 ----
@@ -109,8 +118,11 @@ TEST_F(FrontDoor, ArraysOfObjects) {
   other[shape + 1] = '2';
   is("shape.npy", other, {"is [2] by its header, and by its pickle [3] of 3"});
   is("no_array.npy", good.substr(0, 128) + kBegin + "}.", {"an array of objects whose pickle is none at byte 130"});
-  is("inside.npz", archive({{"w.npy", golden_bytes("numpy/good_version_1.npy")}, {"x.npy", golden_bytes("numpy/bad_objects_call.npy")}}), {"needs posix.system", "(x.npy)"});
-  is("twice.npz", archive({{"params.npy", golden_bytes("numpy/good_objects_dict.npy")}, {"params.conv.bias.npy", golden_bytes("numpy/good_version_1.npy")}}),
+  is("inside.npz", archive({{"w.npy", golden_bytes("numpy/good_version_1.npy")}, {"x.npy", golden_bytes("numpy/bad_objects_call.npy")}}),
+     {"needs posix.system", "(x.npy)"});
+  is("twice.npz",
+     archive(
+         {{"params.npy", golden_bytes("numpy/good_objects_dict.npy")}, {"params.conv.bias.npy", golden_bytes("numpy/good_version_1.npy")}}),
      {"a second array of one name", "\"params.conv.bias\""});
 }
 
@@ -130,31 +142,40 @@ TEST_F(FrontDoor, Zips) {
   const auto end = [](const std::string& s) { return s.rfind("PK\5\6"); };
   const std::string array = golden_bytes("numpy/good_version_1.npy");
   const auto two = [&](const std::function<void(std::string&)>& change) { return archive({{"a.npy", array}, {"b.npy", array}}, change); };
-  is("encrypted", two([&](std::string& s) { patch(s, central(s, 0) + 8, 0x0801, 2); }), {"the member is encrypted at byte ", "\"a.npy\"", "unpack it with its password"});
+  is("encrypted", two([&](std::string& s) { patch(s, central(s, 0) + 8, 0x0801, 2); }),
+     {"the member is encrypted at byte ", "\"a.npy\"", "unpack it with its password"});
   is("encrypted2", two([&](std::string& s) { patch(s, local(s, 0) + 6, 0x0801, 2); }), {"the member is encrypted at byte 6"});
   is("disks", two([&](std::string& s) { patch(s, end(s) + 4, 1, 2); }), {"a zip in several parts", "end record"});
   is("disk", two([&](std::string& s) { patch(s, central(s, 1) + 34, 1, 2); }), {"the member lies in another part of the zip", "\"b.npy\""});
   is("names", two([&](std::string& s) { s[local(s, 0) + 30] = 'c'; }), {"the member calls itself \"c.npy\"", "\"a.npy\"", "at byte 30"});
   is("twice", two([&](std::string& s) { s[local(s, 1) + 30] = s[central(s, 1) + 46] = 'a'; }), {"the member is there twice", "\"a.npy\""});
-  is("overlap", two([&](std::string& s) { s[central(s, 0) + 46] = 'b', patch(s, central(s, 0) + 42, local(s, 1), 4); }), {"lie over one another"});
+  is("overlap", two([&](std::string& s) { s[central(s, 0) + 46] = 'b', patch(s, central(s, 0) + 42, local(s, 1), 4); }),
+     {"lie over one another"});
   is("into_the_next", two([&](std::string& s) {
        const std::size_t n = array.size() + 64;
        for (const std::size_t at : {central(s, 0) + 20, central(s, 0) + 24, local(s, 0) + 18, local(s, 0) + 22}) patch(s, at, n, 4);
-     }), {"the members \"a.npy\" and \"b.npy\" lie over one another"});
-  is("absolute", two([&](std::string& s) { s[local(s, 0) + 30] = s[central(s, 0) + 46] = '/'; }), {"the name of a member is an absolute path", "\"/.npy\""});
-  is("leaves", two([&](std::string& s) { s.replace(local(s, 0) + 30, 3, "../"), s.replace(central(s, 0) + 46, 3, "../"); }), {"the name of a member leaves its folder", "\"../py\""});
-  is("method", two([&](std::string& s) { patch(s, central(s, 0) + 10, 12, 2), patch(s, local(s, 0) + 8, 12, 2); }), {"is packed by method 12, and 0 (stored) and 8 (deflated) are known"});
+     }),
+     {"the members \"a.npy\" and \"b.npy\" lie over one another"});
+  is("absolute", two([&](std::string& s) { s[local(s, 0) + 30] = s[central(s, 0) + 46] = '/'; }),
+     {"the name of a member is an absolute path", "\"/.npy\""});
+  is("leaves", two([&](std::string& s) { s.replace(local(s, 0) + 30, 3, "../"), s.replace(central(s, 0) + 46, 3, "../"); }),
+     {"the name of a member leaves its folder", "\"../py\""});
+  is("method", two([&](std::string& s) { patch(s, central(s, 0) + 10, 12, 2), patch(s, local(s, 0) + 8, 12, 2); }),
+     {"is packed by method 12, and 0 (stored) and 8 (deflated) are known"});
   is("method2", two([&](std::string& s) { patch(s, local(s, 0) + 8, 8, 2); }), {"another method than the central directory"});
   is("cut", two([](std::string& s) { s.resize(s.size() - 1); }), {"without its end record", "the download was cut off"});
   is("head", two([](std::string& s) { s.insert(0, "PK\3\4"); }), {"something was put before or into the archive"});
   is("nothing_known", archive({{"readme.txt", "hello"}}), {"a zip archive at byte 0 that holds no weights graft knows"});
   // The CRC of what has to be read for the list is checked in any case, that of an array where it is read.
-  is("sum.pt", archive({{"m/data.pkl", state({})}, {"m/data/0", std::string(16, '\1')}}, [](std::string& s) { s[s.find("OrderedDict")] = 'o'; }), {"the CRC of the member's bytes is not the one", "\"m/data.pkl\""});
+  is("sum.pt",
+     archive({{"m/data.pkl", state({})}, {"m/data/0", std::string(16, '\1')}}, [](std::string& s) { s[s.find("OrderedDict")] = 'o'; }),
+     {"the CRC of the member's bytes is not the one", "\"m/data.pkl\""});
   const std::string damaged = two([&](std::string& s) { s[s.rfind("\x93NUMPY") + array.size() - 1] ^= 1; });
   std::ofstream(dir / "sum.npz", std::ios::binary) << damaged;
   EXPECT_EQ(seen({"inspect", (dir / "sum.npz").string()}).code, 0) << "the list is whole";
   const std::string file = (dir / "sum.npz").string();
-  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"inspect", file, "--values"}, {"inspect", file, "--values", "--json"}})
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"inspect", file, "--values"}, {"inspect", file, "--values", "--json"}})
     front_door::refused(dir.path, arguments, {file + ": ", {"the CRC of the member's bytes is not the one", "\"b.npy\""}});
 }
 
