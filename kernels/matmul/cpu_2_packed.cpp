@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <cstring>
+#include <vector>
 
 #include "kernels/matmul/packing.h"
 #include "kernels/matmul/plain.h"
@@ -108,47 +109,40 @@ struct PackedProduct {
       }
   }
 
-  // What a tile is made of: rows of A from `a`, by kA, and B from `b`.
-  struct Operands {
-    const T* a;
-    std::int64_t a_step;
-    T* keep_a;
-    const T* b;
-    std::int64_t b_step;
-    T* keep_b;
-  };
+  using Operands = TileOperands<T>;
+
   template <int R, RowsOfA kA = RowsOfA::packed, bool kKeepB = false>
-  void tile(std::int64_t depth, const Operands& o, From* c, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns,
-            bool first, bool last) const {
+  void tile(std::int64_t depth, const Operands& o, RowsAhead next, From* c, std::int64_t i, std::int64_t j, std::int64_t rows,
+            std::int64_t columns, bool first, bool last) const {
     Tile<T, R> sum;
-    multiply_tile<T, R, kA, kKeepB>(depth, o.a, o.a_step, o.keep_a, o.b, o.b_step, o.keep_b, sum);
+    multiply_tile<T, R, kA, kKeepB>(depth, o, {rows_ahead(c + i * a.c.stride[1] + j * a.c.stride[2], a.c.stride[1], rows), next}, sum);
     store(sum, c, i, j, rows, columns, first, last);
   }
   // The operands as they are, which the block's way through C decides: its first panel finds A where it is, its first tile of a panel B.
   template <class... Place>
-  void whole_tile(RowsOfA form, std::int64_t depth, const Operands& o, Place... place) const {
+  void whole_tile(RowsOfA form, std::int64_t depth, const Operands& o, RowsAhead next, Place... place) const {
     if constexpr (std::is_same_v<From, T>) {
       const bool keep = o.keep_b != nullptr;
       if (form == RowsOfA::in_place)
-        return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, place...) : tile<kTileRows, RowsOfA::in_place>(depth, o, place...);
+        return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, next, place...)
+                    : tile<kTileRows, RowsOfA::in_place>(depth, o, next, place...);
       if (form == RowsOfA::kept)
-        return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, place...) : tile<kTileRows, RowsOfA::kept>(depth, o, place...);
-      if (keep) return tile<kTileRows, RowsOfA::packed, true>(depth, o, place...);
+        return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, next, place...)
+                    : tile<kTileRows, RowsOfA::kept>(depth, o, next, place...);
+      if (keep) return tile<kTileRows, RowsOfA::packed, true>(depth, o, next, place...);
     }
-    tile<kTileRows>(depth, o, place...);
+    tile<kTileRows>(depth, o, next, place...);
   }
 
-  // The tile's place in C is asked for before the product, which takes longer than memory does.
-  void fetch_rows(const From* c, std::int64_t rows) const {
-    for (std::int64_t r = 0; r < rows; ++r) hwy::Prefetch(c + r * a.c.stride[1]), hwy::Prefetch(c + r * a.c.stride[1] + 64 / sizeof(From));
-  }
-
-  // Rows [r0, r1) x columns [c0, c1) of one product.
-  void cell(std::int64_t batch, std::int64_t r0, std::int64_t r1, std::int64_t c0, std::int64_t c1, T* packed_a, T* packed_b) const {
+  // Rows [r0, r1) x columns [c0, c1) of one product. held: the thread's last cell has packed these rows of A, or, where A is read in
+  // place, these columns of B.
+  void cell(std::int64_t batch, std::int64_t r0, std::int64_t r1, std::int64_t c0, std::int64_t c1, T* packed_a, T* packed_b,
+            bool held) const {
     const From* x = a.a.as<const From>() + batch * a.a.stride[0];
     const From* y = a.b.as<const From>() + batch * a.b.stride[0];
     From* c = a.c.as<From>() + batch * a.c.stride[0];
     constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>());
+    const bool a_held = held && !p.in_place, b_held = held && p.in_place;
     // blocks of nearly the same number of tiles
     const std::int64_t tiles = (r1 - r0 + kTileRows - 1) / kTileRows, blocks = (tiles * kTileRows + kRowBlock - 1) / kRowBlock;
     for (std::int64_t j0 = c0; j0 < c1; j0 += kPanelColumns) {
@@ -165,35 +159,41 @@ struct PackedProduct {
           const bool side_by_side = std::is_same_v<From, T> && line == 1;  // rows of A: packed by the tiles of the first panel
           // What these leave: all rows, or those beyond whole tiles.
           const std::int64_t packed_from = p.in_place || side_by_side ? whole : begin;
-          if (packed_from < end) {
+          if (packed_from < end && !a_held) {
             T* to = packed_a + (p.in_place ? 0 : (packed_from - begin) * p.lead);
             pack<kTileRows>(rows_of_a + (packed_from - begin) * line, line, along, end - packed_from, depth, p.lead, to);
           }
           for (std::int64_t j = 0; j < n; j += kColumns) {
             const std::int64_t columns = std::min(kColumns, n - j);
-            T* panel = packed_b + (blocks > 1 ? j * p.lead : 0);
+            T* panel = packed_b + (blocks > 1 || (p.in_place && p.one_block) ? j * p.lead : 0);
             const From* columns_of_b = y + l0 * step + (j0 + j) * a.b.stride[2];
             // A whole panel whose columns lie side by side is packed by the first tile that it meets.
-            bool to_keep = std::is_same_v<From, T> && block == 0 && a.b.stride[2] == 1 && columns == kColumns && whole > begin;
-            if (block == 0 && !to_keep) pack<kColumns>(columns_of_b, a.b.stride[2], step, columns, depth, p.lead, panel);
-            const RowsOfA form = p.in_place ? RowsOfA::in_place : side_by_side && j == 0 ? RowsOfA::kept : RowsOfA::packed;
+            bool to_keep = std::is_same_v<From, T> && block == 0 && !b_held && a.b.stride[2] == 1 && columns == kColumns && whole > begin;
+            if (block == 0 && !b_held && !to_keep) pack<kColumns>(columns_of_b, a.b.stride[2], step, columns, depth, p.lead, panel);
+            // Where the next panel is now: packed by an earlier block, in a far cache perhaps, or in its matrix, where each row is
+            // elsewhere. The tiles of this one ask for it, a part each.
+            RowsAhead next;
+            if (j + kColumns < n) {
+              if (block > 0 || b_held) next = rows_ahead(panel + kColumns * p.lead, kColumns, depth);
+              else if (a.b.stride[2] == 1) next = rows_ahead(columns_of_b + kColumns, step, depth);
+            }
+            const RowsOfA form = p.in_place ? RowsOfA::in_place : side_by_side && !a_held && j == 0 ? RowsOfA::kept : RowsOfA::packed;
             for (std::int64_t i = begin; i < whole; i += kTileRows) {
-              fetch_rows(c + i * a.c.stride[1] + (j0 + j) * a.c.stride[2], kTileRows);
               T* packed = packed_a + (i - begin) * p.lead;
               Operands o{packed, 0, packed, panel, kColumns, nullptr};
               if constexpr (std::is_same_v<From, T>) {
                 if (form != RowsOfA::packed) o.a = rows_of_a + (i - begin) * line, o.a_step = p.in_place ? line : along;
                 if (to_keep) o.b = columns_of_b, o.b_step = step, o.keep_b = panel;
               }
-              whole_tile(form, depth, o, c, i, j0 + j, std::int64_t{kTileRows}, columns, first, last);
+              whole_tile(form, depth, o, next.part((i - begin) / kTileRows, (whole - begin) / kTileRows), c, i, j0 + j,
+                         std::int64_t{kTileRows}, columns, first, last);
               to_keep = false;
             }
             if (const std::int64_t rest = end - whole; rest > 0) {
-              fetch_rows(c + whole * a.c.stride[1] + (j0 + j) * a.c.stride[2], rest);
               const Operands o{packed_a + (p.in_place ? 0 : (whole - begin) * p.lead), 0, nullptr, panel, kColumns, nullptr};
-              if (rest > kTileRows / 3 * 2) tile<kTileRows>(depth, o, c, whole, j0 + j, rest, columns, first, last);
-              else if (rest > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, o, c, whole, j0 + j, rest, columns, first, last);
-              else tile<kTileRows / 3>(depth, o, c, whole, j0 + j, rest, columns, first, last);
+              if (rest > kTileRows / 3 * 2) tile<kTileRows>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);
+              else if (rest > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);
+              else tile<kTileRows / 3>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);
             }
           }
         }
@@ -206,11 +206,17 @@ struct PackedProduct {
       return std::min(size, (size + unit - 1) / unit * part / parts * unit);
     };
     const CellGrid g = p.grid;
+    // What each thread holds packed: a row of cells, or a column of them where A is read in place.
+    std::vector<std::int64_t> packed(static_cast<std::size_t>(threads), -1);
     pool.run(g.rows * g.columns, [&](std::int64_t t, int worker) {
-      const std::int64_t r = t / g.columns, q = t % g.columns;
+      // A thread's cells follow each other along what they share.
+      const std::int64_t r = p.in_place ? t % g.rows : t / g.columns, q = p.in_place ? t / g.rows : t % g.columns,
+                         shared = p.in_place ? q : r;
+      std::int64_t& last = packed[static_cast<std::size_t>(worker % threads)];
       T* own = scratch + worker % threads * static_cast<std::int64_t>(p.a_elements + p.b_elements);
       cell(batch, cut(p.m, kMaxTileRows, r, g.rows), cut(p.m, kMaxTileRows, r + 1, g.rows), cut(p.n, kMaxTileColumns, q, g.columns),
-           cut(p.n, kMaxTileColumns, q + 1, g.columns), own, own + p.a_elements);
+           cut(p.n, kMaxTileColumns, q + 1, g.columns), own, own + p.a_elements, last == shared);
+      last = p.one_block ? shared : -1;
     });
   }
 };

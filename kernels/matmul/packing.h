@@ -50,34 +50,47 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
   return best;
 }
 
-// Rows of A that are dense along k are read in place, unless so many rows of a tile fall on one set of the first cache that they would
-// drive each other out of it.
+// Rows of A that are dense along k are read in place, unless so many rows fall on one set of a cache that they would drive each other out:
+// of a tile in the first one, of a block in the second.
 inline bool rows_in_place(const MatmulArgs& a) {
   if (a.a.dtype != DType::f32 && a.a.dtype != DType::f64) return false;
   if (a.a.stride[2] != 1) return false;
-  static const std::int64_t ways = [] {
-    const long n = ::sysconf(_SC_LEVEL1_DCACHE_ASSOC);
-    return n > 0 ? n : 8;
-  }();
-  constexpr std::int64_t kSetsBytes = 4096;  // of 64 sets of 64 bytes, as first caches have them
+  struct Cache {
+    std::int64_t ways, bytes_of_a_way;
+  };
+  const auto cache = [](int ways_name, int size_name, Cache otherwise) {
+    const long ways = ::sysconf(ways_name), size = ::sysconf(size_name);
+    return ways > 0 && size > 0 ? Cache{ways, size / ways} : otherwise;
+  };
+  static const Cache first = cache(_SC_LEVEL1_DCACHE_ASSOC, _SC_LEVEL1_DCACHE_SIZE, {8, 4096}),
+                     second = cache(_SC_LEVEL2_CACHE_ASSOC, _SC_LEVEL2_CACHE_SIZE, {8, 64 * 1024});
   const std::int64_t line = std::abs(a.a.stride[1]) * (a.a.dtype == DType::f64 ? 8 : 4);
-  const std::int64_t apart = kSetsBytes / std::gcd(kSetsBytes, line);  // rows until one falls where the first did
-  return (kMaxTileRows + apart - 1) / apart <= ways;
+  const auto fit = [&](std::int64_t rows, Cache c) {
+    const std::int64_t apart = c.bytes_of_a_way / std::gcd(c.bytes_of_a_way, line);  // rows until one falls where the first did
+    return (rows + apart - 1) / apart <= c.ways;
+  };
+  return fit(kMaxTileRows, first) && fit(std::min(a.c.shape[1], kRowBlock), second);
 }
 
 struct PackPlan {
   std::int64_t m, n, k, depth, lead;
-  bool in_place;  // A is not packed, but for what is left of whole tiles
+  bool in_place;   // A is not packed, but for what is left of whole tiles
+  bool one_block;  // a cell's rows of A (in place: its columns of B) are still packed at its end, for the next cell of the same
   CellGrid grid;
   std::size_t a_elements, b_elements, sum_elements;  // packed panels of a thread; f32 sums of a 16-bit result over several k blocks
 };
 
 inline PackPlan pack_plan(const MatmulArgs& a, std::int64_t threads) {
-  PackPlan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, 0, rows_in_place(a), {}, 0, 0, 0};
+  PackPlan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, 0, rows_in_place(a), false, {}, 0, 0, 0};
   const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + kDepth - 1) / kDepth);
   p.depth = std::max<std::int64_t>(1, round_up((p.k + blocks - 1) / blocks, 4));
   p.lead = p.depth + 4;
   p.grid = cell_grid(p.m, p.n, p.k, threads, p.in_place, a.b.stride[2] == 1);
+  const auto most = [](std::int64_t size, std::int64_t unit, std::int64_t parts) {
+    return ((size + unit - 1) / unit + parts - 1) / parts * unit;
+  };
+  p.one_block = blocks == 1 && (p.in_place ? most(p.n, kMaxTileColumns, p.grid.columns) <= kPanelColumns
+                                           : most(p.m, kMaxTileRows, p.grid.rows) <= kRowBlock);
   const std::int64_t columns = round_up((p.n + p.grid.columns - 1) / p.grid.columns, kMaxTileColumns) + kMaxTileColumns;
   p.a_elements = static_cast<std::size_t>(round_up(round_up(p.in_place ? 1 : std::min(p.m, kRowBlock), kMaxTileRows) * p.lead, 16));
   p.b_elements = static_cast<std::size_t>(round_up(std::min(columns, kPanelColumns) * p.lead, 16));

@@ -13,6 +13,7 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -42,45 +43,91 @@ struct Tile {
 // by side, steps of k that are `a_step` apart, copied to keep_a as packed rows while they go by.
 enum class RowsOfA { packed, in_place, kept };
 
-// The first R rows of a tile. b: rows of tile_columns, `b_step` apart; with kKeepB they are copied to keep_b, [k][tile_columns], as they go
-// by. The sums are the same bits in any form.
+// b: rows of tile_columns, `b_step` apart; where they are kept they are copied to keep_b, [k][tile_columns], as they go by.
+template <class T>
+struct TileOperands {
+  const T* a;
+  std::int64_t a_step;
+  T* keep_a;
+  const T* b;
+  std::int64_t b_step;
+  T* keep_b;
+};
+
+// Rows of at most two lines, `step` bytes apart, that will be wanted.
+struct RowsAhead {
+  const char* at = nullptr;
+  std::int64_t step = 0, rows = 0;
+  RowsAhead part(std::int64_t i, std::int64_t parts) const {
+    const std::int64_t from = rows * i / parts;
+    return {at + from * step, step, rows * (i + 1) / parts - from};
+  }
+  void fetch(std::int64_t most) {
+    for (; most > 0 && rows > 0; --most, --rows, at += step) {
+      hwy::Prefetch(at);
+      hwy::Prefetch(at + 64);
+    }
+  }
+};
+template <class T>
+RowsAhead rows_ahead(const T* at, std::int64_t step, std::int64_t rows) {
+  return {reinterpret_cast<const char*>(at), step * static_cast<std::int64_t>(sizeof(T)), rows};
+}
+// What a tile asks memory for while it multiplies: its own place in C, and rows of B that a later tile wants. A few at a time: all at once,
+// they would keep the tile's own loads waiting.
+struct TileAhead {
+  RowsAhead c, b;
+};
+
+// The first R rows of a tile. The sums are the same bits in any form.
 template <class T, int R, RowsOfA kA, bool kKeepB>
-HWY_INLINE void multiply_tile(std::int64_t k, const T* HWY_RESTRICT a, std::int64_t a_step, T* HWY_RESTRICT keep_a, const T* HWY_RESTRICT b,
-                              std::int64_t b_step, T* HWY_RESTRICT keep_b, Tile<T, R>& out) {
+HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, TileAhead ahead, Tile<T, R>& out) {
   const hn::ScalableTag<T> d;
+  const T* HWY_RESTRICT a = operands.a;
+  const T* HWY_RESTRICT b = operands.b;
+  T* HWY_RESTRICT keep_a = operands.keep_a;
+  T* HWY_RESTRICT keep_b = operands.keep_b;
+  const std::int64_t a_step = operands.a_step, b_step = operands.b_step;
   const auto lanes = hn::Lanes(d);
   using V = hn::Vec<decltype(d)>;
   constexpr std::int64_t kAhead = 48;  // steps of k: about 600 cycles
+  constexpr std::int64_t kRun = 16;    // steps between what is asked for ahead
   constexpr bool in_place = kA == RowsOfA::in_place;
   V c[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) c[r][0] = c[r][1] = hn::Zero(d);
   const T *a3 = a, *a6 = a, *a9 = a;  // a register for every third row; the others are reached from these by a_step and twice that
   if constexpr (in_place) a3 += 3 * a_step, a6 += 6 * a_step, a9 += 9 * a_step;
-  for (std::int64_t i = 0; i < k; ++i) {
-    const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
-    if constexpr (kKeepB) {
-      hwy::Prefetch(b + kAhead * b_step);
-      hwy::Prefetch(b + kAhead * b_step + lanes);
-      hn::StoreU(b0, d, keep_b);
-      hn::StoreU(b1, d, keep_b + lanes);
-      keep_b += 2 * lanes;
-    }
-    if constexpr (kA == RowsOfA::kept) {
-      hwy::Prefetch(a + kAhead * a_step);
-      hwy::Prefetch(a + kAhead * a_step + R - 1);
-      std::memcpy(keep_a, a, R * sizeof(T));
-      keep_a += kTileRows;
-    }
+  const std::int64_t runs = std::max<std::int64_t>(1, (k + kRun - 1) / kRun), c_rows = (ahead.c.rows + runs - 1) / runs,
+                     b_rows = (ahead.b.rows + runs - 1) / runs;
+  for (std::int64_t i0 = 0; i0 < k; i0 += kRun) {
+    ahead.c.fetch(c_rows);
+    ahead.b.fetch(b_rows);
+    for (std::int64_t i = i0, end = i0 + kRun < k ? i0 + kRun : k; i < end; ++i) {
+      const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
+      if constexpr (kKeepB) {
+        hwy::Prefetch(b + kAhead * b_step);
+        hwy::Prefetch(b + kAhead * b_step + lanes);
+        hn::StoreU(b0, d, keep_b);
+        hn::StoreU(b1, d, keep_b + lanes);
+        keep_b += 2 * lanes;
+      }
+      if constexpr (kA == RowsOfA::kept) {
+        hwy::Prefetch(a + kAhead * a_step);
+        hwy::Prefetch(a + kAhead * a_step + R - 1);
+        std::memcpy(keep_a, a, R * sizeof(T));
+        keep_a += kTileRows;
+      }
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const V x = hn::Set(d, in_place ? (r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9)[r % 3 * a_step] : a[r]);
-      c[r][0] = hn::MulAdd(x, b0, c[r][0]);
-      c[r][1] = hn::MulAdd(x, b1, c[r][1]);
+      for (int r = 0; r < R; ++r) {
+        const V x = hn::Set(d, in_place ? (r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9)[r % 3 * a_step] : a[r]);
+        c[r][0] = hn::MulAdd(x, b0, c[r][0]);
+        c[r][1] = hn::MulAdd(x, b1, c[r][1]);
+      }
+      if constexpr (in_place) ++a, ++a3, ++a6, ++a9;
+      else a += kA == RowsOfA::kept ? a_step : kTileRows;
+      b += b_step;
     }
-    if constexpr (in_place) ++a, ++a3, ++a6, ++a9;
-    else a += kA == RowsOfA::kept ? a_step : kTileRows;
-    b += b_step;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
