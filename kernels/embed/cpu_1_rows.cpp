@@ -2,8 +2,8 @@
 // positions in their order: n additions in all, no atomics, the same bits for any number of threads. Rows dense in memory.
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
+#include "kernels/embed/by_id.h"
 #include "kernels/embed/rows.h"
 
 namespace graft {
@@ -27,31 +27,21 @@ void embed_rows(Queue& q, const EmbedArgs& a) {
 }
 
 void embed_grad_sorted(Queue& q, const EmbedGradArgs& a) {
-  const std::int64_t n = a.ids.shape[0], vocab = a.dtable.shape[0], dim = a.dtable.shape[1];
-  const std::int64_t* ids = a.ids.as<const std::int64_t>();
-  std::vector<std::int64_t> start(static_cast<std::size_t>(vocab) + 2, 0), order(static_cast<std::size_t>(n));
-  const auto id_of = [&](std::int64_t i) {  // ids of no row count as row `vocab`, which nobody sums
-    const std::int64_t id = ids[i * a.ids.stride[0]];
-    return static_cast<std::size_t>(id >= 0 && id < vocab ? id : vocab);
-  };
-  for (std::int64_t i = 0; i < n; ++i) ++start[id_of(i) + 1];
-  for (std::int64_t v = 0; v <= vocab; ++v) start[static_cast<std::size_t>(v) + 1] += start[static_cast<std::size_t>(v)];
-  std::vector<std::int64_t> next(start.begin(), start.end() - 1);
-  for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(next[id_of(i)]++)] = i;
+  const std::int64_t vocab = a.dtable.shape[0], dim = a.dtable.shape[1];
+  const PositionsById positions(a);
   visit_float(a.dtable.dtype, [&]<class T>() {
     using A = Accum<T>;
     parallel_ranges(q.pool(), vocab, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, dim)),
                     [&](std::int64_t b, std::int64_t e) {
                       constexpr std::int64_t kChunk = 256;
                       for (std::int64_t row = b; row < e; ++row) {
-                        const std::int64_t first = start[static_cast<std::size_t>(row)],
-                                           last = row == a.padding_index ? first : start[static_cast<std::size_t>(row) + 1];
+                        const auto own = positions.of(row, a);
                         T* out = a.dtable.as<T>() + row * a.dtable.stride[0];
                         for (std::int64_t j0 = 0; j0 < dim; j0 += kChunk) {
                           const std::int64_t count = std::min(kChunk, dim - j0);
                           A sum[kChunk] = {};
-                          for (std::int64_t k = first; k < last; ++k) {
-                            const T* g = a.dout.as<const T>() + order[static_cast<std::size_t>(k)] * a.dout.stride[0] + j0;
+                          for (const std::int64_t* at = own.begin; at != own.end; ++at) {
+                            const T* g = a.dout.as<const T>() + *at * a.dout.stride[0] + j0;
                             for (std::int64_t j = 0; j < count; ++j) sum[j] += static_cast<A>(g[j]);
                           }
                           for (std::int64_t j = 0; j < count; ++j) out[j0 + j] = static_cast<T>(sum[j]);

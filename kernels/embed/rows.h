@@ -11,6 +11,7 @@ void embed_rows(Queue& q, const EmbedArgs& a);
 void embed_grad_ref(Queue& q, const EmbedGradArgs& a);
 void embed_grad_naive(Queue& q, const EmbedGradArgs& a);
 void embed_grad_sorted(Queue& q, const EmbedGradArgs& a);
+void embed_grad_simd(Queue& q, const EmbedGradArgs& a);
 
 GRAFT_SIMT_ROW(embed_thread_element, EmbedArgs);
 GRAFT_SIMT_ROW(embed_grad_thread_element, EmbedGradArgs);

@@ -9,6 +9,9 @@ constexpr Limit<EmbedArgs> rows{
     "rows dense", [](const EmbedArgs& a) { return dense_last(a.table) && dense_last(a.out) ? yes() : no("rows are not dense"); }};
 constexpr Limit<EmbedGradArgs> grad_rows{
     "rows dense", [](const EmbedGradArgs& a) { return dense_last(a.dout) && dense_last(a.dtable) ? yes() : no("rows are not dense"); }};
+constexpr Limit<EmbedGradArgs> grad_vectors{"f32, bf16, f16; rows dense", [](const EmbedGradArgs& a) {
+                                              return a.dtable.dtype == DType::f64 ? no("no vectors of f64") : grad_rows.check(a);
+                                            }};
 
 // ---- device rows ----
 Verdict sortable(const EmbedGradArgs& a) {
@@ -59,6 +62,7 @@ const Family<EmbedGradArgs>& embed_grad_family() {
           host("ref", embed_grad_ref, any<EmbedGradArgs>, 0, "every row scans all ids, double sums"),
           host("naive", embed_grad_naive, any<EmbedGradArgs>, 1, "every row scans all ids"),
           host("cpu.1_sorted", embed_grad_sorted, grad_rows, 10, "positions sorted by id, then row sums"),
+          host("cpu.2_simd", embed_grad_simd, grad_vectors, 20, "positions sorted by id, then row sums in vector registers"),
       },
       {
           {"0_thread_element", GRAFT_BODIES(embed_grad_thread_element), any<EmbedGradArgs>, 1,

@@ -11,6 +11,7 @@ void gather_lines(Queue& q, const GatherArgs& a);
 void scatter_ref(Queue& q, const ScatterArgs& a);
 void scatter_naive(Queue& q, const ScatterArgs& a);
 void scatter_lines(Queue& q, const ScatterArgs& a);
+void scatter_simd(Queue& q, const ScatterArgs& a);
 
 GRAFT_SIMT_ROW(gather_thread_line, GatherArgs);
 GRAFT_SIMT_ROW(scatter_thread_line, ScatterArgs);

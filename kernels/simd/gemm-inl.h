@@ -37,6 +37,7 @@ struct Tile {
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   V v[R][2];
+  HWY_INLINE Tile() {}  // written out, so that it is of the target's instruction set as what calls it is
 };
 
 // How a tile finds its rows of A: packed, [k][kTileRows]; in place, rows `a_step` apart that are dense along k; or, where the rows lie side
