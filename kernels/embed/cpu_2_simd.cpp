@@ -1,6 +1,6 @@
-// embed_grad with vectors (Highway), f32, bf16 and f16: positions sorted by id as in cpu_1_rows.cpp; the sums of four vectors of columns stay
-// in registers while the row's positions go by, in their order, so the bits are those of rung 1.
-// Bound by memory: dout is read once, the table's gradient written once.
+// embed_grad with vectors (Highway), f32, bf16 and f16: positions sorted by id as in cpu_1_rows.cpp; the sums of four vectors of columns
+// stay in registers while the row's positions go by, in their order, so the bits are those of rung 1. Bound by memory: dout is read once,
+// the table's gradient written once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/embed/cpu_2_simd.cpp"
 #include <hwy/foreach_target.h>

@@ -265,6 +265,11 @@ TEST(Cheats, UsesMoreThreadsThanTheQueueHas) {
 }
 
 // The answer is right, because every input is the same number; the work was not done.
+// ThreadSanitizer's call for each store would make an honest row of the cheat.
+__attribute__((no_sanitize("thread"))) void fill_unwatched(float* to, std::int64_t n, float value) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = value;
+}
+
 TEST(Cheats, IsFasterThanTheMachine) {
   Case<MatmulArgs> c;
   c.shape = "384x384x384_equal";
@@ -285,7 +290,7 @@ TEST(Cheats, IsFasterThanTheMachine) {
   const auto cheat = [](Queue&, const MatmulArgs& m) {
     float sum = 0;
     for (std::int64_t k = 0; k < m.a.shape[2]; ++k) sum += m.a.as<const float>()[k] * m.b.as<const float>()[k];
-    std::fill_n(m.c.as<float>(), m.c.numel(), sum);
+    fill_unwatched(m.c.as<float>(), m.c.numel(), sum);
   };
   const auto* best = real.find("cpu.2_packed");
   ASSERT_NE(best, nullptr);
