@@ -37,6 +37,14 @@ HWY_INLINE float sum_lanes(F32 d, F32Vec v) {
   for (std::size_t i = 1; i < hn::Lanes(d); ++i) s += one[i];
   return s;
 }
+// The same in double, for what goes on as a sum of many rows.
+HWY_INLINE double sum_lanes_f64(F32 d, F32Vec v) {
+  float one[HWY_MAX_BYTES / 4];
+  hn::StoreU(v, d, one);
+  double s = one[0];
+  for (std::size_t i = 1; i < hn::Lanes(d); ++i) s += static_cast<double>(one[i]);
+  return s;
+}
 HWY_INLINE float max_lanes(F32 d, F32Vec v) {
   float one[HWY_MAX_BYTES / 4];
   hn::StoreU(v, d, one);
