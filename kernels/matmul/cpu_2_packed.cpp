@@ -144,7 +144,8 @@ struct PackedProduct {
     constexpr std::int64_t kColumns = 2 * hn::MaxLanes(hn::ScalableTag<T>());
     const bool a_held = held && !p.in_place, b_held = held && p.in_place;
     // blocks of nearly the same number of tiles
-    const std::int64_t tiles = (r1 - r0 + kTileRows - 1) / kTileRows, blocks = (tiles * kTileRows + kRowBlock - 1) / kRowBlock;
+    const std::int64_t tiles = (r1 - r0 + kTileRows - 1) / kTileRows, rows = tiles * kTileRows;
+    const std::int64_t blocks = rows <= kUncutRows ? 1 : (rows + kRowBlock - 1) / kRowBlock;
     for (std::int64_t j0 = c0; j0 < c1; j0 += kPanelColumns) {
       const std::int64_t n = std::min(kPanelColumns, c1 - j0);
       for (std::int64_t l0 = 0; l0 == 0 || l0 < p.k; l0 += p.depth) {

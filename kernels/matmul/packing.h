@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
 #include <numeric>
@@ -17,6 +18,7 @@
 namespace graft {
 
 inline constexpr std::int64_t kDepth = 512, kRowBlock = 192;
+inline constexpr std::int64_t kUncutRows = 264;                         // rows of a cell that stay one block
 inline constexpr std::int64_t kPanelColumns = 2048;                     // of B, packed at once by a thread
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // what cells are made of: whole tiles on any target
 
@@ -42,8 +44,14 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
     for (std::int64_t each = 1; each <= kMost; ++each) {
       const std::int64_t columns = std::min((threads * each + rows - 1) / rows, column_tiles);
       const auto r = static_cast<double>((row_tiles + rows - 1) / rows), c = static_cast<double>((column_tiles + columns - 1) / columns);
-      const double cell = 12 * r * c + each_row * kMaxTileRows * r + each_column * kMaxTileColumns * c;
-      const double all = cell * static_cast<double>((rows * columns + threads - 1) / threads);
+      const double row_lines = each_row * kMaxTileRows * r, column_lines = each_column * kMaxTileColumns * c;
+      const double cell = 12 * r * c + row_lines + column_lines;
+      // What a thread's cells share is packed once (PackPlan::one_block).
+      const auto cells = static_cast<double>((rows * columns + threads - 1) / threads);
+      const bool one_block = k <= kDepth && (in_place ? c * kMaxTileColumns <= kPanelColumns : r * kMaxTileRows <= kUncutRows);
+      const double row_times = one_block && !in_place ? std::ceil(cells / static_cast<double>(columns)) : cells;
+      const double column_times = one_block && in_place ? std::ceil(cells / static_cast<double>(rows)) : cells;
+      const double all = 12 * r * c * cells + row_lines * row_times + column_lines * column_times;
       const double cost = all + (in_place ? cell / 2 : std::min(cell / 2, waking + all / 20));
       if (least == 0 || cost < least) best = {rows, columns}, least = cost;
     }
@@ -90,9 +98,9 @@ inline PackPlan pack_plan(const MatmulArgs& a, std::int64_t threads) {
     return ((size + unit - 1) / unit + parts - 1) / parts * unit;
   };
   p.one_block = blocks == 1 && (p.in_place ? most(p.n, kMaxTileColumns, p.grid.columns) <= kPanelColumns
-                                           : most(p.m, kMaxTileRows, p.grid.rows) <= kRowBlock);
+                                           : most(p.m, kMaxTileRows, p.grid.rows) <= kUncutRows);
   const std::int64_t columns = round_up((p.n + p.grid.columns - 1) / p.grid.columns, kMaxTileColumns) + kMaxTileColumns;
-  p.a_elements = static_cast<std::size_t>(round_up(round_up(p.in_place ? 1 : std::min(p.m, kRowBlock), kMaxTileRows) * p.lead, 16));
+  p.a_elements = static_cast<std::size_t>(round_up(round_up(p.in_place ? 1 : std::min(p.m, kUncutRows), kMaxTileRows) * p.lead, 16));
   p.b_elements = static_cast<std::size_t>(round_up(std::min(columns, kPanelColumns) * p.lead, 16));
   const bool half = a.c.dtype == DType::bf16 || a.c.dtype == DType::f16;
   p.sum_elements = half && p.k > p.depth ? static_cast<std::size_t>(p.m * p.n) : 0;
