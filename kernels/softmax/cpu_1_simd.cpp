@@ -32,15 +32,21 @@ template <class T>
 void softmax_grad_row(const T* y, const T* dy, T* dx, std::int64_t n, bool log) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  // Four chains of sums: one alone waits for each addition, and with four lanes (NEON, SSE4) a long row was summed worse than allowed.
-  F32Vec v[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  // Four chains of 16 sums at a time, which then go to the sum of the row: with vectors of four lanes (NEON, SSE4) one chain along a long
+  // row was less exact than allowed, and waited for each addition.
+  constexpr std::int64_t kChain = 16;
   const auto add = [&](F32Vec sum, F32Vec p, F32Vec g) HWY_ATTR { return log ? hn::Add(sum, g) : hn::MulAdd(g, p, sum); };
+  F32Vec total = hn::Zero(d);
   std::int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes)
-    for (std::int64_t k = 0; k < 4; ++k) v[k] = add(v[k], load_f32(d, y + i + k * lanes), load_f32(d, dy + i + k * lanes));
-  for (; i + lanes <= n; i += lanes) v[0] = add(v[0], load_f32(d, y + i), load_f32(d, dy + i));
-  if (i < n) v[1] = add(v[1], load_part(d, y + i, n - i, 0), load_part(d, dy + i, n - i, 0));
-  const auto sum = hn::Set(d, sum_lanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
+  while (i + 4 * lanes <= n) {
+    F32Vec v[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    for (const std::int64_t end = i + 4 * lanes * kChain; i < end && i + 4 * lanes <= n; i += 4 * lanes)
+      for (std::int64_t k = 0; k < 4; ++k) v[k] = add(v[k], load_f32(d, y + i + k * lanes), load_f32(d, dy + i + k * lanes));
+    total = hn::Add(total, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])));
+  }
+  for (; i + lanes <= n; i += lanes) total = add(total, load_f32(d, y + i), load_f32(d, dy + i));
+  if (i < n) total = add(total, load_part(d, y + i, n - i, 0), load_part(d, dy + i, n - i, 0));
+  const auto sum = hn::Set(d, static_cast<float>(sum_lanes_f64(d, total)));
   const auto f = [&](F32Vec p, F32Vec g) HWY_ATTR { return log ? hn::NegMulAdd(exp_f32(d, p), sum, g) : hn::Mul(p, hn::Sub(g, sum)); };
   for (i = 0; i + lanes <= n; i += lanes) store_f32(d, f(load_f32(d, y + i), load_f32(d, dy + i)), dx + i);
   if (i < n) store_part(d, f(load_part(d, y + i, n - i, 0), load_part(d, dy + i, n - i, 0)), dx + i, n - i);
