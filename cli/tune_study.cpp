@@ -449,9 +449,19 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   const Data data = images_of(p);
   build_model(p.base, data.train);  // what is wrong with data or weights is said before a folder is made
   std::error_code ec;
-  const bool joins =
-      !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));
-  const fs::path folder = fs::absolute(joins ? fs::path(c.out) : new_run_folder(c.out, "tune-" + p.recipe)).lexically_normal();
+  const auto joins = [&] {
+    return !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));
+  };
+  const auto folder_to_use = [&]() -> fs::path {
+    if (joins()) return c.out;
+    try {
+      return new_run_folder(c.out, "tune-" + p.recipe);
+    } catch (const Error&) {
+      if (!joins()) throw;
+      return c.out;  // another process of the study has made it meanwhile
+    }
+  };
+  const fs::path folder = fs::absolute(folder_to_use()).lexically_normal();
   Json space = Json::array();
   for (const std::string& s : p.search) space.push_back(s);
   Trials trials(folder / "study.db", {{"space", space.dump()},
