@@ -264,12 +264,12 @@ TEST(Cheats, UsesMoreThreadsThanTheQueueHas) {
                 "threads that are not the queue's");
 }
 
-// The answer is right, because every input is the same number; the work was not done.
 // ThreadSanitizer's call for each store would make an honest row of the cheat.
 __attribute__((no_sanitize("thread"))) void fill_unwatched(float* to, std::int64_t n, float value) {
   for (std::int64_t i = 0; i < n; ++i) to[i] = value;
 }
 
+// The answer is right, because every input is the same number; the work was not done.
 TEST(Cheats, IsFasterThanTheMachine) {
   Case<MatmulArgs> c;
   c.shape = "384x384x384_equal";
