@@ -45,12 +45,15 @@ float row(const T* x, std::int64_t n) {
   const auto all = meet<op>(meet<op>(v[0], v[1]), meet<op>(v[2], v[3]));
   float one[HWY_MAX_BYTES / 4];
   hn::StoreU(all, d, one);
-  Fold<op, float, float> f;
-  for (std::int64_t l = 0; l < lanes; ++l) {
-    Fold<op, float, float> g;
-    g.v = one[l];
-    f.merge(g);
-  }
+  Fold<op, float, float> f, g;
+  for (std::int64_t half = lanes / 2; half > 0; half /= 2)  // pairs of lanes: a sum of 16 in 4 roundings instead of 15
+    for (std::int64_t l = 0; l < half; ++l) {
+      f.v = one[l];
+      g.v = one[l + half];
+      f.merge(g);
+      one[l] = f.v;
+    }
+  f.v = one[0];
   for (; i < n; ++i) f.add(static_cast<float>(x[i]), i);
   return f.v;
 }
