@@ -6,7 +6,7 @@
 #include "kernels/core/error.h"
 #include "kernels/core/host_stream.h"
 #include "kernels/core/scope.h"
-#include "kernels/simt/emulator_machine.h"
+#include "kernels/simt/emulator_machine-inl.h"
 
 namespace graft::simt {
 

@@ -68,22 +68,6 @@ Fibers::~Fibers() {
 #endif
 }
 
-void Fibers::jump(Context& to) {
-  Context& from = *running_;
-  last_ = &from;
-  running_ = &to;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&from.fake_stack, to.low, to.size);
-#elif defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(to.tsan, 0);
-#endif
-  const ctx::transfer_t t = ctx::jump_fcontext(to.at, this);
-  last_->at = t.fctx;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
-#endif
-}
-
 Fiber* Fibers::take(Lane* lane) {
   if (idle_.empty()) {
     all_.push_back(std::make_unique<Fiber>());

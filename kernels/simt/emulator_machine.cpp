@@ -1,11 +1,10 @@
-#include "kernels/simt/emulator_machine.h"
-
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <utility>
 
 #include "kernels/core/error.h"
+#include "kernels/simt/emulator_machine-inl.h"
 
 namespace graft::simt {
 
@@ -13,7 +12,6 @@ constinit thread_local Lane* self = nullptr;
 
 namespace {
 std::atomic<std::int64_t> early{0};
-struct Unwind {};  // thrown into suspended lanes when their block has failed
 }  // namespace
 
 Machine& machine() {
@@ -107,16 +105,6 @@ Context& Machine::next() {
     fail();
     return fibers_.thread();
   }
-}
-void Machine::wait(const char* what, const Where& at) {
-  Lane* l = self;
-  l->waits = what;
-  l->at = at;
-  Context& to = next();
-  if (&to != &fibers_.running()) fibers_.jump(to);
-  self = l;
-  if (unwinding_) throw Unwind{};
-  l->waits = nullptr;
 }
 void Machine::poll() {
   Lane* const caller = self;
