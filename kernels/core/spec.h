@@ -4,10 +4,12 @@
 // Tolerance is derived, never set by hand. Let T be `ref` run in f64 on the very inputs (rounded to the case's dtype) and e(V) the
 // largest |V - T|. The row named "naive" (plain loops in the same dtype, sums in its accumulation type) must keep, element by element,
 //   |naive - T| <= roundings * eps(accum) * max|T| + ulps(T),   every other row   |V - T| <= 2 e(naive) + ulps(T),
-// where ulps(T) is 4 ulp of the output dtype at T. An f64 output is held to the first bound by every row: there T is rounded as the row is,
-// and e(naive) would measure nothing. Integer and bool outputs, and cases marked exact, must be equal bit for bit to `ref`.
-// Comparisons are written so that a NaN fails them. A NaN or infinity in T must be met by the same.
-// Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs) must be unchanged.
+// where ulps(T) is 4 ulp of the output dtype at T. max|T| and e(naive) are taken over at least 32 elements: the worst of two sums is luck,
+// and what a cancellation has left of a scalar is no measure for its roundings, so a case with fewer outputs is drawn again. An f64 output
+// is held to the first bound by every row: there T is rounded as the row is, and e(naive) would measure nothing. Integer and bool outputs,
+// and cases marked exact, must be equal bit for bit to `ref`. Comparisons are written so that a NaN fails them. A NaN or infinity in T must
+// be met by the same. Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs)
+// must be unchanged.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -118,9 +120,10 @@ struct Judgement {
   double largest_error = 0;  // of the elements that are finite on both sides
 };
 Judgement judge(const View& out, const std::vector<double>& expect, bool exact, double allowance);
-std::vector<double> values_of(const View& v);  // row-major
-// What the naive row, or an f64 row, may differ from `expect`: roundings * eps(accum) * max|T|.
-double a_priori_allowance(const ErasedCase& c, DType out, const std::vector<double>& expect);
+std::vector<double> values_of(const View& v);          // row-major
+double largest_of(const std::vector<double>& expect);  // the largest magnitude that is finite
+// What the naive row, or an f64 row, may differ from T: roundings * eps(accum) * max|T|.
+double a_priori_allowance(const ErasedCase& c, DType out, double largest);
 
 struct CheckOptions {
   std::string variant;  // empty: every row that serves the queue's device, and `ref` as the oracle

@@ -56,7 +56,7 @@ void Oracle::ask(std::uint64_t seed, std::uint64_t stir_seed) {
   for (std::size_t k = 0; k < case_.operands.size(); ++k) {
     if (!written(case_.operands[k])) continue;
     const View& v = own.views()[k];
-    const double a_priori = a_priori_allowance(case_, v.dtype, expect_[k]);
+    const double largest = largest_of(expect_[k]), a_priori = a_priori_allowance(case_, v.dtype, largest);
     if (v.dtype == DType::f64) {
       allowance_[k] = a_priori;
       continue;
@@ -65,9 +65,6 @@ void Oracle::ask(std::uint64_t seed, std::uint64_t stir_seed) {
     if (!j.ok)
       throw Error(Code::bug, std::string(spec_.family->name()) + "=" + std::string(spec_.rows[static_cast<std::size_t>(yardstick)].name) +
                                  " " + case_.shape + ": the yardstick is wrong: '" + case_.operands[k].name + "' " + j.worst);
-    double largest = 0;
-    for (const double e : expect_[k])
-      if (std::isfinite(e)) largest = std::max(largest, std::abs(e));
     allowance_[k] = std::min(a_priori, plain ? 2 * j.largest_error : 8 * (j.largest_error + epsilon_of(DType::f32) * largest));
   }
 }
