@@ -121,7 +121,11 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
       }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x = hn::Set(d, in_place ? (r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9)[r % 3 * a_step] : a[r]);
+        // In two steps: of (r < 3 ? a : ...)[r % 3 * a_step], GCC 12 with -fsanitize=signed-integer-overflow computes the index for a
+        // alone.
+        const T* row = in_place ? (r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9) : a;
+        const std::int64_t at = in_place ? r % 3 * a_step : r;
+        const V x = hn::Set(d, row[at]);
         c[r][0] = hn::MulAdd(x, b0, c[r][0]);
         c[r][1] = hn::MulAdd(x, b1, c[r][1]);
       }
