@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
 #include <set>
 
 #include "engine/autograd/tape.h"
@@ -38,6 +40,26 @@ void check(const OptimOptions& o) {
 DType state_dtype(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
 View flat(const Tensor& t) { return dense_view(t.view().data, t.dtype(), {t.numel()}); }  // t is row-major
 bool is_narrow(const Tensor& p) { return p.dtype() == DType::bf16 || p.dtype() == DType::f16; }
+
+// The shape of a state that this optimizer keeps for a parameter, under the name that it is saved by; none for one that it does not keep.
+std::optional<Shape> state_shape(const OptimOptions& o, const Tensor& p, const std::string& what) {
+  static const std::map<std::string, std::set<std::string>> kept = {
+      {"sgd", {"momentum_buffer"}},
+      {"adam", {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}},
+      {"adamw", {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}},
+      {"rmsprop", {"square_avg", "momentum_buffer", "grad_avg"}},
+      {"adagrad", {"sum"}},
+      {"lion", {"exp_avg"}},
+      {"adafactor", {"row_var", "col_var", "variance"}},
+  };
+  if (what == "step") return Shape{};
+  if (what == "master" ? !is_narrow(p) : !kept.at(o.name).count(what)) return std::nullopt;
+  Shape s = p.shape();
+  if ((what == "row_var" || what == "col_var") && s.rank() < 2) return std::nullopt;
+  if (what == "row_var") s[s.rank() - 1] = 1;
+  if (what == "col_var") s[s.rank() - 2] = 1;
+  return s;
+}
 
 }  // namespace
 
@@ -276,24 +298,24 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, Tensor>>& st
     const auto dot = full.rfind('.');
     const std::string name = full.substr(0, dot), what = dot == std::string::npos ? "" : full.substr(dot + 1);
     Slot* slot = nullptr;
-    Shape shape;
+    const Tensor* param = nullptr;
+    const OptimOptions* o = nullptr;
     for (std::size_t gi = 0; gi < groups_.size(); ++gi)
       for (std::size_t i = 0; i < groups_[gi].params.size(); ++i)
         if (groups_[gi].params[i].first == name) {
           slot = &slots[gi][i];
-          shape = groups_[gi].params[i].second.shape();
+          param = &groups_[gi].params[i].second;
+          o = &groups_[gi].options;
         }
-    static const std::set<std::string> known = {"momentum_buffer", "exp_avg",  "exp_avg_sq", "max_exp_avg_sq",
-                                                "square_avg",      "grad_avg", "sum",        "row_var",
-                                                "col_var",         "variance", "master",     "step"};
-    if (!slot || !known.count(what))
+    const std::optional<Shape> shape = slot ? state_shape(*o, *param, what) : std::nullopt;
+    if (!shape)
       throw Error(Code::input, "optimizer state '" + full + "' belongs to no parameter here; was the model or the optimizer changed?");
+    if (!(t.shape() == *shape))
+      throw Error(Code::input, "optimizer state '" + full + "' is " + t.str() + " but its parameter's is " + shape->str());
     if (what == "step") {
       slot->steps = static_cast<std::int64_t>(t.item());
       continue;
     }
-    if (what != "row_var" && what != "col_var" && !(t.shape() == shape))
-      throw Error(Code::input, "optimizer state '" + full + "' is " + t.str() + " but its parameter is " + shape.str());
     slot->states[what] = raw::copy_of(t.to(current_queue().device()));
   }
   slots_ = std::move(slots);
@@ -329,21 +351,32 @@ void clip_grad_value(const Tensors& params, double limit) {
 
 Ema::Ema(Tensors params, double decay) : params_(std::move(params)), decay_(decay) {
   if (!(decay >= 0 && decay < 1)) throw Error(Code::usage, "ema: decay must be in [0, 1)");
-  for (const Tensor& p : params_) shadows_.push_back(raw::copy_of(p));
+  NoGrad off;
+  for (const Tensor& p : params_) means_.push_back(raw::copy_of(raw::cast(p.detach(), raw::accum(p.dtype()))));
 }
 void Ema::update() {
   NoGrad off;
   for (std::size_t i = 0; i < params_.size(); ++i)
     if (params_[i].requires_grad())  // one that does not train yet is its own mean, to the bit
-      raw::into(shadows_[i], ElementwiseOp::axpby, {shadows_[i], params_[i].detach()}, decay_, 1 - decay_);
+      raw::into(means_[i], ElementwiseOp::axpby, {means_[i], raw::cast(params_[i].detach(), means_[i].dtype())}, decay_, 1 - decay_);
 }
 void Ema::swap() {
   NoGrad off;
-  for (std::size_t i = 0; i < params_.size(); ++i) {
-    const Tensor keep = raw::copy_of(params_[i]);
-    raw::copy(params_[i], shadows_[i]);
-    raw::copy(shadows_[i], keep);
+  if (held_.empty()) {
+    for (const Tensor& p : params_) held_.push_back(raw::copy_of(p));
+    for (std::size_t i = 0; i < params_.size(); ++i) raw::copy(params_[i], means_[i]);
+  } else {
+    for (std::size_t i = 0; i < params_.size(); ++i) raw::copy(params_[i], held_[i]);
+    held_.clear();
   }
+}
+void Ema::restore(const Tensors& means, const Tensors& weights) {
+  NoGrad off;
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    raw::copy(means_[i], means[i]);
+    raw::copy(params_[i], weights[i]);
+  }
+  held_.clear();
 }
 
 }  // namespace graft

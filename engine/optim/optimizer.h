@@ -89,16 +89,20 @@ double clip_factor(double norm, double max_norm);
 // Every gradient element into [-limit, limit].
 void clip_grad_value(const Tensors& params, double limit);
 
-// Running mean of the weights: shadow = decay * shadow + (1 - decay) * weight; of those that want a gradient, the others' stay.
+// Running mean of the weights: mean = decay * mean + (1 - decay) * weight; of those that want a gradient, the others' stay. Of 16-bit
+// weights it is kept in f32: what one step adds to it is below half an ulp of theirs.
 class Ema {
  public:
   Ema(Tensors params, double decay);
   void update();
-  void swap();  // weights <-> shadows; call twice to evaluate with the mean and go on
-  const Tensors& shadows() const { return shadows_; }
+  void swap();  // the parameters hold the mean (rounded to their dtype); after a second call the weights again, bit for bit
+  const Tensors& means() const { return means_; }
+  const Tensors& weights() const { return held_.empty() ? params_ : held_; }  // those that train, whatever the parameters hold now
+  // Goes on from these: means in the dtype of means(), weights in the parameters', which hold them afterwards. Shapes are the parameters'.
+  void restore(const Tensors& means, const Tensors& weights);
 
  private:
-  Tensors params_, shadows_;
+  Tensors params_, means_, held_;
   double decay_;
 };
 

@@ -69,15 +69,19 @@ Schedule make_schedule(const Config& c, std::int64_t steps, std::int64_t per_epo
 
 namespace {
 
-// The optimizer's tensors, the starts of pulls and, with a mean of the weights, the weights themselves. Called while the parameters hold
-// the mean.
+// The optimizer's tensors, the starts of pulls and, with a mean of the weights, the weights themselves (the parameters that are saved hold
+// the mean) and a mean that is finer than they are.
 std::vector<std::pair<std::string, Tensor>> tensors_of(const Optimizer& optimizer, const std::vector<std::string>& names, const Ema* ema,
                                                        const std::vector<Pull>& pulls) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const Pull& p : pulls) all.emplace_back("start." + p.param.name(), p.start.to({}));
   for (const auto& [name, t] : optimizer.state()) all.emplace_back("optim." + name, t.detach().to({}));
   if (ema)
-    for (std::size_t i = 0; i < names.size(); ++i) all.emplace_back("weight." + names[i], ema->shadows()[i].detach().to({}));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const Tensor &weight = ema->weights()[i], &mean = ema->means()[i];
+      all.emplace_back("weight." + names[i], weight.detach().to({}));
+      if (mean.dtype() != weight.dtype()) all.emplace_back("mean." + names[i], mean.detach().to({}));
+    }
   return all;
 }
 
@@ -120,10 +124,11 @@ std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
 
 void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std::string>& names, Ema* ema) {
   std::vector<std::pair<std::string, Tensor>> optim;
-  std::map<std::string, Tensor> weights;
+  std::map<std::string, Tensor> weights, means;
   for (const auto& [name, t] : from.tensors) {
     if (name.starts_with("optim.")) optim.emplace_back(name.substr(6), t);
     else if (name.starts_with("weight.")) weights.emplace(name.substr(7), t);
+    else if (name.starts_with("mean.")) means.emplace(name.substr(5), t);
     else if (name.starts_with("start.")) continue;  // pulls_of() reads them
     else throw Error(Code::input, "training state '" + name + "' is not known to this graft; go on with the one that wrote it");
   }
@@ -132,15 +137,22 @@ void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std
     throw Error(Code::input,
                 std::string("the checkpoint was written with") + (ema ? "out" : "") + " train.ema; leave the run's config.toml as it was");
   if (!ema) return;
-  NoGrad off;
-  Tensors params = optimizer.parameters();
+  Tensors now, mean;
+  const auto of = [&](const std::map<std::string, Tensor>& all, const char* kind, std::size_t i) {
+    const Tensor& like = ema->means()[i];
+    const auto it = all.find(names[i]);
+    if (it == all.end() || !(it->second.shape() == like.shape()))
+      throw Error(Code::input, std::string("training state '") + kind + names[i] +
+                                   "' is missing or has another shape; the checkpoint is of another model or of an older graft");
+    return it->second.to(like.device());
+  };
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto it = weights.find(names[i]);
-    if (it == weights.end() || !(it->second.shape() == params[i].shape()))
-      throw Error(Code::input,
-                  "training state 'weight." + names[i] + "' is missing or has another shape; the checkpoint is of another model");
-    copy_into(params[i], it->second.to(params[i].device()));
+    now.push_back(of(weights, "weight.", i));
+    // A mean in the parameters' own dtype is what the checkpoint has as weights.
+    const Tensor& param = ema->weights()[i];
+    mean.push_back(ema->means()[i].dtype() == param.dtype() ? param.detach() : of(means, "mean.", i));
   }
+  ema->restore(mean, now);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct TrainState {
   OverfitState overfit;
   std::int64_t samples = 0;
   // "optim.PARAM.exp_avg": the optimizer's; with optim.l2_sp also "start.PARAM": what the pull goes towards; with train.ema also
-  // "weight.PARAM": the weights that are trained, while the parameters hold their mean
+  // "weight.PARAM": the weights that are trained, while the parameters hold their mean, and of 16-bit ones "mean.PARAM", in f32
   std::vector<std::pair<std::string, Tensor>> tensors;
 };
 

@@ -150,6 +150,23 @@ TEST(Optim, WrongOptionsAreRefused) {
   EXPECT_THROW(good.load_state({{"b.exp_avg", Tensor::zeros({4}, DType::f64)}}, 1), Error);
 }
 
+TEST(Optim, StatesOfAnotherOptimizerOrShapeAreRefused) {
+  Tensor w = Tensor::zeros({3, 2}, DType::f32);
+  w.set_requires_grad();
+  const auto load = [&](const char* name, const char* state, const Shape& shape) {
+    Optimizer o({{{{"w", w}}, optim_defaults(name)}});
+    o.load_state({{std::string("w.") + state, Tensor::zeros(shape)}}, 1);
+  };
+  EXPECT_THROW(load("sgd", "exp_avg", {3, 2}), Error);
+  EXPECT_THROW(load("adam", "master", {3, 2}), Error);
+  EXPECT_THROW(load("adam", "exp_avg", {2, 3}), Error);
+  EXPECT_THROW(load("adafactor", "row_var", {3, 2}), Error);
+  EXPECT_THROW(load("adafactor", "exp_avg", {3, 2}), Error);
+  EXPECT_NO_THROW(load("adam", "exp_avg", {3, 2}));
+  EXPECT_NO_THROW(load("adafactor", "row_var", {3, 1}));
+  EXPECT_NO_THROW(load("adafactor", "col_var", {1, 2}));
+}
+
 TEST(Optim, ClippingBoundsTheNorm) {
   Tensors p = start();
   p[0].set_grad(Tensor::full({3, 4}, 3, DType::f64));
@@ -187,6 +204,28 @@ TEST(Optim, RunningMeanOfTheWeights) {
   EXPECT_THROW(Ema(p, 1), Error);
 }
 
+// Weights of 16 bits: a step adds less to their mean than half an ulp of theirs, and the weights come back as they were.
+TEST(Optim, RunningMeanOfHalfWeightsIsKeptInF32) {
+  for (const DType t : {DType::bf16, DType::f16}) {
+    Tensor w = Tensor::full({5}, 1, t);
+    w.set_requires_grad(true);
+    Ema ema({w}, 0.999);
+    {
+      NoGrad off;
+      fill_(w.detach(), 2);
+    }
+    for (int i = 0; i < 1000; ++i) ema.update();
+    const double wanted = 2 - std::pow(0.999, 1000);
+    EXPECT_NEAR(ema.means()[0].values()[4], wanted, 1e-4);
+    ema.swap();
+    EXPECT_NEAR(w.values()[4], wanted, 2 * epsilon_of(t));
+    EXPECT_EQ(ema.weights()[0].values()[4], 2);
+    ema.swap();
+    EXPECT_EQ(w.values()[4], 2);
+    EXPECT_EQ(ema.means()[0].dtype(), DType::f32);
+  }
+}
+
 TEST(Schedule, EqualsTorch) {
   const Json all = golden()["schedules"];
   for (const auto& [name, want] : all.items()) {
@@ -200,6 +239,12 @@ TEST(Schedule, EqualsTorch) {
     for (std::size_t i = 0; i < want.size(); ++i)
       EXPECT_NEAR(s.factor(static_cast<std::int64_t>(i)), want[i].get<double>(), 1e-12) << name << " step " << i;
   }
+}
+TEST(Schedule, AnUnknownNameIsRefusedFromTheFirstStep) {
+  Schedule s;
+  s.name = "sawtooth";
+  s.warmup = 100;
+  EXPECT_THROW(s.factor(0), Error);
 }
 TEST(Schedule, WarmsUpFromZero) {
   Schedule s;
