@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "engine/ops/ops.h"
 
@@ -99,7 +100,8 @@ void attach(const std::shared_ptr<Node>& node, const Tensors& in, Tensors& out) 
     node->output_dtypes.push_back(t.dtype());
     if (!is_float(t.dtype())) continue;
     // An output that is an input handed through (contiguous() of a dense tensor) needs a handle of its own.
-    if (t.impl()->node || t.impl()->requires_grad) t = t.alias(t.shape(), t.strides(), 0);
+    const bool given = std::any_of(in.begin(), in.end(), [&](const Tensor& i) { return i.defined() && i.handle() == t.handle(); });
+    if (given || t.impl()->node || t.impl()->requires_grad) t = t.alias(t.shape(), t.strides(), 0);
     t.impl()->node = node;
     t.impl()->output_index = static_cast<int>(i);
   }
@@ -108,7 +110,7 @@ void attach(const std::shared_ptr<Node>& node, const Tensors& in, Tensors& out) 
 void add_hook(const Tensor& t, std::function<Tensor(const Tensor&)> f) {
   if (!t.requires_grad()) throw Error(Code::usage, "add_hook: " + t.str() + " does not want a gradient");
   if (!t.node()) throw Error(Code::usage, "add_hook: " + t.str() + " is a leaf; read its grad() after backward instead");
-  t.node()->hooks.push_back([f = std::move(f), i = t.output_index()](const Tensor& g) { return i == 0 ? f(g) : Tensor{}; });
+  t.node()->hooks.push_back({t.output_index(), std::move(f)});
 }
 
 namespace {
@@ -151,14 +153,36 @@ Tensor seed_for(const Tensor& root, const Tensor& seed) {
   return seed;
 }
 
+// A leaf's gradient may be changed in place: it is dense, and its memory is nobody else's (the gradient of a sum is one number stretched,
+// that of add() the same tensor for both operands).
+Tensor own(const Tensor& g) {
+  const bool alone = g.handle().use_count() == 1 && g.storage().use_count() == 1;
+  return alone && g.is_contiguous() ? g : clone(g);
+}
+
 // The one place where gradients flow. `accept(leaf, grad)` takes what reaches leaves; `watch` maps (node, output) to a slot for results.
 struct Watch {
   const Node* node;
   int output;
+  bool ends = false;  // the gradient goes no further
 };
+using Accept = std::function<void(const Tensor& leaf, const Tensor& grad)>;
 
-void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options,
-         const std::function<void(const Tensor&, const Tensor&)>& accept, const std::vector<Watch>& watch, Tensors* watched) {
+// The pass that this thread is in, for a pass within it: what a recomputed function captured is the outer one's business.
+struct Pass {
+  const BackwardOptions& options;
+  const Accept& accept;
+};
+thread_local const Pass* current_pass = nullptr;
+
+void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options, const Accept& accept, const std::vector<Watch>& watch,
+         Tensors* watched) {
+  const Pass pass{options, accept};
+  struct Inside {
+    explicit Inside(const Pass* now) : before(std::exchange(current_pass, now)) {}
+    ~Inside() { current_pass = before; }
+    const Pass* before;
+  } inside(&pass);
   std::unordered_map<Node*, Tensors> pending;
   const auto add_into = [](Tensor& slot, const Tensor& g) { slot = slot.defined() ? add(slot, g) : g; };
   const auto send = [&](const std::shared_ptr<Node>& node, int output, const Tensor& g) {
@@ -185,13 +209,17 @@ void run(const Tensors& roots, const Tensors& seeds, const BackwardOptions& opti
         throw Error(Code::usage,
                     "backward: " + n->str() +
                         " was recorded fused; record the forward pass inside a HigherOrder scope to differentiate its gradient");
-      if (dy[0].defined())
-        for (const auto& h : n->hooks)
-          if (Tensor g = h(dy[0]); g.defined()) dy[0] = g;
+      for (const Node::Hook& h : n->hooks)
+        if (Tensor& d = dy[static_cast<std::size_t>(h.output)]; d.defined())
+          if (const Tensor g = h.f(d); g.defined()) d = g;
+      bool ends = false;
       for (std::size_t w = 0; w < watch.size(); ++w)
         if (watch[w].node == n /* never for leaves: they arrive through accept */ &&
-            dy[static_cast<std::size_t>(watch[w].output)].defined())
+            dy[static_cast<std::size_t>(watch[w].output)].defined()) {
           (*watched)[w] = dy[static_cast<std::size_t>(watch[w].output)];
+          ends |= watch[w].ends;
+        }
+      if (ends) continue;
       const auto text = +[](const void* node) { return "backward of " + static_cast<const Node*>(node)->str(); };
       const OpScope scope(n->name, text, n);
       CallWatch* const watch_values = call_watch();
@@ -233,7 +261,7 @@ void backward(const Tensors& roots, const Tensors& seeds, const BackwardOptions&
       roots, seeds, options,
       [](const Tensor& leaf, const Tensor& g) {  // gradients into a leaf add
         const Tensor old = leaf.grad();
-        leaf.set_grad(old.defined() ? add(old, g) : g);
+        leaf.set_grad(old.defined() ? add(old, g) : own(g));
       },
       {}, nullptr);
 }
@@ -336,28 +364,44 @@ std::function<Tensors(const Tensors&)> custom(std::string name, CustomForward fo
   };
 }
 
+namespace {
+// x itself for the tape, under a handle by which a pass can be told to end there.
+Tensor handed_through(const Tensor& x) {
+  return record_function(
+      "checkpoint input", [](Context&, const Tensors& in) { return Tensors{in[0].alias(in[0].shape(), in[0].strides(), 0)}; },
+      [](const Context&, const Tensors& dy) { return dy; }, {x}, false)[0];
+}
+}  // namespace
+
 Tensors checkpoint(const std::function<Tensors(const Tensors&)>& f, const Tensors& inputs) {
   const auto again = [f](const Context& c, const Tensors& dy) {
+    const Pass outer = *current_pass;
     EnableGrad on;
+    // Where gradients are recorded themselves, what is computed again is too, down from the very inputs.
     Tensors in;
+    std::vector<Watch> watch;
     for (int i = 0; i < c.input_count(); ++i) {
       const Tensor& t = c.saved(i);
-      Tensor copy = t.defined() ? t.detach() : t;
-      if (t.defined() && is_float(t.dtype())) copy.set_requires_grad(c.needs(i));
-      in.push_back(copy);
+      Tensor own = t;
+      if (t.defined() && c.needs(i)) {
+        own = handed_through(outer.options.create_graph ? t : t.detach().set_requires_grad());
+        watch.push_back({own.node().get(), own.output_index(), true});
+      } else {
+        if (t.defined()) own = t.detach();
+        watch.push_back({nullptr, 0, true});
+      }
+      in.push_back(own);
     }
     const Tensors out = f(in);
-    Tensors dx(in.size());
-    // Parameters captured by f get their gradients through backward() itself; the inputs' are handed on.
     Tensors roots, seeds;
     for (std::size_t o = 0; o < out.size(); ++o)
       if (dy[o].defined() && out[o].requires_grad()) {
         roots.push_back(out[o]);
         seeds.push_back(dy[o]);
       }
-    backward(roots, seeds, {});
-    for (std::size_t i = 0; i < in.size(); ++i)
-      if (in[i].defined() && in[i].requires_grad()) dx[i] = in[i].grad();
+    // The inputs' gradients are handed on; those of leaves that f captured go where the outer pass has them go.
+    Tensors dx(in.size());
+    run(roots, seeds, {outer.options.create_graph, false}, outer.accept, watch, &dx);
     return dx;
   };
   return record_function(

@@ -73,7 +73,11 @@ struct Node {
   std::vector<Edge> inputs;
   std::vector<Shape> output_shapes;
   std::vector<DType> output_dtypes;
-  std::vector<std::function<Tensor(const Tensor&)>> hooks;  // on the gradient of output 0, in order
+  struct Hook {
+    int output;
+    std::function<Tensor(const Tensor&)> f;
+  };
+  std::vector<Hook> hooks;  // in order
   std::string result_name;
   bool released = false;
   std::string str() const;  // "softmax(axis=1) f32[8,1024]"
@@ -111,7 +115,8 @@ struct BackwardOptions {
   bool create_graph = false;  // gradients are recorded themselves
   bool keep_graph = false;    // saved tensors stay, backward may run again (implied by create_graph)
 };
-// Adds d(root)/d(leaf) to the .grad() of every leaf that wants one. `seed` defaults to 1 for a root with one element.
+// Adds d(root)/d(leaf) to the .grad() of every leaf that wants one, which is dense and shares its memory with nothing. `seed` defaults to 1
+// for a root with one element.
 void backward(const Tensor& root, const Tensor& seed = {}, const BackwardOptions& options = {});
 // Several roots in one pass; seeds[i] may be undefined where roots[i] has one element.
 void backward(const Tensors& roots, const Tensors& seeds, const BackwardOptions& options = {});
@@ -123,8 +128,9 @@ void add_hook(const Tensor& t, std::function<Tensor(const Tensor&)> f);
 // Every node that `root` depends on, one a line in execution order: op(attributes) output <- inputs. dot = Graphviz.
 std::string dump_graph(const Tensor& root, bool dot = false);
 
-// f(inputs) without keeping what it saves: it is run again in backward. Gradients are bit-equal: f must be a function of its inputs and
-// parameters (randomness in graft is counter-based, so dropout repeats by itself).
+// f(inputs) without keeping what it saves: it is run again in backward. Gradients are bit-equal where f gives the same both times: what it
+// draws must follow from its inputs, not from a RandomState outside that the first run moves on (segment() of engine/nn/layers.h sees to
+// that). Leaves that f captures get their gradients as if they were inputs; an intermediate result must be given as one.
 Tensors checkpoint(const std::function<Tensors(const Tensors&)>& f, const Tensors& inputs);
 
 // ---- declaring and recording ----

@@ -44,9 +44,17 @@ struct Dropout {
   }
 };
 
-void in_place(const char* op, const Tensor& x) {
+// What may be changed in place: no part of a recorded computation, no element that stands for several. `with` comes from another tensor.
+void in_place(const char* op, const Tensor& x, const Tensor& with = {}) {
   if (recording() && x.requires_grad())
     throw Error(Code::usage, std::string(op) + ": " + x.str() + " takes part in a recorded computation; change it inside NoGrad");
+  if (recording() && with.defined() && with.requires_grad())
+    throw Error(Code::usage, std::string(op) + ": " + with.str() +
+                                 " wants a gradient, which would end here; make a new tensor, or write a detach() of it");
+  for (int i = 0; i < x.rank(); ++i)
+    if (x.shape()[i] > 1 && x.strides()[i] == 0)
+      throw Error(Code::usage, std::string(op) + ": " + x.str() + " is expanded: elements of axis " + std::to_string(i) +
+                                   " share one place in memory; clone() it first");
 }
 
 }  // namespace
@@ -74,16 +82,16 @@ Tensor dropout(const Tensor& x, double p, RandomState& r) {
 }
 
 void copy_into(const Tensor& dst, const Tensor& src) {
-  in_place("copy_into", dst);
+  in_place("copy_into", dst, src);
   raw::copy(dst, raw::expand(src, dst.shape()));
 }
 void fill_(const Tensor& x, double value) {
   in_place("fill_", x);
-  raw::into(x, ElementwiseOp::fill, {}, value);
+  raw::into(x, ElementwiseOp::fill, {}, held_by(x.dtype(), value));
   x.written();
 }
 void add_(const Tensor& x, const Tensor& y, double factor) {
-  in_place("add_", x);
+  in_place("add_", x, y);
   if (x.dtype() != y.dtype()) throw Error(Code::usage, "add_: " + x.str() + " and " + y.str() + " differ in dtype; cast the second");
   raw::into(x, ElementwiseOp::axpby, {x, y}, 1, factor);
   x.written();

@@ -57,6 +57,100 @@ TEST(Tape, HooksSeeAndReplaceGradients) {
   EXPECT_EQ(x.grad().values(), (std::vector<double>{60, 120}));
 }
 
+TEST(Tape, HooksOfEveryOutputRunInTheirOrder) {
+  Tensor x = leaf({1, 2}, {2});
+  const auto both = custom(
+      "both",
+      [](Context&, const Tensors& in) {
+        return Tensors{mul(in[0], 2.0), mul(in[0], 3.0)};
+      },
+      [](const Context&, const Tensors& dy) { return Tensors{add(mul(dy[0], 2.0), mul(dy[1], 3.0))}; });
+  const Tensors y = both({x});
+  add_hook(y[1], [](const Tensor& g) { return add(g, 1.0); });
+  add_hook(y[1], [](const Tensor& g) { return mul(g, 10.0); });
+  backward(sum(add(y[0], y[1])));
+  EXPECT_EQ(x.grad().values(), (std::vector<double>{62, 62}));  // 2 + 3 * (1 + 1) * 10
+}
+
+// What a caller may do to a gradient in place stays with that leaf.
+TEST(Tape, GradientsOfLeavesAreDenseAndTheirOwn) {
+  Tensor a = leaf({1, 2, 3}, {3}), b = leaf({4, 5, 6}, {3});
+  const Tensor seed = Tensor::from<double>({1, 1, 1}, {3});
+  backward(add(a, b), seed);
+  mul_(a.grad(), 2);
+  EXPECT_EQ(a.grad().values(), (std::vector<double>{2, 2, 2}));
+  EXPECT_EQ(b.grad().values(), (std::vector<double>{1, 1, 1}));
+  EXPECT_EQ(seed.values(), (std::vector<double>{1, 1, 1}));
+  Tensor w = leaf({1, 2, 3}, {3});
+  backward(sum(w));
+  EXPECT_TRUE(w.grad().is_contiguous());
+  mul_(w.grad(), 0.5);
+  EXPECT_EQ(w.grad().values(), (std::vector<double>{0.5, 0.5, 0.5}));
+}
+
+TEST(Tape, ChangesInPlaceDropNoGradientAndWriteNothingTwice) {
+  const Tensor sum_so_far = Tensor::zeros({2}, DType::f64), y = square(leaf({1, 2}, {2}));
+  EXPECT_TRUE(says([&] { add_(sum_so_far, y); }, "wants a gradient"));
+  EXPECT_TRUE(says([&] { copy_into(sum_so_far, y); }, "wants a gradient"));
+  EXPECT_EQ(sum_so_far.values(), (std::vector<double>{0, 0}));
+  add_(sum_so_far, y.detach());
+  EXPECT_EQ(sum_so_far.values(), (std::vector<double>{1, 4}));
+  const Tensor one = Tensor::ones({1}, DType::f64), many = expand(one, {4});
+  EXPECT_TRUE(says([&] { mul_(many, 2); }, "share one place"));
+  EXPECT_TRUE(says([&] { fill_(many, 2); }, "share one place"));
+  EXPECT_EQ(one.values()[0], 1);
+}
+
+TEST(Tape, RecomputationCanBeDifferentiatedAgain) {
+  Tensor x = leaf({2}, {1}), w = leaf({3}, {1});
+  const auto f = [w](const Tensors& in) { return Tensors{mul(w, mul(in[0], square(in[0])))}; };  // w x^3
+  HigherOrder plain;
+  const Tensor dx = gradients(checkpoint(f, {x})[0], {x}, {}, {.create_graph = true})[0];
+  EXPECT_EQ(dx.values()[0], 36);  // 3 w x^2
+  const Tensors twice = gradients(sum(dx), {x, w});
+  EXPECT_EQ(twice[0].values()[0], 36);  // 6 w x
+  EXPECT_EQ(twice[1].values()[0], 12);  // 3 x^2
+}
+// What f captured is given its gradient where the pass around it would put it.
+TEST(Tape, RecomputationGivesACapturedLeafsGradientToWhoAsks) {
+  Tensor x = leaf({2}, {1}), w = leaf({3}, {1});
+  const Tensor y = checkpoint([w](const Tensors& in) { return Tensors{mul(w, square(in[0]))}; }, {x})[0];
+  const Tensors g = gradients(y, {w, x}, {}, {.keep_graph = true});
+  EXPECT_EQ(g[0].values()[0], 4);
+  EXPECT_EQ(g[1].values()[0], 12);
+  EXPECT_FALSE(w.grad().defined());
+  EXPECT_FALSE(x.grad().defined());
+  backward(y);
+  EXPECT_EQ(w.grad().values()[0], 4);
+}
+TEST(Tape, RecomputationLeavesTheCallersTensorsAlone) {
+  Tensor x = leaf({2}, {1});
+  const Tensor data = Tensor::from<double>({5}, {1});
+  const Tensors y = checkpoint([](const Tensors& in) { return Tensors{square(in[0]), in[1]}; }, {x, data});
+  EXPECT_FALSE(data.requires_grad());
+  backward(y[0]);
+  EXPECT_EQ(x.grad().values()[0], 4);
+}
+
+// Where parts of a composition have a kink and the whole has none.
+TEST(Tape, HigherOrderGradientsAtZero) {
+  const auto derivatives = [](Tensor (*f)(const Tensor&)) {
+    HigherOrder plain;
+    Tensor x = leaf({0}, {1});
+    const Tensor first = gradients(sum(f(x)), {x}, {}, {.create_graph = true})[0];
+    return std::pair(first.values()[0], gradients(sum(first), {x})[0].values()[0]);
+  };
+  const auto [softplus1, softplus2] = derivatives([](const Tensor& x) { return softplus(x); });
+  EXPECT_DOUBLE_EQ(softplus1, 0.5);
+  EXPECT_DOUBLE_EQ(softplus2, 0.25);
+  const auto [mish1, mish2] = derivatives([](const Tensor& x) { return mish(x); });
+  EXPECT_NEAR(mish1, 0.6, 1e-12);
+  EXPECT_NEAR(mish2, 0.64, 1e-12);
+  const auto [bce1, bce2] = derivatives([](const Tensor& x) { return bce_with_logits(x, Tensor::ones({1}, DType::f64)); });
+  EXPECT_DOUBLE_EQ(bce1, -0.5);
+  EXPECT_DOUBLE_EQ(bce2, 0.25);
+}
+
 TEST(Tape, RecomputationGivesTheSameBits) {
   RandomState r{1, 2, 0};
   const Tensor w = rand_normal({8, 8}, 0, 1, r), v = rand_normal({4, 8}, 0, 1, r);
