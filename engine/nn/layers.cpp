@@ -86,7 +86,7 @@ GroupNorm::GroupNorm(const Params& p, std::int64_t groups, std::int64_t channels
     : groups(groups), weight(p.get("weight", {channels}, Init::constant(1))), bias(p.get("bias", {channels}, Init::zeros())), eps(eps) {}
 RmsNorm::RmsNorm(const Params& p, std::int64_t width, double eps) : weight(p.get("weight", {width}, Init::constant(1))), eps(eps) {}
 Embedding::Embedding(const Params& p, std::int64_t vocab, std::int64_t dim, std::int64_t padding_index)
-    : weight(p.get("weight", {vocab, dim}, Init::normal(1))), padding_index(padding_index) {}
+    : weight(p.get("weight", {vocab, dim}, Init::normal(1).with_zero_row(padding_index))), padding_index(padding_index) {}
 
 Activation::Activation(const std::string& name) {
   static const std::map<std::string, Tensor (*)(const Tensor&)> known = {{"relu", [](const Tensor& x) { return relu(x); }},

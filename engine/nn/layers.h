@@ -1,4 +1,5 @@
-// Layers: what holds parameters or settings, and a forward. Names, initial values and defaults are PyTorch's, so that its checkpoints fit.
+// Layers: what holds parameters or settings, and a forward. Names, initial values and defaults are PyTorch's, so that its checkpoints fit;
+// RmsNorm's eps alone is its users' (PyTorch's is the dtype's epsilon).
 #pragma once
 #include <functional>
 #include <memory>
@@ -143,7 +144,7 @@ class Dropout : public Module {
   Tensor forward(const Tensor& x, Run& run) const override { return run.training ? dropout(x, p, run.random) : x; }
   double p;
 };
-class Embedding : public Module {  // ids [...] i64 -> [..., dim]
+class Embedding : public Module {  // ids [...] i64 -> [..., dim]; the row of padding_index begins at 0 and has no gradient
  public:
   Embedding(const Params& p, std::int64_t vocab, std::int64_t dim, std::int64_t padding_index = -1);
   Tensor forward(const Tensor& ids, Run&) const override { return embedding(weight, ids, padding_index); }

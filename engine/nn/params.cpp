@@ -32,7 +32,7 @@ void fans(const Shape& s, double& in, double& out) {
   in = (s.rank() > 1 ? static_cast<double>(s[1]) : static_cast<double>(s.rank() ? s[0] : 1)) * field;
   out = (s.rank() ? static_cast<double>(s[0]) : 1) * field;
 }
-Tensor draw(const Shape& s, const Init& init, std::uint64_t seed, const std::string& name) {
+Tensor draw_all(const Shape& s, const Init& init, std::uint64_t seed, const std::string& name) {
   RandomState r{seed, stream_of(name), 0};
   double in = 1, out = 1;
   fans(s, in, out);
@@ -54,6 +54,11 @@ Tensor draw(const Shape& s, const Init& init, std::uint64_t seed, const std::str
     case K::xavier_normal: return rand_normal(s, 0, init.a * std::sqrt(2 / std::max(1.0, in + out)), r);
   }
   return {};
+}
+Tensor draw(const Shape& s, const Init& init, std::uint64_t seed, const std::string& name) {
+  const Tensor t = draw_all(s, init, seed, name);
+  if (init.zero_row >= 0) fill_(select(t, 0, init.zero_row), 0);
+  return t;
 }
 // A checkpoint's tensor on the device that this thread's operations run on.
 Tensor arrived(const Tensor& t) { return t.defined() ? t.to(current_queue().device()) : t; }

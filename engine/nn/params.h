@@ -16,7 +16,8 @@ namespace graft {
 // Initial values; fans follow PyTorch: for a weight [out, in, ...] fan_in = in * the rest.
 struct Init {
   enum class Kind { zeros, constant, uniform, normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal } kind = Kind::zeros;
-  double a = 0;  // constant: value; uniform: bound; normal: standard deviation; kaiming, xavier: gain
+  double a = 0;                // constant: value; uniform: bound; normal: standard deviation; kaiming, xavier: gain
+  std::int64_t zero_row = -1;  // of the first axis, 0 whatever is drawn (an embedding's padding); -1: none
   static Init zeros() { return {}; }
   static Init constant(double v) { return {Kind::constant, v}; }
   static Init uniform(double bound) { return {Kind::uniform, bound}; }
@@ -25,6 +26,7 @@ struct Init {
   static Init kaiming_normal(double gain) { return {Kind::kaiming_normal, gain}; }
   static Init xavier_uniform(double gain = 1) { return {Kind::xavier_uniform, gain}; }
   static Init xavier_normal(double gain = 1) { return {Kind::xavier_normal, gain}; }
+  Init with_zero_row(std::int64_t row) const { return {kind, a, row}; }
 };
 
 struct Parameter {

@@ -144,7 +144,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 }
 Tensor bce_with_logits(const Tensor& x, const Tensor& y, Reduction r) {
   same("bce_with_logits", x, y);
-  return reduced(sub(softplus(x), mul(x, y)), r);  // log(1 + e^x) - x y, which never overflows
+  return reduced(add(mul(sub(1.0, y), x), softplus(neg(x))), r);  // log(1 + e^x) - x y without its cancellation at large x
 }
 Tensor mse_loss(const Tensor& x, const Tensor& y, Reduction r) {
   same("mse_loss", x, y);

@@ -70,15 +70,33 @@ struct Linear {
   }
 };
 
+// Integers have no product kernel: products and sums of i64, which wrap, over pieces of k that keep the intermediate result small. The low
+// bits of a wrapped sum are those of the exact one, so i32 and u8 wrap as their own arithmetic does.
+Tensor integer_product(const Tensor& a, const Tensor& b) {
+  const DType t = a.dtype();
+  const Tensor rows = unsqueeze(cast(a, DType::i64), -1), columns = unsqueeze(cast(b, DType::i64), -3);  // [.., m, k, 1] [.., 1, k, n]
+  Shape shape = broadcast(rows.shape(), columns.shape(), "matmul");
+  const std::int64_t k = shape[shape.rank() - 2];
+  shape[shape.rank() - 2] = 1;
+  const std::int64_t piece = std::max<std::int64_t>(1, (std::int64_t{1} << 20) / std::max<std::int64_t>(1, shape.numel()));
+  Tensor y = Tensor::zeros(shape, DType::i64);
+  for (std::int64_t i = 0; i < k; i += piece) {
+    const std::int64_t end = std::min(k, i + piece);
+    y = add(y, sum(mul(slice(rows, -2, i, end), slice(columns, -2, i, end)), {-2}, true));
+  }
+  y = squeeze(y, -2);
+  if (t == DType::u8) y = mod(y, Tensor::scalar(256, DType::i64));
+  if (t == DType::i32) y = sub(mod(add(y, std::int64_t{1} << 31), Tensor::scalar(0x1p32, DType::i64)), std::int64_t{1} << 31);
+  return cast(y, t);
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a0, const Tensor& b0) {
   if (a0.rank() == 0 || b0.rank() == 0)
     throw Error(Code::usage, "matmul: " + a0.str() + " and " + b0.str() + ": operands need at least one axis; use mul for numbers");
   const DType t = promote(a0, b0);
-  if (!is_float(t)) {  // integers: exact while products fit f64
-    return cast(matmul(cast(a0, DType::f64), cast(b0, DType::f64)), t == DType::b8 ? DType::b8 : t);
-  }
+  if (t == DType::b8) return cast(matmul(cast(a0, DType::f64), cast(b0, DType::f64)), t);
   Tensor a = cast(a0, t), b = cast(b0, t);
   const bool row = a.rank() == 1, column = b.rank() == 1;
   if (row) a = unsqueeze(a, 0);
@@ -101,9 +119,12 @@ Tensor matmul(const Tensor& a0, const Tensor& b0) {
   if (b.rank() == 2 && a.rank() > 2) {  // one weight for all batches: a single tall product
     Shape s = a.shape();
     s[s.rank() - 1] = b.size(1);
-    y = reshape(record1<Matmul>({}, {reshape(a, {-1, a.size(-1)}), b}), s);
+    std::int64_t rows = 1;  // not -1: a product over nothing has rows too
+    for (int i = 0; i + 1 < a.rank(); ++i) rows *= a.shape()[i];
+    const Tensor tall = reshape(a, {rows, a.size(-1)});
+    y = reshape(is_float(t) ? record1<Matmul>({}, {tall, b}) : integer_product(tall, b), s);
   } else {
-    y = record1<Matmul>({}, {lift(a), lift(b)});
+    y = is_float(t) ? record1<Matmul>({}, {lift(a), lift(b)}) : integer_product(lift(a), lift(b));
   }
   if (row) y = squeeze(y, -2);
   if (column) y = squeeze(y, -1);

@@ -26,7 +26,7 @@ Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);        // true division: integers give f32
 Tensor floor_div(const Tensor& a, const Tensor& b);  // no gradient
-Tensor mod(const Tensor& a, const Tensor& b);        // Python's sign; gradient to a only
+Tensor mod(const Tensor& a, const Tensor& b);        // Python's sign: a - b * floor(a / b)
 Tensor pow(const Tensor& a, const Tensor& b);
 Tensor maximum(const Tensor& a, const Tensor& b);  // ties share the gradient equally, as PyTorch
 Tensor minimum(const Tensor& a, const Tensor& b);

@@ -270,12 +270,22 @@ struct SiluF {
     return {{"", {{3, 5}}, [](const Tensors& t) { return silu(t[0]); }}};
   }
 };
+// Elementary, with the derivative as it is: in relu(x) + log1p(exp(-|x|)), which does not overflow, every part has a kink at 0.
+struct SmoothSoftplusF {
+  static constexpr std::string_view name = "softplus, elementary";
+  static constexpr E kernel = E::softplus;
+  static constexpr Keeps keeps = Keeps::x;
+  static Tensor gradient(const Tensor& x, const Tensor& dy, const UnaryAttrs&) { return mul(dy, sigmoid(x)); }
+  static std::vector<GradCase> cases() {
+    return {{"", {{3, 5}}, [](const Tensors& t) { return record1<Unary<SmoothSoftplusF>>({}, {t[0]}); }}};
+  }
+};
 struct SoftplusF {
   static constexpr std::string_view name = "softplus";
   static constexpr E kernel = E::softplus, grad = E::softplus_grad;
-  static Tensor definition(const Tensor& x, const UnaryAttrs&) { return add(relu(x), log1p(exp(neg(abs(x))))); }
+  static Tensor definition(const Tensor& x, const UnaryAttrs&) { return record1<Unary<SmoothSoftplusF>>({}, {x}); }
   static std::vector<GradCase> cases() {
-    return {{"", {{3, 5}}, [](const Tensors& t) { return softplus(t[0]); }, Domain::spread}};
+    return {{"", {{3, 5}}, [](const Tensors& t) { return softplus(t[0]); }}};
   }
 };
 struct EluF {
@@ -443,7 +453,8 @@ struct Mod {
             c.needs(1) ? reduce_to(neg(mul(dy[0], floor(div(c.saved(0), c.saved(1))))), c.input_shape(1)) : Tensor{}};
   }
   static std::vector<GradCase> cases() {
-    return {{"", {{2, 3}}, [](const Tensors& t) { return mod(t[0], Tensor::scalar(0.37, t[0].dtype())); }, Domain::spread}};
+    return {{"", {{2, 3}}, [](const Tensors& t) { return mod(t[0], Tensor::scalar(0.37, t[0].dtype())); }, Domain::spread},
+            {"divisor", {{2, 3}}, [](const Tensors& t) { return mod(Tensor::scalar(4.1, t[0].dtype()), add(square(t[0]), 0.83)); }}};
   }
 };
 struct Where {
@@ -554,8 +565,16 @@ Tensor mish(const Tensor& x) { return unary<Activation<MishF>>(x); }
 Tensor clamp(const Tensor& x, double low, double high) {
   if (!(low <= high)) throw Error(Code::usage, "clamp: low " + number(low) + " is above high " + number(high));
   if (is_float(x.dtype())) return unary<Unary<ClampF>>(x, low, high);
-  return minimum(maximum(x, number_like(x, Scalar(static_cast<std::int64_t>(std::max(low, -9e18))))),
-                 number_like(x, Scalar(static_cast<std::int64_t>(std::min(high, 9e18)))));
+  if ((std::isfinite(low) && low != std::floor(low)) || (std::isfinite(high) && high != std::floor(high)))
+    return clamp(cast(x, DType::f32), low, high);
+  Tensor y = x.dtype() == DType::b8 ? cast(x, DType::i64) : x;
+  const auto [least, most] = y.dtype() == DType::i64   ? std::pair(-0x1p63, 0x1p63)
+                             : y.dtype() == DType::i32 ? std::pair(-0x1p31, 0x1p31 - 1)
+                                                       : std::pair(0.0, 255.0);
+  // A bound that no value of the type can pass is none; one that all values pass is the type's own last value, saturated by scalar().
+  if (low > least) y = maximum(y, Tensor::scalar(low, y.dtype()));
+  if (high < most) y = minimum(y, Tensor::scalar(high, y.dtype()));
+  return y;
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
@@ -597,7 +616,8 @@ Tensor pow(const Tensor& a, Scalar e) {
       throw Error(Code::usage, "pow: integers to a negative power are not integers; cast " + a.str() + " to a float first");
     return pow(a, number_like(a, e));
   }
-  if (e.value == 0) return unary<Unary<ScaleF>>(a, 0, 1);
+  // 1 for a NaN and an infinity too, and still a function of a, with gradient 0
+  if (e.value == 0) return where(Tensor::scalar(0, DType::b8), a, Tensor::scalar(1, a.dtype()));
   if (e.value == 1) return a;
   if (e.value == 2) return square(a);
   return unary<Unary<PowScalarF>>(a, e.value);
@@ -650,6 +670,7 @@ std::vector<OpInfo> pointwise_ops() {
           info<Activation<GeluF>>(),
           info<Activation<GeluTanhF>>(),
           info<Activation<SiluF>>(),
+          info<Unary<SmoothSoftplusF>>(),
           info<Activation<SoftplusF>>(),
           info<Activation<EluF>>(),
           info<Activation<HardswishF>>(),

@@ -74,6 +74,7 @@ struct Prod {
     order.insert(order.end(), a.axes.begin(), a.axes.end());
     for (std::size_t i = 0; i < order.size(); ++i) back[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
     const std::int64_t n = count(x.shape(), a.axes);
+    if (x.numel() == 0) return {Tensor::zeros(x.shape(), x.dtype())};
     const Tensor moved = permute(x, order);
     const Tensor rows = reshape(moved, {x.numel() / std::max<std::int64_t>(n, 1), 1, n});
     const Tensor diagonal = eq(Tensor::eye(n, x.dtype()), Tensor::scalar(1, x.dtype()));
@@ -181,7 +182,13 @@ Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep) {
   const Tensor s = add(log(sum(exp(sub(x, m)), a, true)), m);
   return keep ? s : reshape(s, raw::reduced_shape(x.shape(), a, false));
 }
-Tensor norm(const Tensor& x) { return sqrt(sum(square(x))); }
+Tensor norm(const Tensor& x) {
+  if (raw::accum(x.dtype()) != x.dtype()) return cast(norm(cast(x, raw::accum(x.dtype()))), x.dtype());  // squares overflow f16 from 256 on
+  // At the origin, where it has no derivative, the gradient is 0: sqrt() does not see the zero.
+  const Tensor s = sum(square(x)), none = eq(s, Tensor::scalar(0, s.dtype()));
+  const Tensor length = sqrt(where(none, Tensor::scalar(1, s.dtype()), s));
+  return where(none, Tensor::scalar(0, length.dtype()), length);
+}
 Tensor cumsum(const Tensor& x, int axis) {
   if (!is_float(x.dtype()) && x.dtype() != DType::i64) return cumsum(cast(x, DType::i64), axis);
   return record1<Cumsum>({normal_axis(axis, x.rank(), "cumsum")}, {x});

@@ -1,7 +1,9 @@
 #include "engine/tensor/tensor.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/core/device.h"
 #include "kernels/elementwise/elementwise.h"
@@ -24,7 +26,11 @@ void* stream_of(Device d) { return d == current_queue().device() ? current_queue
 template <class T>
 T rounded(double v) {
   if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) return T(static_cast<float>(v));
-  else return static_cast<T>(v);
+  else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {  // saturates, and NaN is 0, as copies between dtypes do
+    using L = std::numeric_limits<T>;
+    if (v != v) return 0;
+    return v <= static_cast<double>(L::min()) ? L::min() : v >= static_cast<double>(L::max()) ? L::max() : static_cast<T>(v);
+  } else return static_cast<T>(v);
 }
 // A new dense tensor on this thread's device, written on the host: f(T* elements).
 template <class F>
@@ -50,6 +56,10 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   impl->dtype = dtype;
   return Tensor(std::move(impl));
 }
+double held_by(DType dtype, double value) {
+  if (dtype == DType::i64) return std::isnan(value) ? 0 : std::clamp(std::trunc(value), -0x1p63, 0x1.fffffffffffffp62);
+  return visit(dtype, [&]<class T>() { return static_cast<double>(rounded<T>(value)); });
+}
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   if (value == 0) {
     Tensor t = empty(shape, dtype);
@@ -61,7 +71,7 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
     ElementwiseArgs a{};
     a.op = ElementwiseOp::fill;
     a.out = t.view();
-    a.s0 = value;
+    a.s0 = held_by(dtype, value);
     elementwise_family().run(current_queue(), a);
     return t;
   }

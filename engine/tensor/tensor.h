@@ -114,6 +114,10 @@ class Tensor {
 
 using Tensors = std::vector<Tensor>;
 
+// What a tensor of this dtype makes of a number: rounded, and for integers cut to whole numbers and to their range (NaN: 0), as copies
+// between dtypes do.
+double held_by(DType dtype, double value);
+
 struct TensorImpl {
   std::shared_ptr<Storage> storage;
   Shape shape, strides;
