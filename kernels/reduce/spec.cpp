@@ -77,6 +77,7 @@ std::vector<Spec> reduce_specs() {
     for (const Dims& s : shapes) {
       auto c = make(op, s, Fill::rare_nan);
       c.shape += "_nan";
+      if (s[1] > 1000) c.dtypes = {DType::f32};  // the same folds: for each dtype the emulator would take seconds
       cases.push_back(c);
     }
     for (Fill fill : {Fill::some_nan, Fill::some_inf})
