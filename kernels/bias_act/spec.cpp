@@ -29,7 +29,7 @@ struct Shape {
     if (p == 1) s += "_alldrop";
     if (offset) s += "_offset";
     if (in_place) s += "_inplace";
-    if (fill != Fill::normal) s += "_extreme";
+    if (fill != Fill::normal) s += fill == Fill::some_nan ? "_nan" : "_extreme";
     return s;
   }
 };
@@ -66,6 +66,13 @@ std::vector<Spec> bias_act_specs() {
                                            {.act = none, .outer = 1, .channels = 1},
                                            {.act = gelu, .outer = 5, .channels = 11, .p = 0, .fill = Fill::extreme},
                                            {.act = silu, .outer = 5, .channels = 11, .fill = Fill::extreme},
+                                           // what is dropped is 0 also where it was NaN or infinite, what is kept passes the activation
+                                           {.act = none, .outer = 5, .channels = 37, .fill = Fill::some_nan},
+                                           {.act = relu, .outer = 5, .channels = 37, .fill = Fill::some_nan},
+                                           {.act = relu, .outer = 5, .channels = 3, .inner = 25, .p = 0, .fill = Fill::some_nan},
+                                           {.act = gelu, .outer = 5, .channels = 37, .fill = Fill::some_nan},
+                                           {.act = silu, .outer = 9, .channels = 64, .fill = Fill::some_nan},
+                                           {.act = relu, .outer = 4, .channels = 16, .p = 1, .fill = Fill::some_nan},
                                            {.act = gelu, .outer = 1024, .channels = 1024, .p = 0.1, .bench = true}}) {
     const double n = static_cast<double>(s.outer * s.channels * s.inner);
     const std::vector<std::int64_t> all = {s.outer, s.channels, s.inner};
@@ -100,7 +107,11 @@ std::vector<Spec> bias_act_specs() {
     forward.push_back(f);
 
     Case<BiasActGradArgs> b;
-    b.operands = {x, bias, {.name = "dy", .shape = all}, {.name = "dx", .role = Role::out, .shape = all}, offset};
+    b.operands = {x,
+                  bias,
+                  {.name = "dy", .shape = all, .fill = s.fill == Fill::some_nan ? s.fill : Fill::normal},
+                  {.name = "dx", .role = Role::out, .shape = all},
+                  offset};
     if (s.in_place) {
       b.operands[2].role = Role::inout;
       b.operands[3].alias_of = 2;

@@ -37,14 +37,15 @@ std::vector<Spec> copy_specs() {
     c.dtypes = {kAllDTypes, kAllDTypes + 8};
     cases.push_back(c);
   }
-  // every pair of dtypes: negative and fractional values, magnitudes beyond the target's range, NaN-free subnormals
+  // every pair of dtypes: negative and fractional values, magnitudes beyond the target's range, subnormals, NaN and infinities
   for (DType from : kAllDTypes)
     for (DType to : kAllDTypes) {
       if (from == to) continue;
       const std::string label = "_" + std::string(name_of(from)) + "_" + std::string(name_of(to));
-      for (Fill fill : {is_float(from) ? Fill::normal : Fill::index, Fill::extreme, Fill::denormal}) {
+      for (Fill fill : {is_float(from) ? Fill::normal : Fill::index, Fill::extreme, Fill::denormal, Fill::some_nan}) {
         if (fill != Fill::index && fill != Fill::normal && !is_float(from)) continue;
-        auto c = base(label + (fill == Fill::extreme ? "_extreme" : fill == Fill::denormal ? "_denormal" : ""), {9, 67}, from, to, fill);
+        const char* what = fill == Fill::extreme ? "_extreme" : fill == Fill::denormal ? "_denormal" : fill == Fill::some_nan ? "_nan" : "";
+        auto c = base(label + what, {9, 67}, from, to, fill);
         c.dtypes = {to};
         if (fill != Fill::normal) c.layouts = {Layout::dense};
         cases.push_back(c);
@@ -53,6 +54,8 @@ std::vector<Spec> copy_specs() {
   auto inf = base("_inf_f32_bf16", {9, 33}, DType::f32, DType::bf16, Fill::inf_rows);
   inf.dtypes = {DType::bf16};
   cases.push_back(inf);
+  auto nan = base("_nan", {33, 40}, {}, {}, Fill::some_nan);
+  cases.push_back(nan);
   // an output whose axes are swapped in memory; a stretched input
   auto swapped = base("_swapped", {50, 70}, {}, {}, Fill::normal);
   swapped.operands[1].shape = {70, 50};

@@ -37,6 +37,9 @@ enum class Fill {
   index,         // integers in [0, limit)
   boolean,       // 0 or 1
   zero,
+  some_nan,  // N(0, 1), one in seven NaN, one in fourteen infinite (either sign)
+  some_inf,  // N(0, 1), one in twenty infinite (either sign): rows of moderate length with none, one sign, both
+  rare_nan,  // N(0, 1), one in `limit` NaN: rows that hold one, wherever it stands
 };
 enum class Role { in, out, inout };
 
@@ -46,7 +49,7 @@ struct Operand {
   std::vector<std::int64_t> shape;
   Fill fill = Fill::normal;
   std::optional<DType> dtype = {};  // empty: the dtype of the case (f64 when the truth is computed)
-  std::int64_t limit = 0;           // for Fill::index
+  std::int64_t limit = 0;           // for Fill::index and Fill::rare_nan
   int alias_of = -1;                // same memory as that earlier operand (in-place cases)
   bool dense_only = false;          // layouts leave this operand row-major
 };

@@ -104,6 +104,16 @@ std::vector<Spec> elementwise_specs() {
       c.dtypes = {DType::f32, DType::f64};
       cases.push_back(c);
     }
+  // every operation on NaN, infinities and numbers in all combinations: what C and PyTorch say of NaN, a row must not lose in a vector
+  // minimum, a mask or a polynomial
+  for (int i = 0; i < static_cast<int>(E::kCount); ++i) {
+    const E op = static_cast<E>(i);
+    if (arity(op) == 0) continue;
+    auto c = make(op, {11, 53}, {op == E::where ? Fill::boolean : Fill::some_nan, Fill::some_nan, Fill::some_nan});
+    c.shape += "_nan";
+    c.layouts = {Layout::dense, Layout::sliced, Layout::stepped};
+    cases.push_back(c);
+  }
   // stretched operands, in place, and two inputs that are one
   for (E op : {E::add, E::mul, E::max}) {
     auto rows = make(op, {40, 33}, {});

@@ -46,8 +46,7 @@ __device__ __forceinline__ void finish(const CrossEntropyArgs& a, const FaultSin
                                        Accum<T> hit, Accum<T> top, Accum<T> sum, std::int64_t first, std::int64_t step, Sum&& over_row) {
   using A = Accum<T>;
   const std::int64_t target = a.target.as<const std::int64_t>()[r * a.target.stride[0]];
-  // a row of -inf has counted its elements instead of exp(-inf - -inf): NaN, as the mathematics
-  const A log_sum = top == -INFINITY ? A(NAN) : std::log(sum), smoothing = static_cast<A>(a.smoothing);
+  const A log_sum = std::log(sum_of(Running<A>{top, sum})), smoothing = static_cast<A>(a.smoothing);
   A spread = 0;
   if (smoothing != 0) {  // the same for every thread of the row: all of them meet in over_row
     for (std::int64_t c = first; c < x.n; c += step)
@@ -117,7 +116,7 @@ __device__ __forceinline__ Target<Accum<T>> finish_fused(const CrossEntropyFused
   using A = Accum<T>;
   finish<T>(a, faults, r, x, hit, v.top, v.sum, first, step, over_row);
   auto t = target_of<T>(a, r, a.scale.data ? *a.scale.as<const A>() : A(1), v.top, first, step, over_row);
-  t.mass = v.top == -INFINITY ? A(NAN) : t.mass / v.sum;
+  t.mass /= sum_of(v);
   return t;
 }
 // columns first, first + step, ...

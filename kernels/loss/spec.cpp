@@ -57,6 +57,14 @@ std::vector<Spec> loss_specs() {
                                            {.rows = 9, .classes = 11, .fill = Fill::extreme},
                                            {.rows = 9, .classes = 11, .fill = Fill::large_offset},
                                            {.rows = 9, .classes = 11, .fill = Fill::equal},
+                                           // NaN or +inf among the logits: loss, lse and gradient of the row are NaN, but for ignored rows
+                                           {.rows = 30, .classes = 7, .ignore = 3, .fill = Fill::some_nan},
+                                           {.rows = 30, .classes = 7, .weighted = true, .smoothing = 0.1, .fill = Fill::some_inf},
+                                           {.rows = 20, .classes = 41, .fill = Fill::some_inf},
+                                           {.rows = 20, .classes = 41, .fill = Fill::rare_nan},
+                                           {.rows = 4, .classes = 1032, .ignore = 3, .fill = Fill::some_inf},
+                                           {.rows = 5, .classes = 1032, .fill = Fill::rare_nan},
+                                           {.rows = 3, .classes = 1031, .weighted = true, .smoothing = 0.1, .fill = Fill::rare_nan},
                                            {.rows = 1, .classes = 50257},
                                            {.rows = 1024, .classes = 1000, .bench = true},
                                            {.rows = 64, .classes = 50257, .bench = true},
@@ -65,7 +73,7 @@ std::vector<Spec> loss_specs() {
     const double n = static_cast<double>(s.rows * s.classes);
     Case<CrossEntropyArgs> f;
     f.shape = s.name();
-    f.operands = {{.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill},
+    f.operands = {{.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill, .limit = s.classes},
                   {.name = "target", .shape = {s.rows}, .fill = Fill::index, .dtype = DType::i64, .limit = s.classes},
                   {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
                   {.name = "loss", .role = Role::out, .shape = {s.rows}},
@@ -105,12 +113,13 @@ std::vector<Spec> loss_specs() {
 
     Case<CrossEntropyGradArgs> b;
     b.shape = s.name();
-    b.operands = {{.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill == Fill::large_offset ? Fill::normal : s.fill},
-                  {.name = "target", .shape = {s.rows}, .fill = Fill::index, .dtype = DType::i64, .limit = s.classes},
-                  {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
-                  {.name = "lse", .shape = {s.rows}, .fill = s.fill == Fill::extreme ? Fill::extreme : Fill::positive},
-                  {.name = "dloss", .shape = {s.rows}},
-                  {.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}}};
+    b.operands = {
+        {.name = "logits", .shape = {s.rows, s.classes}, .fill = s.fill == Fill::large_offset ? Fill::normal : s.fill, .limit = s.classes},
+        {.name = "target", .shape = {s.rows}, .fill = Fill::index, .dtype = DType::i64, .limit = s.classes},
+        {.name = "class_weight", .shape = {s.classes}, .fill = Fill::positive},
+        {.name = "lse", .shape = {s.rows}, .fill = s.fill == Fill::extreme ? Fill::extreme : Fill::positive},
+        {.name = "dloss", .shape = {s.rows}},
+        {.name = "dlogits", .role = Role::out, .shape = {s.rows, s.classes}}};
     b.bind = [s](const std::vector<View>& v) {
       return CrossEntropyGradArgs{v[0], v[1], s.weighted ? v[2] : View{}, v[3], v[4], v[5], s.smoothing, s.ignore};
     };

@@ -29,6 +29,7 @@ struct Shape {
     if (wider) s += "_wider";
     if (fill == Fill::denormal) s += "_denormal";
     if (fill == Fill::large_offset) s += "_offset";
+    if (fill == Fill::rare_nan) s += "_nan";
     return s;
   }
 };
@@ -44,10 +45,11 @@ Case<MatmulArgs> make(const Shape& s) {
   c.shape = s.name();
   using Dims = std::vector<std::int64_t>;
   const std::int64_t w = s.wider;
-  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m + w} : Dims{s.batch, s.m, s.k + w}, .fill = s.fill},
+  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m + w} : Dims{s.batch, s.m, s.k + w}, .fill = s.fill, .limit = 4 * s.k},
                 {.name = "b",
                  .shape = s.tb ? Dims{s.shared_b ? 1 : s.batch, s.n, s.k + w} : Dims{s.shared_b ? 1 : s.batch, s.k, s.n + w},
-                 .fill = s.fill},
+                 .fill = s.fill,
+                 .limit = 4 * s.k},
                 {.name = "c", .role = s.accumulate ? Role::inout : Role::out, .shape = {s.batch, s.m, s.n}},
                 {.name = "bias", .shape = {s.n}}};
   c.bind = [s](const std::vector<View>& v) {
@@ -104,6 +106,12 @@ std::vector<Spec> matmul_specs() {
            {.batch = 1, .m = 12, .n = 16, .k = 8, .fill = Fill::denormal, .dtypes = {DType::f32, DType::f64}},
            {.batch = 1, .m = 12, .n = 16, .k = 40, .fill = Fill::large_offset, .dtypes = {DType::f32, DType::f64}},
            {.batch = 1, .m = 20, .n = 4200, .k = 10, .dtypes = {DType::f32}},  // more than one panel of columns
+           // a NaN makes its row, or its column, NaN and no other; relu keeps it
+           {.batch = 1, .m = 37, .n = 41, .k = 23, .bias = true, .epilogue = Epilogue::relu, .fill = Fill::rare_nan, .layouts = all},
+           {.batch = 2, .m = 66, .n = 72, .k = 40, .tb = true, .bias = true, .epilogue = Epilogue::relu, .fill = Fill::rare_nan},
+           {.batch = 1, .m = 69, .n = 133, .k = 45, .ta = true, .epilogue = Epilogue::gelu, .fill = Fill::rare_nan, .wider = 3},
+           {.batch = 48, .m = 72, .n = 136, .k = 24, .fill = Fill::rare_nan, .dtypes = {DType::f32, DType::bf16}},
+           {.batch = 1, .m = 40, .n = 24, .k = 1096, .tb = true, .bias = true, .epilogue = Epilogue::relu, .fill = Fill::rare_nan},
            // aligned rows in all four orders, several tiles each way, tails of every length in the last pieces
            {.batch = 2, .m = 70, .n = 69, .k = 61, .alpha = 0.5, .wider = 3},
            {.batch = 1, .m = 69, .n = 133, .k = 45, .ta = true, .bias = true, .accumulate = true, .epilogue = Epilogue::gelu, .wider = 3},

@@ -85,10 +85,11 @@ void batch_backward(const BatchNormGradArgs& a, std::int64_t begin, std::int64_t
     if (a.dweight.data) a.dweight.as<float>()[c * a.dweight.stride[0]] = static_cast<float>(dot);
     if (a.dbias.data) a.dbias.as<float>()[c * a.dbias.stride[0]] = static_cast<float>(sum);
     if (!a.dx.data) continue;
-    const float count = a.training ? static_cast<float>(images * n) : HUGE_VALF;  // constant statistics: both means vanish
+    // constant statistics: both means vanish, also where the sums are not finite
+    const auto mean_of = [&](double v) { return a.training ? static_cast<float>(v) * weight / static_cast<float>(images * n) : 0.0f; };
     for (std::int64_t i = 0; i < images; ++i)
       gradient_plane(d, dy + i * a.dy.stride[0], x + i * a.x.stride[0], a.dx.as<float>() + i * a.dx.stride[0] + c * a.dx.stride[1], n, mean,
-                     rstd, weight, static_cast<float>(sum) * weight / count, static_cast<float>(dot) * weight / count);
+                     rstd, weight, mean_of(sum), mean_of(dot));
   }
 }
 

@@ -72,11 +72,16 @@ std::vector<Spec> norm_specs() {
            {.n = 2, .c = 2500, .s = 1},
            {.n = 2, .c = 1300, .s = 1, .fill = Fill::large_offset},
            {.n = 2, .c = 64, .s = 1, .fill = Fill::large_offset},
+           // a NaN makes its group NaN, and no other
+           {.n = 40, .c = 37, .s = 1, .fill = Fill::rare_nan},
+           {.n = 40, .c = 40, .s = 1, .rms = true, .fill = Fill::rare_nan},
+           {.n = 4, .c = 1040, .s = 1, .fill = Fill::rare_nan},
+           {.n = 3, .c = 2500, .s = 1, .fill = Fill::rare_nan},
            {.n = 4096, .c = 1024, .s = 1, .bench = true},
            {.n = 8192, .c = 1024, .s = 1, .large = true},
            {.n = 8192, .c = 8192, .s = 1, .large = true}}) {
     Case<RowNormArgs> f;
-    f.operands = {{.name = "x", .shape = {s.n, s.c}, .fill = s.fill},
+    f.operands = {{.name = "x", .shape = {s.n, s.c}, .fill = s.fill, .limit = s.c},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "bias", .shape = {s.c}},
                   {.name = "y", .role = Role::out, .shape = {s.n, s.c}},
@@ -87,10 +92,10 @@ std::vector<Spec> norm_specs() {
                          s.rms};
     };
     add(row, f, {4, 5}, s, budget(static_cast<double>(s.c)), 2);
-    if (s.fill != Fill::normal) continue;
+    if (s.fill != Fill::normal && s.fill != Fill::rare_nan) continue;
     Case<RowNormGradArgs> b;
     b.operands = {{.name = "dy", .shape = {s.n, s.c}},
-                  {.name = "x", .shape = {s.n, s.c}},
+                  {.name = "x", .shape = {s.n, s.c}, .fill = s.fill, .limit = s.c},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "mean", .shape = {s.n}},
                   {.name = "rstd", .shape = {s.n}, .fill = Fill::positive},
@@ -116,10 +121,12 @@ std::vector<Spec> norm_specs() {
                                            {.n = 2, .c = 4, .s = 20, .groups = 2, .fill = Fill::equal},
                                            {.n = 1, .c = 6, .s = 1400, .groups = 2},
                                            {.n = 1, .c = 1, .s = 4200, .fill = Fill::large_offset},
+                                           {.n = 5, .c = 6, .s = 15, .groups = 3, .fill = Fill::rare_nan},
+                                           {.n = 2, .c = 4, .s = 700, .groups = 2, .fill = Fill::rare_nan},
                                            {.n = 8, .c = 64, .s = 784, .groups = 8, .bench = true}}) {
     const double n = static_cast<double>(s.c / s.groups * s.s);
     Case<GroupNormArgs> f;
-    f.operands = {{.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill},
+    f.operands = {{.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill, .limit = static_cast<std::int64_t>(n)},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "bias", .shape = {s.c}},
                   {.name = "y", .role = Role::out, .shape = {s.n, s.c, s.s}},
@@ -129,10 +136,10 @@ std::vector<Spec> norm_specs() {
       return GroupNormArgs{v[0], s.affine ? v[1] : View{}, s.affine ? v[2] : View{}, v[3], v[4], v[5], s.groups, 1e-5};
     };
     add(group, f, {4, 5}, s, budget(n), 2);
-    if (s.fill != Fill::normal) continue;
+    if (s.fill != Fill::normal && s.fill != Fill::rare_nan) continue;
     Case<GroupNormGradArgs> b;
     b.operands = {{.name = "dy", .shape = {s.n, s.c, s.s}},
-                  {.name = "x", .shape = {s.n, s.c, s.s}},
+                  {.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill, .limit = static_cast<std::int64_t>(n)},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "mean", .shape = {s.n, s.groups}},
                   {.name = "rstd", .shape = {s.n, s.groups}, .fill = Fill::positive},
@@ -158,11 +165,15 @@ std::vector<Spec> norm_specs() {
                                            {.n = 3, .c = 1, .s = 1400, .training = false},
                                            {.n = 2, .c = 1, .s = 2100, .fill = Fill::large_offset},
                                            {.n = 70, .c = 37, .s = 1},
+                                           {.n = 4, .c = 13, .s = 35, .fill = Fill::rare_nan},
+                                           {.n = 4, .c = 3, .s = 35, .training = false, .fill = Fill::rare_nan},
+                                           {.n = 70, .c = 37, .s = 1, .fill = Fill::rare_nan},
+                                           {.n = 3, .c = 2, .s = 1400, .fill = Fill::rare_nan},
                                            {.n = 32, .c = 64, .s = 784, .bench = true}}) {
     const double n = static_cast<double>(s.n * s.s);
     const Role stat = s.training ? Role::out : Role::in;
     Case<BatchNormArgs> f;
-    f.operands = {{.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill},
+    f.operands = {{.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill, .limit = static_cast<std::int64_t>(n)},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "bias", .shape = {s.c}},
                   {.name = "y", .role = Role::out, .shape = {s.n, s.c, s.s}},
@@ -172,10 +183,10 @@ std::vector<Spec> norm_specs() {
       return BatchNormArgs{v[0], s.affine ? v[1] : View{}, s.affine ? v[2] : View{}, v[3], v[4], v[5], 1e-5, s.training};
     };
     add(batch, f, {4, 5}, s, budget(n), 2);
-    if (s.fill != Fill::normal) continue;
+    if (s.fill != Fill::normal && s.fill != Fill::rare_nan) continue;
     Case<BatchNormGradArgs> b;
     b.operands = {{.name = "dy", .shape = {s.n, s.c, s.s}},
-                  {.name = "x", .shape = {s.n, s.c, s.s}},
+                  {.name = "x", .shape = {s.n, s.c, s.s}, .fill = s.fill, .limit = static_cast<std::int64_t>(n)},
                   {.name = "weight", .shape = {s.c}},
                   {.name = "mean", .shape = {s.c}},
                   {.name = "rstd", .shape = {s.c}, .fill = Fill::positive},

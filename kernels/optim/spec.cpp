@@ -56,14 +56,14 @@ const Shape kShapes[] = {
      }},
 };
 
-Case<OptimArgs> make(const Shape& s, std::int64_t n, bool master, bool narrow) {
+Case<OptimArgs> make(const Shape& s, std::int64_t n, bool master, bool narrow, Fill grad = Fill::normal) {
   Case<OptimArgs> c;
-  c.shape = std::string(s.name) + "_" + std::to_string(n) + (master ? "_master" : "");
+  c.shape = std::string(s.name) + "_" + std::to_string(n) + (master ? "_master" : "") + (grad == Fill::some_nan ? "_nan" : "");
   // states stay in f32 beside 16-bit weights
   const std::optional<DType> state = narrow ? std::optional(DType::f32) : std::nullopt;
   c.operands = {
       {.name = "param", .role = master ? Role::out : Role::inout, .shape = {n}, .dense_only = true},
-      {.name = "grad", .shape = {n}, .dense_only = true},
+      {.name = "grad", .shape = {n}, .fill = grad, .dense_only = true},
       {.name = "m", .role = s.m ? Role::inout : Role::in, .shape = {n}, .dtype = state, .dense_only = true},
       {.name = "v", .role = s.v ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
       {.name = "v2", .role = s.v2 ? Role::inout : Role::in, .shape = {n}, .fill = Fill::positive, .dtype = state, .dense_only = true},
@@ -90,19 +90,20 @@ Case<OptimArgs> make(const Shape& s, std::int64_t n, bool master, bool narrow) {
 }
 
 // Tensors of these sizes, each with its five operands and a master copy where asked.
-Case<OptimMultiArgs> make_multi(const Shape& s, const std::vector<std::int64_t>& sizes, bool master, bool narrow, bool from_memory) {
+Case<OptimMultiArgs> make_multi(const Shape& s, const std::vector<std::int64_t>& sizes, bool master, bool narrow, bool from_memory,
+                                Fill grad = Fill::normal) {
   Case<OptimMultiArgs> c;
   std::int64_t n = 0;
   for (std::int64_t k : sizes) n += k;
   c.shape = std::string(s.name) + "_" + std::to_string(sizes.size()) + "x" + std::to_string(n) + (master ? "_master" : "") +
-            (from_memory ? "_scalars" : "");
+            (from_memory ? "_scalars" : "") + (grad == Fill::some_nan ? "_nan" : "");
   const std::optional<DType> state = narrow ? std::optional(DType::f32) : std::nullopt;
   for (std::size_t k = 0; k < sizes.size(); ++k) {
     const auto add = [&](const char* name, Role role, Fill fill, std::optional<DType> dtype) {
       c.operands.push_back({.name = name + std::to_string(k), .role = role, .shape = {sizes[k]}, .fill = fill, .dtype = dtype});
     };
     add("param", master ? Role::out : Role::inout, Fill::normal, {});
-    add("grad", Role::in, Fill::normal, {});
+    add("grad", Role::in, grad, {});
     add("m", s.m ? Role::inout : Role::in, Fill::normal, state);
     add("v", s.v ? Role::inout : Role::in, Fill::positive, state);
     add("v2", s.v2 ? Role::inout : Role::in, Fill::positive, state);
@@ -142,8 +143,13 @@ Case<SumSquaresMultiArgs> make_squares(const std::vector<std::int64_t>& sizes, F
   Case<SumSquaresMultiArgs> c;
   std::int64_t n = 0;
   for (std::int64_t k : sizes) n += k;
-  c.shape = std::to_string(sizes.size()) + "x" + std::to_string(n) + (fill == Fill::extreme ? "_extreme" : "");
-  for (std::size_t k = 0; k < sizes.size(); ++k) c.operands.push_back({.name = "x" + std::to_string(k), .shape = {sizes[k]}, .fill = fill});
+  c.shape = std::to_string(sizes.size()) + "x" + std::to_string(n) +
+            (fill == Fill::extreme    ? "_extreme"
+             : fill == Fill::rare_nan ? "_nan"
+             : fill == Fill::some_inf ? "_infinities"
+                                      : "");
+  for (std::size_t k = 0; k < sizes.size(); ++k)
+    c.operands.push_back({.name = "x" + std::to_string(k), .shape = {sizes[k]}, .fill = fill, .limit = n});
   c.operands.push_back({.name = "out", .role = Role::out, .shape = {1}, .dtype = DType::f64, .dense_only = true});
   c.bind = [](const std::vector<View>& v) { return SumSquaresMultiArgs{{v.begin(), v.end() - 1}, v.back()}; };
   c.flops = 2.0 * static_cast<double>(n);
@@ -162,6 +168,8 @@ std::vector<Spec> optim_specs() {
       cases.push_back(make(s, n, false, false));
     cases.push_back(make(s, 300, true, true));
     cases.push_back(make(s, 301, false, true));
+    cases.push_back(make(s, 1003, false, false, Fill::some_nan));  // in weight and states of that element, and in no other
+    cases.push_back(make(s, 301, true, true, Fill::some_nan));
   }
   for (const Shape* s : {&kShapes[1], &kShapes[5]}) {
     auto big = make(*s, 1 << 20, false, false);
@@ -184,6 +192,7 @@ std::vector<Spec> optim_specs() {
     multi.push_back(make_multi(s, {5, 0, 1003, 40, 9000, 3}, false, false, true));
     multi.push_back(make_multi(s, {8, 0, 301}, true, true, true));
     multi.push_back(make_multi(s, {8, 301}, false, true, false));
+    multi.push_back(make_multi(s, {8, 0, 301, 3}, false, false, false, Fill::some_nan));
   }
   multi.push_back(make_multi(kShapes[5], repeated(37, {3, 8, 0, 5}), false, false, true));  // more than two launches of 64
   multi.push_back(make_multi(kShapes[5], {1003, 40}, false, false, false));
@@ -199,6 +208,9 @@ std::vector<Spec> optim_specs() {
   std::vector<Case<SumSquaresMultiArgs>> squares = {make_squares({1, 0, 1003, 40, 20000, 3}, Fill::normal),
                                                     make_squares(repeated(70, {1, 8, 0, 5}), Fill::normal), make_squares({}, Fill::normal),
                                                     make_squares({100, 17}, Fill::extreme)};
+  for (const std::int64_t n : {1, 3, 17, 1003, 20000})  // the norm is what tells a step of a NaN
+    squares.push_back(make_squares({n, 5}, Fill::rare_nan));
+  squares.push_back(make_squares({100, 17}, Fill::some_inf));
   squares.push_back(make_squares(repeated(32, {64 * 64 * 9, 64, 64, 64}), Fill::normal));
   squares.back().bench = true;
   squares.back().dtypes = {DType::f32};

@@ -27,6 +27,7 @@ struct Shape {
     if (channels_last) t += "_nhwc";
     if (fill == Fill::equal) t += "_equal";
     if (fill == Fill::inf_rows) t += "_inf";
+    if (fill == Fill::some_nan) t += "_nan";
     return t;
   }
 };
@@ -74,6 +75,13 @@ std::vector<Shape> shapes() {
       {.n = 2, .c = 3, .h = 8, .w = 40, .g = geo(2, 2), .fill = Fill::equal},  // the first of equals
       {.n = 2, .c = 3, .h = 8, .w = 40, .g = geo(2, 2), .fill = Fill::inf_rows, .average = false},
       {.n = 2, .c = 3, .h = 8, .w = 8, .g = geo(2, 2), .fill = Fill::denormal},
+      // a NaN in a window, and several: max pooling names the first; a gradient that is NaN or infinite stays with its winner
+      {.n = 2, .c = 3, .h = 9, .w = 75, .g = geo(2, 2), .fill = Fill::some_nan},
+      {.n = 2, .c = 5, .h = 11, .w = 13, .g = geo(3, 2, 1), .fill = Fill::some_nan, .inside_only = true},
+      {.n = 1, .c = 2, .h = 12, .w = 11, .g = geo(3, 2, 1, 2), .fill = Fill::some_nan, .average = false},
+      {.n = 2, .c = 19, .h = 8, .w = 6, .g = geo(2, 2), .channels_last = true, .fill = Fill::some_nan},
+      {.n = 2, .c = 24, .h = 9, .w = 7, .g = geo(3, 2, 1), .channels_last = true, .fill = Fill::some_nan},
+      {.n = 1, .c = 24, .h = 9, .w = 9, .g = geo(3, 3), .channels_last = true, .fill = Fill::some_nan},
       {.n = 64, .c = 64, .h = 24, .w = 24, .g = geo(2, 2), .bench = true},
   };
 }

@@ -13,7 +13,7 @@ Case<ReduceArgs> make(R op, const Dims& s, Fill fill = Fill::normal) {
   Case<ReduceArgs> c;
   c.shape = std::string(name_of(op)) + "_" + label(s);
   Operand out{.name = "out", .role = Role::out, .shape = {s[0], s[2]}};
-  Operand in{.name = "in", .shape = s, .fill = fill, .limit = 50};
+  Operand in{.name = "in", .shape = s, .fill = fill, .limit = fill == Fill::rare_nan ? s[1] : 50};
   if (op == R::any || op == R::all) in.dtype = out.dtype = DType::b8;
   if (is_index(op)) out.dtype = DType::i64;
   c.operands = {in, out};
@@ -66,6 +66,27 @@ std::vector<Spec> reduce_specs() {
     inf.shape += "_inf";
     cases.push_back(inf);
   }
+  // One NaN in an axis, wherever it stands: in a lane, a tail, a piece, behind a larger number; many of them, of which argmax and argmin
+  // name the first; infinities, whose sum is NaN where both signs meet.
+  for (R op : {R::sum, R::mean, R::prod, R::max, R::min, R::argmax, R::argmin, R::sum_of_squares}) {
+    std::vector<Dims> shapes = {{200, 9, 1}, {40, 67, 1}, {3, 19, 37}};
+    if (op != R::prod) {
+      const std::vector<Dims> longer = {{7, 1301, 1}, {3, 40001, 1}, {2, 2001, 35}};
+      shapes.insert(shapes.end(), longer.begin(), longer.end());
+    }
+    for (const Dims& s : shapes) {
+      auto c = make(op, s, Fill::rare_nan);
+      c.shape += "_nan";
+      if (s[1] > 1000) c.dtypes = {DType::f32};  // the same folds: for each dtype the emulator would take seconds
+      cases.push_back(c);
+    }
+    for (Fill fill : {Fill::some_nan, Fill::some_inf})
+      for (const Dims& s : std::vector<Dims>{{31, 7, 1}, {9, 35, 1}, {9, 5, 21}}) {
+        auto c = make(op, s, fill);
+        c.shape += fill == Fill::some_nan ? "_nans" : "_infinities";
+        cases.push_back(c);
+      }
+  }
   for (Fill fill : {Fill::large_offset, Fill::denormal}) {
     auto c = make(R::sum, {4, 999, 1}, fill);
     c.shape += fill == Fill::denormal ? "_denormal" : "_offset";
@@ -93,10 +114,20 @@ std::vector<Spec> reduce_specs() {
     c.roundings = 4.0 * static_cast<double>(s[1]) + 4;
     c.layouts = kAll;
     sums.push_back(c);
-    c.shape += "_int";
-    c.operands[0].fill = Fill::index;
-    c.dtypes = {DType::i64, DType::i32};
-    c.exact = true;
+    auto integers = c;
+    integers.shape += "_int";
+    integers.operands[0].fill = Fill::index;
+    integers.dtypes = {DType::i64, DType::i32};
+    integers.exact = true;
+    sums.push_back(integers);
+    // NaN from its place on, and not before
+    c.shape = label(s) + "_nan";
+    c.layouts = {Layout::dense};
+    c.operands[0].fill = Fill::rare_nan;
+    c.operands[0].limit = std::max<std::int64_t>(1, s[1]);
+    sums.push_back(c);
+    c.shape = label(s) + "_infinities";
+    c.operands[0].fill = Fill::some_inf;
     sums.push_back(c);
   }
 
@@ -110,12 +141,18 @@ std::vector<Spec> reduce_specs() {
                      S{3, 64, 5, Fill::index, true}, S{3, 64, 64, Fill::index, false}, S{3, 64, 7, Fill::equal, false},
                      S{6, 20, 20, Fill::inf_rows, false}, S{0, 4, 2, Fill::normal, false}, S{4, 1, 1, Fill::normal, true},
                      S{2, 0, 0, Fill::normal, false}, S{3, 5, 0, Fill::normal, false}, S{300, 100, 10, Fill::normal, true},
-                     S{2, 600, 600, Fill::normal, true}, S{2, 2500, 2500, Fill::normal, false}, S{1, 2100, 50, Fill::index, true}}) {
+                     S{2, 600, 600, Fill::normal, true}, S{2, 2500, 2500, Fill::normal, false}, S{1, 2100, 50, Fill::index, true},
+                     // NaN is the largest, and NaNs keep their order
+                     S{7, 41, 41, Fill::some_nan, false}, S{7, 41, 41, Fill::some_nan, true}, S{7, 41, 5, Fill::some_nan, false},
+                     S{7, 41, 10, Fill::some_nan, true}, S{40, 9, 9, Fill::rare_nan, false}, S{40, 9, 2, Fill::rare_nan, true},
+                     S{1, 2501, 2501, Fill::some_nan, false}, S{1, 2501, 2501, Fill::some_nan, true}}) {
     Case<SortArgs> c;
     c.shape = std::to_string(s.rows) + "x" + std::to_string(s.n) + "_k" + std::to_string(s.k) + (s.descending ? "_down" : "") +
               (s.fill == Fill::index      ? "_ties"
                : s.fill == Fill::equal    ? "_equal"
                : s.fill == Fill::inf_rows ? "_inf"
+               : s.fill == Fill::some_nan ? "_nans"
+               : s.fill == Fill::rare_nan ? "_nan"
                                           : "");
     c.operands = {{.name = "in", .shape = {s.rows, s.n}, .fill = s.fill, .limit = 6},
                   {.name = "values", .role = Role::out, .shape = {s.rows, s.k}},

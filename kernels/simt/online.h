@@ -17,6 +17,12 @@ __device__ __forceinline__ Running<A> join(Running<A> a, Running<A> b) {
   const A sa = a.top == top ? a.sum : a.sum * std::exp(a.top - top), sb = b.top == top ? b.sum : b.sum * std::exp(b.top - top);
   return {top, sa + sb};
 }
+// The sum of exp(x - top) as the mathematics has it: NaN where top is infinite, because exp(inf - inf) is in it. Only the whole row's: a
+// part of -inf alone is no NaN.
+template <class A>
+__device__ __forceinline__ A sum_of(Running<A> v) {
+  return v.sum + (v.top - v.top);
+}
 template <class A>
 __device__ __forceinline__ Running<A> join_warp(Running<A> v) {
   for (int o = 16; o > 0; o /= 2) v = join(v, Running<A>{__shfl_xor_sync(0xffffffffu, v.top, o), __shfl_xor_sync(0xffffffffu, v.sum, o)});

@@ -17,9 +17,9 @@ __device__ __forceinline__ Running<A> visit_row(const T* x, std::int64_t stride,
 }
 template <class T, class A>
 __device__ __forceinline__ void finish_row(const T* x, T* y, const SoftmaxArgs& a, Running<A> v, std::int64_t first, std::int64_t step) {
-  const A tail = a.log ? std::log(v.sum) : 1 / v.sum;
+  const A sum = sum_of(v), tail = a.log ? std::log(sum) : 1 / sum;
   for (std::int64_t i = first; i < a.x.shape[1]; i += step) {
-    const A d = static_cast<A>(x[i * a.x.stride[1]]) - v.top;  // a row of -inf: -inf - -inf, NaN as the mathematics
+    const A d = static_cast<A>(x[i * a.x.stride[1]]) - v.top;
     y[i * a.y.stride[1]] = static_cast<T>(a.log ? d - tail : std::exp(d) * tail);
   }
 }

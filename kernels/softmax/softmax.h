@@ -1,5 +1,5 @@
-// softmax and log-softmax over the last axis of [rows, cols], the maximum subtracted first. A row that is all -inf gives NaN, as the
-// mathematics does (0/0) and as PyTorch does.
+// softmax and log-softmax over the last axis of [rows, cols], the maximum subtracted first. A row that is all -inf, or that
+// holds +inf or NaN, gives NaN everywhere, as the mathematics does (0/0, inf/inf) and as PyTorch does.
 #pragma once
 #include "kernels/core/variant.h"
 #include "kernels/core/view.h"

@@ -10,7 +10,7 @@ const std::vector<Layout> kAll = {Layout::dense, Layout::misaligned, Layout::sli
 Case<SoftmaxArgs> forward(const Dims& s, bool log, Fill fill = Fill::normal) {
   Case<SoftmaxArgs> c;
   c.shape = std::to_string(s[0]) + "x" + std::to_string(s[1]) + (log ? "_log" : "");
-  c.operands = {{.name = "x", .shape = s, .fill = fill}, {.name = "y", .role = Role::out, .shape = s}};
+  c.operands = {{.name = "x", .shape = s, .fill = fill, .limit = s[1]}, {.name = "y", .role = Role::out, .shape = s}};
   c.bind = [log](const std::vector<View>& v) { return SoftmaxArgs{v[0], v[1], log}; };
   const double n = static_cast<double>(s[0] * s[1]);
   c.flops = 4 * n;
@@ -18,11 +18,11 @@ Case<SoftmaxArgs> forward(const Dims& s, bool log, Fill fill = Fill::normal) {
   c.roundings = static_cast<double>(s[1]) + 8;  // the sum, exp and the quotient
   return c;
 }
-Case<SoftmaxGradArgs> backward(const Dims& s, bool log) {
+Case<SoftmaxGradArgs> backward(const Dims& s, bool log, bool nan = false) {
   Case<SoftmaxGradArgs> c;
   c.shape = std::to_string(s[0]) + "x" + std::to_string(s[1]) + (log ? "_log" : "");
   c.operands = {{.name = "y", .shape = s, .fill = log ? Fill::normal : Fill::unit},
-                {.name = "dy", .shape = s},
+                {.name = "dy", .shape = s, .fill = nan ? Fill::rare_nan : Fill::normal, .limit = s[1]},
                 {.name = "dx", .role = Role::out, .shape = s}};
   c.bind = [log](const std::vector<View>& v) { return SoftmaxGradArgs{v[0], v[1], v[2], log}; };
   const double n = static_cast<double>(s[0] * s[1]);
@@ -53,6 +53,18 @@ std::vector<Spec> softmax_specs() {
       hard.shape += "_fill" + std::to_string(static_cast<int>(fill));
       hard.dtypes = {DType::f32, DType::f64, DType::bf16};
       f.push_back(hard);
+    }
+    // a NaN or +inf makes its row NaN (inf - inf is in the sum), -inf among numbers is a probability of 0
+    for (Fill fill : {Fill::some_nan, Fill::some_inf, Fill::rare_nan})
+      for (const Dims& s : std::vector<Dims>{{30, 7}, {20, 41}, {4, 1501}}) {
+        auto hard = forward(s, log, fill);
+        hard.shape += fill == Fill::some_nan ? "_nans" : fill == Fill::some_inf ? "_infinities" : "_nan";
+        f.push_back(hard);
+      }
+    for (const Dims& s : std::vector<Dims>{{20, 41}, {4, 1501}}) {
+      auto hard = backward(s, log, true);
+      hard.shape += "_nan";
+      b.push_back(hard);
     }
     auto in_place = forward({9, 41}, log);
     in_place.shape += "_in_place";
