@@ -170,7 +170,10 @@ Tensor focal_loss(const Tensor& logits, const Tensor& target, double gamma, Redu
   check_targets("focal_loss", logits, target, INT64_MIN);
   if (!(gamma >= 0)) throw Error(Code::usage, "focal_loss: gamma must not be negative");
   const Tensor log_p = pick("focal_loss", log_softmax(logits), target);
-  return reduced(neg(mul(pow(sub(1.0, exp(log_p)), gamma), log_p)), r);
+  // Where p rounds to 1 the rest is 0, and a power below 1 has an infinite slope there, which times log_p = 0 would be NaN.
+  const Tensor least = Tensor::scalar(log_p.dtype() == DType::f16 ? 0x1p-14 : 0x1p-126, log_p.dtype());
+  const Tensor rest = maximum(neg(expm1(log_p)), least);
+  return reduced(neg(mul(pow(rest, gamma), log_p)), r);
 }
 
 std::vector<OpInfo> loss_ops() {
