@@ -74,7 +74,7 @@ Reduction GoldenCase::reduction() {
 void GoldenCase::expect(const Tensor& y) {
   const double tolerance = golden_tolerance(dtype_);
   expect_golden(y, json_["output"], dtype_, tolerance, "the output");
-  if (testing::Test::HasFatalFailure()) return;
+  if (!y.defined() || !(y.shape() == golden_tensor(json_["cotangent"], dtype_).shape())) return;  // said above
   backward(y, golden_tensor(json_["cotangent"], dtype_));
 
   std::map<std::string, Tensor> leaves = inputs_;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/autograd/tape.h"
 #include "tests/engine/golden_case.h"
@@ -56,6 +55,20 @@ TEST(Losses, TheFileHasEveryReductionAndEveryOption) {
   }
   for (const auto& [kind, f] : losses()) EXPECT_EQ(reductions[kind], (std::set<std::string>{"none", "mean", "sum"})) << kind;
   EXPECT_EQ(combinations.size(), 3u * 2 * 2 * 3);
+}
+
+// Each dtype has a gap of logits from where on p is 1: then 1 - p is 0, and (1 - p)^(gamma - 1) must not reach the gradient.
+TEST(Losses, AConfidentFocalLossHasAFiniteGradientInEveryDtype) {
+  for (const DType d : {DType::f64, DType::f32, DType::bf16, DType::f16})
+    for (const double gamma : {0.0, 0.1, 0.5, 1.0, 2.0})
+      for (const double gap : {4.0, 8.0, 17.0, 40.0, 200.0}) {
+        Tensor x = cast(Tensor::from<double>({gap, 0, 0, -gap, 0, 0, 1, 2, 3}, {3, 3}), d);
+        x.set_requires_grad();
+        const Tensor y = focal_loss(x, Tensor::from<std::int64_t>({0, 0, 1}, {3}), gamma, Reduction::none);
+        backward(sum(y));
+        for (const Tensor& t : {y, x.grad()})
+          for (const double v : t.values()) ASSERT_TRUE(std::isfinite(v)) << name_of(d) << " gamma " << gamma << " gap " << gap;
+      }
 }
 
 }  // namespace
