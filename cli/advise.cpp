@@ -206,10 +206,10 @@ int advise_verb(const Common& c, const Options& o) {
   argue(a, all);
   a.seconds = now() - begun;
   const Json report = advice_json(a);
-  write_atomically(folder / "report.json", report.dump(2) + "\n");
+  write_atomically(folder / "report.json", json_text(report) + "\n");
   write_atomically(folder / "report.html", advice_html(a));
   made.keep();
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  if (c.json) print_json(report);
   else std::printf("%s%s\n", advice_text(a).c_str(), (folder / "report.html").c_str());
   return 0;
 }

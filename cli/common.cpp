@@ -4,13 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <thread>
 
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "engine/train/input.h"
 #include "engine/train/transfer.h"
 #include "kernels/catalog.h"
@@ -23,9 +27,27 @@
 namespace graft::cli {
 namespace fs = std::filesystem;
 
+namespace {
+// Says what is wrong with a whole number from lo to hi; CLI11 puts the option's name before it.
+std::string not_a_number_in(const std::string& text, std::int64_t lo, std::int64_t hi) {
+  std::int64_t v = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (problem == std::errc{} && end == text.data() + text.size() && v >= lo && v <= hi) return {};
+  return text + " is no whole number from " + std::to_string(lo) + " to " + std::to_string(hi);
+}
+constexpr int kMostThreads = 4096;
+}  // namespace
+CLI::Option* add_threads(CLI::App& app, int& threads, const std::string& text) {
+  return app.add_option("--threads", threads, text)->check([](const std::string& s) { return not_a_number_in(s, 1, kMostThreads); });
+}
+CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const std::string& text) {
+  return app.add_option("--seed", seed, text)->check([](const std::string& s) {
+    return not_a_number_in(s, 0, std::numeric_limits<std::int64_t>::max());
+  });
+}
 void add_execution(CLI::App& app, Common& c) {
   app.add_option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
-  app.add_option("--threads", c.threads, "threads on the CPU (default: one per core); results do not depend on it");
+  add_threads(app, c.threads, "threads on the CPU (default: one per core); results do not depend on it");
   app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
   app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels");
   app.add_flag("--json", c.json, "one JSON document on stdout");
@@ -34,7 +56,7 @@ void add_execution(CLI::App& app, Common& c) {
 void add_common(CLI::App& app, Common& c) {
   app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
   app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
-  app.add_option("--seed", c.seed, "train.seed");
+  add_seed(app, c.seed, "train.seed");
   add_execution(app, c);
   app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
 }
@@ -47,7 +69,8 @@ struct Session::Impl {
 };
 Session::Session(const Common& c) {
   const Device device = parse_device(c.device);
-  if (c.threads < 0 || c.threads > 4096) throw Error(Code::usage, "--threads " + std::to_string(c.threads) + ": must be 1 to 4096");
+  // Said before the work and not after it: the folder's name is part of what is written down there.
+  if (one_line(c.out) != c.out) throw Error(Code::usage, "--out " + one_line(c.out) + ": is no UTF-8 text of one line; name it otherwise");
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (!c.kernel.empty()) check_variant_names(c.kernel);
   impl_ = std::make_unique<Impl>(c.threads > 0 ? c.threads : cores, device);
@@ -153,8 +176,17 @@ void save_checkpoint(const std::string& folder, const Built& built, const Config
   write_safetensors(fs::path(folder) / "model.safetensors", named_tensors(built.params), checkpoint_metadata(built, config, step));
 }
 
+namespace {
+// A run's folder is near enough to a checkpoint to be named for one.
+std::unique_ptr<Source> source_of(const std::string& path) {
+  std::error_code ec;
+  if (const fs::path best = fs::path(path) / "checkpoints/best"; fs::is_directory(best, ec))
+    throw Error(Code::input, path + ": is the folder of a run and no checkpoint; name one of its checkpoints: " + best.string());
+  return open_source(path);
+}
+}  // namespace
 std::vector<std::string> classes_of_checkpoint(const std::string& path) {
-  const auto source = open_source(path);
+  const auto source = source_of(path);
   auto it = source->metadata.find("graft.classes");
   if (it == source->metadata.end() && (it = source->beside.find("labels")) == source->beside.end()) return {};
   const Json j = Json::parse(it->second, nullptr, false);
@@ -168,7 +200,7 @@ Config without_origin(Config config) {
   return config;
 }
 Shape input_of_checkpoint(const std::string& path, const Config& config) {
-  const auto source = open_source(path);
+  const auto source = source_of(path);
   if (const auto it = source->metadata.find("graft.input"); it != source->metadata.end()) {
     const Json j = Json::parse(it->second, nullptr, false);
     if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) {
@@ -180,7 +212,7 @@ Shape input_of_checkpoint(const std::string& path, const Config& config) {
   return usual_input(config);
 }
 Config config_of_checkpoint(const std::string& path) {
-  const auto source = open_source(path);
+  const auto source = source_of(path);
   Config c;
   if (const auto it = source->metadata.find("graft.config"); it != source->metadata.end()) {
     c.merge_text(it->second, source->path);
@@ -212,6 +244,31 @@ std::string& command_line() {
   static std::string line;
   return line;
 }
+std::string json_text(const Json& j, int indent) { return j.dump(indent, ' ', false, Json::error_handler_t::replace); }
+void print_json(const Json& j) { std::printf("%s\n", json_text(j).c_str()); }
+std::string shell_quoted(const std::string& word) {
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("_-./+=:,@%").find(c) != std::string::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+void check_environment() {
+  const char* kernels = std::getenv("GRAFT_KERNELS");
+  if (!kernels) return;
+  try {
+    check_variant_names(kernels);
+  } catch (const Error& e) { throw Error(e.code(), std::string("GRAFT_KERNELS in the environment: ") + e.what()); }
+}
+double seconds_of(const std::string& max_time) {
+  if (max_time.empty()) return 0;
+  const double s = parse_duration(max_time, "--max-time");
+  if (!(s > 0)) throw Error(Code::usage, "--max-time " + max_time + ": is no time to train in; name one, such as 30m, or leave it out");
+  return s;
+}
 
 std::int64_t peak_rss_bytes() {
   rusage u{};
@@ -235,17 +292,19 @@ bool checkpoint_asked() {
   asked = 0;
   return now;
 }
+void watch_usr1() { std::signal(SIGUSR1, on_usr1); }
 void watch_signals() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  std::signal(SIGUSR1, on_usr1);
+  std::signal(SIGPIPE, SIG_IGN);
+  watch_usr1();
 }
 int unless_stopped(const std::function<int()>& verb) {
   try {
     return verb();
   } catch (const Error& e) {
     if (e.code() != Code::stopped || !interrupted()) throw;
-    std::fprintf(stderr, "%sgraft: %s\n", isatty(2) ? "\r\033[K" : "", e.what());
+    std::fprintf(stderr, "%sgraft: %s\n", isatty(2) ? "\r\033[K" : "", one_line(e.what()).c_str());
     return 128 + interrupt_signal();
   }
 }

@@ -27,6 +27,9 @@ struct Common {
   std::optional<std::int64_t> seed;
   std::vector<std::string> words;  // positionals: a recipe or file, key=value
 };
+// --threads and --seed, wherever they are taken: a number out of range is refused and not brought into it.
+CLI::Option* add_threads(CLI::App& app, int& threads, const std::string& text);
+CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const std::string& text);
 void add_execution(CLI::App& app, Common& c);  // the options that change how something runs and not what comes out
 void add_common(CLI::App& app, Common& c);     // these, and words, --config, --seed and --out
 
@@ -93,11 +96,20 @@ Shape input_of_checkpoint(const std::string& path,
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
 std::string& command_line();  // as it was typed, set by main
+// The document as text; bytes that are no UTF-8 (names of files may be any bytes) become replacement characters.
+std::string json_text(const Json& j, int indent = 2);
+void print_json(const Json& j);                     // on stdout, with a newline
+std::string shell_quoted(const std::string& word);  // as it must be typed: in quotes where a shell would read it otherwise
+// What the environment asks for is right: GRAFT_KERNELS names kernels that there are. Error(usage).
+void check_environment();
+// What --max-time asks for in seconds, 0 where it is empty. Error(usage) for what is no time, and for none at all.
+double seconds_of(const std::string& max_time);
 std::int64_t peak_rss_bytes();
 bool interrupted();  // INT or TERM came; a second one ends the program
 int interrupt_signal();
 bool checkpoint_asked();  // USR1 came since it was last asked
-void watch_signals();
+void watch_usr1();        // from now on USR1 asks for a checkpoint: before there is one to write too, it is then the first
+void watch_signals();     // USR1, INT and TERM; PIPE is ignored: whoever stops reading the progress does not end the work
 // What `verb` returns, or 128 + the signal where it threw Error(stopped) for one; the error is then the line that says so.
 int unless_stopped(const std::function<int()>& verb);
 

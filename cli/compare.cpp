@@ -136,10 +136,10 @@ int compare_verb(const Common& c, const Options& o) {
     all.sizes.push_back(std::move(size));
   }
   const Json report = comparison_json(all);
-  write_atomically(folder / "report.json", report.dump(2) + "\n");
+  write_atomically(folder / "report.json", json_text(report) + "\n");
   write_atomically(folder / "report.html", comparison_html(all));
   run.keep();
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  if (c.json) print_json(report);
   else std::printf("%s%s\n", comparison_table(all).c_str(), (folder / "report.html").c_str());
   return 0;
 }

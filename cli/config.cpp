@@ -5,6 +5,38 @@
 #include "engine/train/recipes.h"
 
 namespace graft::cli {
+namespace {
+
+Json value_of(const Config& c, const Key& k) {
+  switch (k.type) {
+    case Type::integer:
+    case Type::count: return c.get<std::int64_t>(k.name);
+    case Type::real: return c.get<double>(k.name);
+    case Type::boolean: return c.get<bool>(k.name);
+    case Type::text: return c.get<std::string>(k.name);
+    case Type::integers: return c.get<std::vector<std::int64_t>>(k.name);
+    case Type::reals: return c.get<std::vector<double>>(k.name);
+    case Type::texts: return c.get<std::vector<std::string>>(k.name);
+  }
+  return {};
+}
+// The keys that apply, each with its value and where it came from; explained: every key, with its meaning and, in place of the value, why
+// it does not apply.
+Json as_json(const Config& c, bool explained) {
+  Json all = Json::object();
+  for (const Key& k : schema()) {
+    const std::string unused = c.why_unused(k.name);
+    if (!unused.empty() && !explained) continue;
+    Json one;
+    if (unused.empty()) one = {{"value", value_of(c, k)}, {"origin", c.origin(k.name).where}};
+    else one = {{"unused", unused}};
+    if (explained) one["meaning"] = k.doc;
+    all[std::string(k.name)] = std::move(one);
+  }
+  return all;
+}
+
+}  // namespace
 
 void add_config(CLI::App& app, Action& run) {
   auto* verb = app.add_subcommand("config", "recipes and configurations");
@@ -19,7 +51,7 @@ void add_config(CLI::App& app, Action& run) {
         if (*json) all.push_back({{"name", r.name}, {"doc", r.doc}});
         else std::printf("%-12s %s\n", std::string(r.name).c_str(), std::string(r.doc).c_str());
       }
-      if (*json) std::printf("%s\n", Json{{"recipes", all}}.dump(2).c_str());
+      if (*json) print_json(Json{{"recipes", all}});
       return 0;
     };
   });
@@ -34,7 +66,8 @@ void add_config(CLI::App& app, Action& run) {
     sub->callback([=, &run] {
       run = [=] {
         const Config config = make_config(*c, c->words, true);
-        if (!show) std::printf("ok\n");
+        if (c->json) print_json(show ? as_json(config, *explain) : Json{{"ok", true}});
+        else if (!show) std::printf("ok\n");
         else std::printf("%s", (*explain ? config.explain() : config.text()).c_str());
         return 0;
       };

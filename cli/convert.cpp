@@ -40,6 +40,44 @@ Container container_for(const ConvertOptions& o) {
   return *c;
 }
 
+// Nothing of what is read may be written over, by whatever names the two are called: a file of one of these checkpoints, a shard among
+// them, or a checkpoint of a run, whose files belong together. To be asked before anything is written.
+void refuse_target(const ConvertOptions& o, const char* verb, const std::vector<std::string>& sources) {
+  std::error_code ec;
+  const fs::path to = o.to, folder = to.has_parent_path() ? to.parent_path() : fs::path(".");
+  // Of what is written: the file itself, or the files of that folder (PEFT), or the shards and their index (NAME-1-of-2.safetensors).
+  const auto would_be_written = [&](const fs::path& file) {
+    if (fs::equivalent(file, to, ec)) return true;
+    const fs::path in = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    const std::string name = file.filename().string(), stem = to.stem().string();
+    if (o.format == "peft") return name.starts_with("adapter_") && fs::equivalent(in, to, ec);
+    return !o.shard.empty() && fs::equivalent(in, folder, ec) && (name.starts_with(stem + "-") || name.starts_with(stem + ".safetensors"));
+  };
+  for (const std::string& source : sources) {
+    if (source.empty() || !fs::exists(source, ec)) continue;
+    if (would_be_written(source))
+      throw Error(Code::usage, std::string(verb) + ": " + source + " cannot be read and written at once; name another file");
+    const std::unique_ptr<Source> opened = open_source(source);
+    for (const std::string& file : opened->files)
+      if (would_be_written(file))
+        throw Error(Code::usage, std::string(verb) + ": " + file + " cannot be read and written at once; name another file");
+  }
+  for (const fs::path& in : {folder, to})
+    if (fs::exists(in / "manifest.json", ec) && fs::exists(in / "model.safetensors", ec))
+      throw Error(Code::usage, std::string(verb) + ": " + in.string() + " is a checkpoint of a run; name a file outside of it");
+}
+
+// A type that numbers are written in, before anything is opened.
+void check_dtype(const ConvertOptions& o) {
+  if (o.dtype.empty()) return;
+  const StoredType* type = stored_type(o.dtype);
+  const bool is_float_type = o.dtype == "F64" || o.dtype == "F32" || o.dtype == "BF16" || o.dtype == "F16";
+  if (!is_float_type && (!type || type->elements == 1))
+    throw Error(Code::usage, "--dtype " + o.dtype +
+                                 ": is no type that floats can be written in; take F64, F32, BF16, F16, or for gguf a block type such as "
+                                 "Q8_0 or Q4_K");
+}
+
 // The largest difference between two tensors, as a share of the largest number in them; infinite where NaN is on one side alone.
 double difference(const Tensor& x, const Tensor& y) {
   const std::vector<double> a = x.values(), b = y.values();
@@ -123,7 +161,7 @@ fs::path write_and_verify(const ConvertOptions& o, const OutCheckpoint& out, con
     Json j{{"verb", verb},   {"from", o.from}, {"to", at.string()}, {"format", name_of(container)}, {"tensors", out.tensors.size()},
            {"changed", said}};
     j.update(more);
-    std::printf("%s\n", j.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    print_json(j);
     return at;
   }
   for (const auto& s : said) std::printf("%s\n", s.c_str());
@@ -142,9 +180,8 @@ std::string torch_wrapper(const Source& source) {
 
 int convert_verb(const ConvertOptions& o) {
   const Container container = container_for(o);  // before anything is opened
-  std::error_code ec;
-  if (fs::equivalent(o.from, o.to, ec))
-    throw Error(Code::usage, "convert: " + o.from + " cannot be read and written at once; name another file");
+  check_dtype(o);
+  refuse_target(o, "convert", {o.from});
   std::shared_ptr<const Source> source = open_source(o.from);
   for (const auto& w : source->warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   OutCheckpoint out = as_written(source);
@@ -294,15 +331,13 @@ int export_peft(const ConvertOptions& o, const Config& config) {
     throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) +
                               " of the largest); the folder is kept for you to look at");
   if (o.json)
-    std::printf("%s\n", Json{{"verb", "export"},
-                             {"from", o.from},
-                             {"to", o.to},
-                             {"format", "peft"},
-                             {"adapters", out.layers.size()},
-                             {"whole", out.whole.size()},
-                             {"difference", d}}
-                            .dump(2)
-                            .c_str());
+    print_json(Json{{"verb", "export"},
+                    {"from", o.from},
+                    {"to", o.to},
+                    {"format", "peft"},
+                    {"adapters", out.layers.size()},
+                    {"whole", out.whole.size()},
+                    {"difference", d}});
   else
     std::printf(
         "%s: %zu adapters and %zu whole tensors for %s, read again and run on drawn images: outputs differ by at most %.3g of the "
@@ -327,10 +362,7 @@ int export_onnx(const ConvertOptions& o, const Config& config, const Built& buil
   if (!(d <= 1e-5))
     throw Error(Code::no, o.to + ": gives other outputs than the model (by " + std::to_string(d) +
                               " of the largest); the file is kept for you to look at");
-  if (o.json)
-    std::printf("%s\n", Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "onnx"}, {"difference", d}}
-                            .dump(2, ' ', false, Json::error_handler_t::replace)
-                            .c_str());
+  if (o.json) print_json(Json{{"verb", "export"}, {"from", o.from}, {"to", o.to}, {"format", "onnx"}, {"difference", d}});
   else
     std::printf("%s: an ONNX graph of opset 17, read again and run on drawn images: outputs differ by at most %.3g of the largest\n",
                 o.to.c_str(), d);
@@ -340,6 +372,11 @@ int export_onnx(const ConvertOptions& o, const Config& config, const Built& buil
 int export_verb(const ConvertOptions& o) {
   UseQueue host(host_queue());
   Config config = config_of_checkpoint(o.from);
+  check_dtype(o);
+  refuse_target(o, "export", {o.from, o.like, config.get<std::string>("init.from"), config.get<std::string>("model.graph")});
+  std::error_code same;
+  if (const auto adapter = config.get<std::string>("init.adapter"); !adapter.empty() && fs::equivalent(adapter, o.to, same))
+    throw Error(Code::usage, "export: " + adapter + " is what training began from (init.adapter); name another folder");
   if (o.format == "peft") return export_peft(o, config);
   std::string origin = o.like;
   const std::string map = config.get<std::string>("init.map");

@@ -150,11 +150,11 @@ int data_check(const Common& c, std::int64_t examples) {
   }
   if (!c.out.empty()) {
     const std::string title = "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0]));
-    write_atomically(out.path() / "report.json", std::string_view(json_of(report, parts).dump(2) + "\n"));
+    write_atomically(out.path() / "report.json", std::string_view(json_text(json_of(report, parts)) + "\n"));
     write_atomically(out.path() / "report.html", std::string_view(audit_page(report, parts, title)));
     out.keep();
   }
-  if (c.json) std::printf("%s\n", json_of(report, parts).dump(2).c_str());
+  if (c.json) print_json(json_of(report, parts));
   else print_report(report, parts, examples);
   return report.findings.empty() ? 0 : static_cast<int>(Code::no);
 }

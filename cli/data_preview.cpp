@@ -121,10 +121,7 @@ int data_preview(const Common& c, std::int64_t count, bool augmented) {
     write_atomically(out, std::string_view(html_of(
                               rows, names, "Data: " + (c.words.empty() ? std::string("the configuration") : one_line(c.words[0])))));
   if (c.json) {
-    std::printf("%s\n",
-                Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}}
-                    .dump(2)
-                    .c_str());
+    print_json(Json{{"verb", "data preview"}, {"out", one_line(c.out)}, {"rows", names}, {"columns", columns}, {"unreadable", unreadable}});
     return 0;
   }
   std::printf("%s: %zu rows, from the top:\n", one_line(c.out).c_str(), names.size());

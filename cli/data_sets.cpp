@@ -51,7 +51,8 @@ Dataset by_classes(Dataset d, const std::vector<std::string>& names, const std::
   for (const std::string& n : d.class_names) {
     const auto it = std::find(names.begin(), names.end(), n);
     if (it == names.end())
-      throw Error(Code::input, d.name + ": class '" + n + "' is not one of " + whose + "; the same classes are wanted in each part");
+      throw Error(Code::input,
+                  one_line(d.name) + ": class '" + one_line(n) + "' is not one of " + whose + "; the same classes are wanted in each part");
     number.push_back(it - names.begin());
   }
   Tensor labels = Tensor::empty({d.size()}, DType::i64, Device{});
@@ -83,6 +84,12 @@ bool cifar_files_in(const fs::path& path) {
 Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, bool audit = false) {
   const auto set_of = [&](std::string name, LabelledImages images) {
     notes = images.notes;
+    // Names of folders are any bytes, and a checkpoint keeps what the classes are called as text: so they are called from here on.
+    for (std::string& n : images.class_names) n = one_line(n);
+    std::vector<std::string> names = images.class_names;
+    std::sort(names.begin(), names.end());
+    if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
+      throw Error(Code::input, one_line(name) + ": two classes are both called '" + *twice + "' as text; rename a folder");
     return make_dataset(std::move(name), std::move(images));
   };
   const auto kind = c.get<std::string>("data.kind");

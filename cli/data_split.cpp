@@ -120,7 +120,6 @@ int data_split(const Common& c, const SplitAsked& asked) {
   const Session session(c);
   if (c.out.empty()) throw Error(Code::usage, "--out is missing; name the new folder that the parts are written to");
   const std::vector<Share> shares = parse_shares(asked.parts);
-  if (c.seed && *c.seed < 0) throw Error(Code::usage, "--seed " + std::to_string(*c.seed) + ": must be 0 or more");
   const auto seed = static_cast<std::uint64_t>(c.seed.value_or(1));
   const Asked data = asked_data(c);
   const fs::path& path = data.alone;
@@ -161,7 +160,7 @@ int data_split(const Common& c, const SplitAsked& asked) {
   }
   all["notes"] = plan.notes;
   if (c.json) {
-    std::printf("%s\n", all.dump(2).c_str());
+    print_json(all);
     return 0;
   }
   if (asked.group) std::printf("%lld are equal or nearly equal to others and stay with them\n", static_cast<long long>(plan.kept_together));

@@ -168,10 +168,10 @@ int demo_verb(const Common& c) {
                       {"weights_hash", digits.hash}}},
                     {"letters", arms},
                     {"kernels", lab::json_of(kernels)}};
-  write_atomically(folder / "report.json", report.dump(2) + "\n");
+  write_atomically(folder / "report.json", json_text(report) + "\n");
   run.keep();
   if (c.json) {
-    std::printf("%s\n", report.dump(2).c_str());
+    print_json(report);
     return 0;
   }
   std::printf("\ndigits, %lld images, from scratch: %.1f %%, %.0f images/s\n", static_cast<long long>(digits.images), 100 * digits.accuracy,
@@ -198,8 +198,8 @@ void add_demo(CLI::App& app, Action& run) {
   auto* sub = app.add_subcommand(
       "demo", "learn drawn digits, then letters from 10 images of each, from scratch and from the checkpoint; ends with one page");
   auto c = std::make_shared<Common>();
-  sub->add_option("--seed", c->seed, "seed (default 1)");
-  sub->add_option("--threads", c->threads, "threads on the CPU");
+  add_seed(*sub, c->seed, "seed (default 1)");
+  add_threads(*sub, c->threads, "threads on the CPU");
   sub->add_option("-o,--out", c->out, "folder for the page and the checkpoint (default runs/demo-k)");
   sub->add_flag("--json", c->json, "one JSON document on stdout");
   sub->add_flag("-q,--quiet", c->quiet, "no progress");

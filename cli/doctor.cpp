@@ -25,7 +25,7 @@ void add_doctor(CLI::App& app, Action& run) {
   sub->add_flag("--json", *json, "one JSON document on stdout");
   sub->add_flag("--peaks", *peaks, "measure what the device can do at most: bandwidths and products");
   sub->add_option("--device", common->device, "whose peaks: cpu (the default), cuda or cuda:N");
-  sub->add_option("--threads", common->threads, "threads on the CPU (default: one per core)");
+  add_threads(*sub, common->threads, "threads on the CPU (default: one per core)");
   sub->callback([=, &run] {
     run = [=] {
       const Device device = parse_device(common->device);
@@ -86,7 +86,7 @@ void add_doctor(CLI::App& app, Action& run) {
       if (*json) {
         Json document = {{"ok", all}, {"checks", checks}};
         if (*peaks) document["peaks"] = measured;
-        std::printf("%s\n", document.dump(2).c_str());
+        print_json(document);
       }
       return all ? 0 : static_cast<int>(Code::no);
     };

@@ -1,8 +1,11 @@
 // graft eval CHECKPOINT [key=value]: accuracy on the test set. graft predict CHECKPOINT --index I: what the model says of test images.
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "cli/common.h"
 #include "engine/autograd/tape.h"
+#include "engine/base/text.h"
 #include "engine/ops/ops.h"
 #include "engine/train/input.h"
 #include "engine/train/trainer.h"
@@ -17,7 +20,8 @@ struct Loaded {
   Built built;
 };
 // words: CHECKPOINT or RECIPE --from CHECKPOINT, then key=value. The checkpoint's own configuration is the base where it carries one.
-Loaded load(const Common& c, const std::string& from) {
+// What is set in the call is of use to `verb`, or an error.
+Loaded load(const Common& c, const std::string& from, const char* verb) {
   std::vector<std::string> words = c.words;
   Config config;
   std::string path = from;
@@ -26,9 +30,11 @@ Loaded load(const Common& c, const std::string& from) {
       throw Error(Code::usage, "name a checkpoint: a .safetensors file or a folder such as runs/mnist-cnn-1/checkpoints/best");
     path = words[0];
     words.erase(words.begin());
-    config = without_origin(config_of_checkpoint(path));
+    config = config_of_checkpoint(path);
     for (const auto& f : c.files) config.merge_file(f);
     for (const auto& w : words) config.set(w);
+    config.check();
+    config = without_origin(std::move(config));
   } else {
     config = make_config(c, words, true);
   }
@@ -40,12 +46,22 @@ Loaded load(const Common& c, const std::string& from) {
     throw Error(Code::usage, path + ": does not say how its images were normalised; set data.normalize=[mean,deviation]");
   config = settled(std::move(config), data.test);
   Built built = build_model(config, data.test);
+  judging_options(config), image_dtype(config), loader_workers(config, data.test);  // read by those who judge
+  const std::vector<std::string> unread = config.unread();
+  for (const Key& k : schema()) {
+    const Origin& o = config.origin(k.name);
+    if (o.layer != Layer::command_line) continue;
+    const bool of_training = k.name.starts_with("optim.") || k.name.starts_with("schedule.") || k.name.starts_with("augment.");
+    if (of_training || std::find(unread.begin(), unread.end(), k.name) != unread.end())
+      throw Error(Code::usage, o.where + ": " + one_line(std::string(k.name) + " = " + config.value_text(k.name)) + " is not used: graft " +
+                                   verb + " has no use for it; remove it");
+  }
   return {std::move(config), std::move(data), std::move(built)};
 }
 
 int eval_verb(const Common& c, const std::string& from) {
   Session session(c);
-  const Loaded l = load(c, from);
+  const Loaded l = load(c, from, "eval");
   const Loader loader(l.data.test, judging_options(l.config));
   const Evaluation e = evaluate(*l.built.model.module, loader, image_dtype(l.config), loader_workers(l.config, l.data.test));
   const std::int64_t classes = l.data.test.classes;
@@ -60,16 +76,14 @@ int eval_verb(const Common& c, const std::string& from) {
     Json by = Json::object();
     for (std::size_t k = 0; k < count.size(); ++k)
       if (count[k]) by[l.data.test.class_names[k]] = static_cast<double>(right[k]) / static_cast<double>(count[k]);
-    std::printf("%s\n", Json{{"verb", "eval"},
-                             {"test", {{"accuracy", e.accuracy}, {"loss", e.loss}}},
-                             {"test.accuracy", e.accuracy},
-                             {"test.loss", e.loss},
-                             {"images", e.images},
-                             {"by_class", by},
-                             {"weights_hash", hash},
-                             {"peak_rss_bytes", peak_rss_bytes()}}
-                            .dump(2)
-                            .c_str());
+    print_json(Json{{"verb", "eval"},
+                    {"test", {{"accuracy", e.accuracy}, {"loss", e.loss}}},
+                    {"test.accuracy", e.accuracy},
+                    {"test.loss", e.loss},
+                    {"images", e.images},
+                    {"by_class", by},
+                    {"weights_hash", hash},
+                    {"peak_rss_bytes", peak_rss_bytes()}});
     return 0;
   }
   std::printf("test accuracy %.4f, loss %.4f on %lld images\n", e.accuracy, e.loss, static_cast<long long>(e.images));
@@ -82,7 +96,7 @@ int eval_verb(const Common& c, const std::string& from) {
 
 int predict_verb(const Common& c, const std::string& from, const std::vector<std::int64_t>& wanted) {
   Session session(c);
-  const Loaded l = load(c, from);
+  const Loaded l = load(c, from, "predict");
   std::vector<std::int64_t> indices = wanted;
   if (indices.empty())
     for (std::int64_t i = 0; i < std::min<std::int64_t>(10, l.data.test.size()); ++i) indices.push_back(i);
@@ -97,6 +111,10 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
   Json all = Json::array();
   for (std::size_t i = 0; i < indices.size(); ++i) {
     const auto values = select(p, 0, static_cast<std::int64_t>(i)).values();
+    if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
+      throw Error(Code::diverged,
+                  one_line(chosen.where(static_cast<std::int64_t>(i))) +
+                      ": the model's outputs for it are not finite; its weights, or the numbers on the way, are out of range");
     const auto best = static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
     const auto name = [&](std::size_t k) { return k < chosen.class_names.size() ? chosen.class_names[k] : std::to_string(k); };
     const auto label = static_cast<std::size_t>(chosen.labels.data<std::int64_t>()[i]);
@@ -105,7 +123,7 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
       std::printf("image %lld: %s (%.4f)%s\n", static_cast<long long>(indices[i]), name(best).c_str(), values[best],
                   best == label ? "" : (", labelled " + name(label)).c_str());
   }
-  if (c.json) std::printf("%s\n", Json{{"verb", "predict"}, {"predictions", all}}.dump(2).c_str());
+  if (c.json) print_json(Json{{"verb", "predict"}, {"predictions", all}});
   return 0;
 }
 

@@ -39,7 +39,7 @@ int gradcheck_verb(const Common& c) {
       std::printf("%-4s %-16s %-16s worst error %.3g of its tolerance%s%s\n", g.ok ? "ok" : "NO", p.name.c_str(), p.tensor.str().c_str(),
                   g.worst, g.ok ? "" : "  ", g.message.c_str());
   }
-  if (c.json) std::printf("%s\n", Json{{"ok", ok}, {"parameters", rows}}.dump(2).c_str());
+  if (c.json) print_json(Json{{"ok", ok}, {"parameters", rows}});
   return ok ? 0 : static_cast<int>(Code::no);
 }
 

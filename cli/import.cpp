@@ -37,7 +37,7 @@ int check_graph(const ImportOptions& o) {
   if (o.common.json) {
     Json j{{"model", path}, {"folder", o.check}, {"verdict", verdict}, {"outputs", c.outputs}, {"max_difference", c.max_difference}};
     if (!c.reason.empty()) j["reason"] = c.reason;
-    std::puts(j.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    std::puts(json_text(j, -1).c_str());
   } else if (c.verdict == V::unsupported) {
     std::fprintf(stderr, "graft: not supported: %s\n", c.reason.c_str());
   } else {
@@ -92,17 +92,15 @@ int import_verb(const ImportOptions& o) {
   if (o.common.json) {
     Json table = Json::array();
     for (const auto& [tensor, how] : built.account) table.push_back({{"tensor", tensor}, {"how", how}});
-    std::printf("%s\n", Json{{"verb", "import"},
-                             {"from", path},
-                             {"format", built.origin.format},
-                             {"map", built.origin.map},
-                             {"stripped", built.origin.stripped},
-                             {"model", config.get<std::string>("model.name")},
-                             {"tensors", table},
-                             {"weights_hash", hash},
-                             {"out", o.dry_run ? "" : o.common.out}}
-                            .dump(2, ' ', false, Json::error_handler_t::replace)
-                            .c_str());
+    print_json(Json{{"verb", "import"},
+                    {"from", path},
+                    {"format", built.origin.format},
+                    {"map", built.origin.map},
+                    {"stripped", built.origin.stripped},
+                    {"model", config.get<std::string>("model.name")},
+                    {"tensors", table},
+                    {"weights_hash", hash},
+                    {"out", o.dry_run ? "" : o.common.out}});
     return 0;
   }
   std::printf("%s: %s%s%s%s%s\n", path.c_str(), built.origin.format.c_str(), built.origin.map.empty() ? "" : ", map ",

@@ -194,7 +194,7 @@ int inspect_verb(const InspectOptions& o) {
   const auto known = recognise(*source, bare);
   for (const auto& w : source->warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   if (o.json) {
-    std::printf("%s\n", as_json(*source, bare, known, o.values).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    print_json(as_json(*source, bare, known, o.values));
     return 0;
   }
   const std::vector<Values> values = o.values ? all_values(*source) : std::vector<Values>();
@@ -297,10 +297,7 @@ int diff_verb(const DiffOptions& o) {
   }
   for (const auto& [name, i] : in_b)
     if (!in_a.count(name)) say(name, "only in " + o.b);
-  if (o.json)
-    std::printf("%s\n", Json{{"verb", "diff"}, {"a", o.a}, {"b", o.b}, {"same", same}, {"differences", rows}}
-                            .dump(2, ' ', false, Json::error_handler_t::replace)
-                            .c_str());
+  if (o.json) print_json(Json{{"verb", "diff"}, {"a", o.a}, {"b", o.b}, {"same", same}, {"differences", rows}});
   else std::printf("%zu tensors are the same, %zu are not\n", same, rows.size());
   return rows.empty() ? 0 : static_cast<int>(Code::no);
 }

@@ -40,7 +40,7 @@ int list_verb(const std::string& family, bool json) {
         std::printf("%-20s %-16s %3d  %s [%s]\n", std::string(f->name()).c_str(), std::string(v.name).c_str(), v.rank,
                     std::string(v.doc).c_str(), std::string(v.limits).c_str());
     }
-  if (json) std::printf("%s\n", Json{{"variants", all}}.dump(2).c_str());
+  if (json) print_json(Json{{"variants", all}});
   return 0;
 }
 
@@ -63,13 +63,15 @@ int check_verb(const std::string& family, const std::string& variant, const Comm
                     static_cast<long long>(ran), static_cast<long long>(refused));
     }
   }
-  if (c.json) std::printf("%s\n", Json{{"rows", rows}, {"failures", failures}}.dump(2).c_str());
+  if (c.json) print_json(Json{{"rows", rows}, {"failures", failures}});
   else std::printf("%zu failures\n", failures);
   return failures ? static_cast<int>(Code::no) : 0;
 }
 
 // For each benchmark shape of a family: which variant is taken, and why the others are not.
-int explain_verb(const std::string& family) {
+int explain_verb(const std::string& family, bool json) {
+  Json shapes = Json::array();
+  chosen(family);
   for (const Spec& s : all_specs()) {
     if (s.family->name() != family) continue;
     for (const auto& c : s.cases) {
@@ -77,7 +79,8 @@ int explain_verb(const std::string& family) {
       const DType t = c.dtypes.front();
       Operands ops(c, t, c.layouts.front(), 1);
       if (!c.bench && &c != &s.cases.front()) continue;
-      std::printf("%s %s\n", c.shape.c_str(), std::string(name_of(t)).c_str());
+      if (!json) std::printf("%s %s\n", c.shape.c_str(), std::string(name_of(t)).c_str());
+      Json rows = Json::array();
       int best = -1;
       for (int r = 0; r < static_cast<int>(s.rows.size()); ++r)
         if (s.rows[static_cast<std::size_t>(r)].backend == Backend::cpu && c.allowed(r, ops.views()) &&
@@ -92,12 +95,13 @@ int explain_verb(const std::string& family) {
                                     ? "may run, with --device " + std::string(row.name.substr(0, row.name.find('.')))
                                 : r == best ? "taken on the CPU: highest rank that may run"
                                             : "may run, lower rank";
-        std::printf("  %c %-16s %3d  %s\n", r == best ? '*' : ' ', std::string(row.name).c_str(), row.rank, why.c_str());
+        if (json) rows.push_back({{"variant", row.name}, {"rank", row.rank}, {"taken", r == best}, {"why", why}});
+        else std::printf("  %c %-16s %3d  %s\n", r == best ? '*' : ' ', std::string(row.name).c_str(), row.rank, why.c_str());
       }
+      if (json) shapes.push_back({{"shape", c.shape}, {"dtype", name_of(t)}, {"variants", rows}});
     }
-    return 0;
   }
-  chosen(family);
+  if (json) print_json(Json{{"family", family}, {"shapes", shapes}});
   return 0;
 }
 
@@ -125,12 +129,12 @@ void add_kernels(CLI::App& app, Action& run) {
   k->add_option("--variant", check->variant, "only this one");
   k->add_option("--device", check->common.device,
                 "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
-  k->add_option("--threads", check->common.threads);
-  k->add_option("--seed", check->common.seed);
+  add_threads(*k, check->common.threads, "threads on the CPU (default 2)");
+  add_seed(*k, check->common.seed, "of the inputs (default 1)");
   k->callback([=, &run] { run = [=] { return check_verb(check->family, check->variant, check->common); }; });
   auto* e = sub("explain", "which variant is taken for typical shapes, and why not the others");
   base(e, *explain, true);
-  e->callback([=, &run] { run = [=] { return explain_verb(explain->family); }; });
+  e->callback([=, &run] { run = [=] { return explain_verb(explain->family, explain->common.json); }; });
   add_lab(*verb, run);
 }
 

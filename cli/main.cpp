@@ -1,11 +1,43 @@
 // graft: one binary, one verb per file. Errors become one line on stderr and an exit code here and nowhere else.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "cli/common.h"
+#include "engine/base/text.h"
 
 namespace {
+
+// A stream that was closed before the program began gives its number to the next file that is opened, and what is said there would be
+// written into that.
+void hold_streams() {
+  int fd = 0;
+  do fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  if (fd > 2) ::close(fd);
+}
+
+void say(const std::string& text) { std::fprintf(stderr, "graft: %s\n", graft::one_line(text).c_str()); }
+
+// What a verb printed is part of what it did: an answer that could not be written is no success. Somebody who has read enough (PIPE) is
+// no failure.
+int written(int code) {
+  errno = 0;
+  int number = std::fflush(stdout) == 0 ? 0 : errno;
+  // It failed earlier, and nobody kept why; the disk says it again.
+  if (number == 0 && std::ferror(stdout)) number = ::write(1, "\n", 1) < 0 ? errno : EIO;
+  if (number == 0 || number == EPIPE) return code;
+  const bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
+  say("the output could not be written: " + std::generic_category().message(number) +
+      (full ? "; free some space and run it again" : "; check where it goes to"));
+  return code != 0 ? code : static_cast<int>(full ? graft::Code::stopped : graft::Code::input);
+}
 
 // CLI11's complaint in one line, with the nearest option or verb.
 int complain(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
@@ -37,13 +69,15 @@ int complain(const CLI::App& app, const CLI::ParseError& e, int argc, char** arg
     const std::string near = graft::nearest(word, views);
     if (!near.empty()) hint = "; did you mean " + near + "?";
   }
-  std::fprintf(stderr, "graft: %s%s\n", text.c_str(), hint.c_str());
+  say(text + hint);
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the write
   CLI::App app{"graft: train from scratch or fine-tune, with its own kernels"};
   app.name("graft");
   app.set_version_flag("-V,--version", "graft " GRAFT_VERSION);
@@ -66,21 +100,29 @@ int main(int argc, char** argv) {
   graft::cli::add_doctor(app, run);
   try {
     app.parse(argc, argv);
-    return run ? run() : 2;
+    graft::cli::check_environment();
+    return written(run ? run() : 2);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
-    return 0;
+    return written(0);
   } catch (const CLI::CallForVersion&) {
     std::puts("graft " GRAFT_VERSION);
-    return 0;
+    return written(0);
   } catch (const CLI::ParseError& e) { return complain(app, e, argc, argv); } catch (const graft::Error& e) {
-    std::fprintf(stderr, "graft: %s\n", e.what());
+    say(e.what());
     return static_cast<int>(e.code());
   } catch (const std::bad_alloc&) {
     std::fputs("graft: out of memory; use a smaller train.batch\n", stderr);
     return 4;
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::resource_unavailable_try_again) {
+      say("the system allows no more threads; use fewer: --threads 1 data.workers=0");
+      return 2;
+    }
+    say(std::string(e.what()) + " (a bug in graft: please report it)");
+    return 70;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "graft: %s (a bug in graft: please report it)\n", e.what());
+    say(std::string(e.what()) + " (a bug in graft: please report it)");
     return 70;
   }
 }

@@ -13,7 +13,7 @@ Json preflight_json(const Preflight& p) {
 int run_preflight(const Common& c, const Config& config, const Data& data, const Built& built) {
   const Preflight p = preflight(make_rig(*built.model.module, built.params, config, data.train, data.validation));
   if (c.json) {
-    std::printf("%s\n", preflight_json(p).dump(2).c_str());
+    print_json(preflight_json(p));
   } else {
     for (const Finding& f : p.findings) std::printf("%-4s  %-12s  %s\n", name_of(f.level), f.check.c_str(), f.text.c_str());
     std::printf("preflight: %s, in %.1f s\n", name_of(p.worst()), p.seconds);

@@ -83,16 +83,19 @@ void each_number(State& s, F&& f) {
 fs::path new_run_folder(const std::string& out, const std::string& name) {
   std::error_code ec;
   if (!out.empty()) {
-    if (fs::exists(out)) throw Error(Code::usage, "--out " + out + ": is there already; runs are never overwritten");
+    const bool there = fs::exists(out, ec);
+    if (ec) throw file_error(out, "look at it", ec.value());
+    if (there) throw Error(Code::usage, "--out " + out + ": is there already; runs are never overwritten");
     fs::create_directories(out, ec);
-    if (ec) throw Error(Code::input, out + ": cannot make the folder: " + ec.message());
+    if (ec) throw file_error(out, "make the folder", ec.value());
     return out;
   }
   fs::create_directories("runs", ec);
+  if (ec) throw file_error(fs::absolute("runs"), "make the folder", ec.value());
   for (int k = 1;; ++k) {
     const fs::path p = fs::path("runs") / (name + "-" + std::to_string(k));
     if (fs::create_directory(p, ec)) return p;
-    if (ec) throw Error(Code::input, p.string() + ": cannot make the folder: " + ec.message());
+    if (ec) throw file_error(p, "make the folder", ec.value());
   }
 }
 
@@ -133,7 +136,7 @@ RunFolder RunFolder::make(const Common& c, const Config& config, const std::stri
   RunFolder r(new_run_folder(c.out, name));
   r.made_ = true;
   write_atomically(r.path_ / "config.toml", config.text());
-  write_atomically(r.path_ / "env.json", environment().dump(2) + "\n");
+  write_atomically(r.path_ / "env.json", json_text(environment()) + "\n");
   return r;
 }
 RunFolder RunFolder::open(const fs::path& path) {
@@ -193,7 +196,7 @@ void RunFolder::log(const EpochReport& r) {
   Json line{{"step", r.step}, {"epoch", r.epoch}, {"validation.accuracy", r.held_out.accuracy}, {"validation.loss", r.held_out.loss}};
   if (r.train.images > 0) line["known.accuracy"] = r.train.accuracy, line["known.loss"] = r.train.loss;
   line["best"] = r.best;
-  log_ << line.dump() << '\n';
+  log_ << json_text(line, -1) << '\n';
   metrics_ << r.step << ',' << r.epoch << ",,," << r.held_out.accuracy << ',' << r.held_out.loss << ',';
   if (r.train.images > 0) metrics_ << r.train.accuracy << ',' << r.train.loss;
   else metrics_ << ',';
@@ -216,7 +219,7 @@ std::string RunFolder::log_text() {
 }
 void RunFolder::report(const Json& report, const std::string& html) {
   if (!html.empty()) write_atomically(path_ / "report.html", html);
-  write_atomically(path_ / "report.json", report.dump(2) + "\n");
+  write_atomically(path_ / "report.json", json_text(report) + "\n");
 }
 
 std::vector<CheckpointPart> checkpoint_parts(const Built& built, const Config& config, const TrainState& state) {

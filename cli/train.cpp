@@ -106,7 +106,8 @@ void put_back(const fs::path& checkpoint, const Params& params) {
   for (const Params::Adapted& a : params.adapted()) put(a.adapter.a.name(), a.adapter.a), put(a.adapter.b.name(), a.adapter.b);
 }
 
-int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
+// `called`: the run by the name that it has where graft was started, which the user can type again.
+int train_in(RunFolder run, const Common& c, const Job& job, double limit, const std::string& called) {
   const auto& [config, data, built, from] = job;
   const fs::path& folder = run.path();
   const std::int64_t first = from ? from->step : 0;
@@ -128,7 +129,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   const std::int64_t log_every = config.get<std::int64_t>("train.log_every");
   Checkpoints checkpoints(run.checkpoints(), config.get<std::int64_t>("train.keep"));
   if (from) checkpoints.clear_after(first), checkpoints.set_links(first, from->best_step);
-  const std::string resume = "graft resume " + (c.out.empty() ? folder.lexically_proximate(fs::current_path()) : folder).string();
+  const std::string resume = "graft resume " + shell_quoted(called);
   bool timed_out = false, saved = from.has_value();
   double elapsed = 0;
   const double before = from ? from->seconds : 0;
@@ -242,8 +243,7 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     for (const auto& [tensor, how] : built.account) import.push_back({{"tensor", tensor}, { "how", how }});
     report["import"] = import;
   }
-  run.report(report, training_html(run.log_text(), judged, report, config));
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  if (c.json) print_json(report);
   else if (!r.stopped) {
     if (r.early)
       std::printf("ended early: no better evaluation in %lld\n", static_cast<long long>(config.get<std::int64_t>("train.patience")));
@@ -253,6 +253,14 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
     std::printf("last training loss %.4f, %lld steps in %.1f s, %.0f images/s\nweights %s\ncheckpoint %s\n", r.loss,
                 static_cast<long long>(r.steps), r.seconds, rate, hash.c_str(), (folder / "checkpoints/best").c_str());
   }
+  // After the result: where the disk is full it is the report that is missing, and not the answer.
+  try {
+    run.report(report, training_html(run.log_text(), judged, report, config));
+  } catch (const Error& e) {
+    if (e.code() != Code::stopped) throw;
+    std::fflush(stdout);
+    throw Error(Code::stopped, std::string(e.what()) + ": " + resume);
+  }
   if (r.stopped) {
     std::fprintf(stderr, "graft: stopped after step %lld; the weights are in %s; go on with: %s\n", static_cast<long long>(r.steps),
                  (folder / "checkpoints/last").c_str(), resume.c_str());
@@ -261,22 +269,26 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit) {
   return 0;
 }
 
-double limit_of(const std::string& max_time) { return max_time.empty() ? 0 : parse_duration(max_time, "--max-time"); }
-
 int train_verb(const Common& c, const std::string& from, bool finetune, const std::string& max_time, bool only_check) {
   const std::vector<std::string>& words = c.words;
-  if (finetune && from.empty()) throw Error(Code::usage, "finetune: --from CHECKPOINT is missing; to train from scratch use graft train");
+  watch_usr1();
+  const Error no_origin(Code::usage, "finetune: --from CHECKPOINT is missing; to train from scratch use graft train");
+  if (finetune && from.empty() && words.empty() && c.files.empty()) throw no_origin;
   const Config config = make_config(c, words, true, from);
-  const double limit = limit_of(max_time);
+  if (finetune && config.get<std::string>("init.from").empty()) throw no_origin;
+  const double limit = seconds_of(max_time);
   Session session(c);
   const Job job = prepare(config);  // what is wrong with data or weights is said before a folder is made
   if (only_check) return run_preflight(c, job.config, job.data, job.built);
   const std::string name = words.empty() || words[0].find('=') != std::string::npos ? "run" : fs::path(words[0]).stem().string();
-  return train_in(RunFolder::make(c, job.config, name), c, job, limit);
+  RunFolder run = RunFolder::make(c, job.config, name);
+  const std::string called = run.path().string();
+  return train_in(std::move(run), c, job, limit, called);
 }
 
 int resume_verb(const Common& c, const std::string& path, const std::string& max_time) {
-  const double limit = limit_of(max_time);
+  watch_usr1();
+  const double limit = seconds_of(max_time);
   RunFolder run = RunFolder::open(path);
   const Config config = run.config();
   std::error_code ec;
@@ -287,8 +299,8 @@ int resume_verb(const Common& c, const std::string& path, const std::string& max
   const auto found = Checkpoints(run.checkpoints(), 1).newest_whole(damage);
   for (const std::string& d : damage) std::fprintf(stderr, "graft: %s; an older checkpoint is used\n", d.c_str());
   if (!found && !damage.empty()) throw Error(Code::input, run.checkpoints().string() + ": no checkpoint is whole; train anew");
-  return train_in(std::move(run), c, prepare(config, found ? found->folder : fs::path()),
-                  limit);  // not found: it was stopped before its first checkpoint
+  return train_in(std::move(run), c, prepare(config, found ? found->folder : fs::path()), limit,
+                  path);  // not found: it was stopped before its first checkpoint
 }
 
 constexpr const char* kMaxTime = "stop after this much training, such as 30m, with a checkpoint; exit code 75";

@@ -107,9 +107,9 @@ std::string text_of(const Plan& p) {
   for (const Key& k : schema())
     if (const Origin& o = p.base.origin(k.name); o.layer != Layer::standard)
       settings.push_back({std::string(k.name) + "=" + p.base.value_text(k.name), static_cast<int>(o.layer), o.where});
-  return Json{{"method", p.method}, {"recipe", p.recipe}, {"search", p.search}, {"trials", p.trials}, {"budget", p.budget},
-              {"seeds", p.seeds},   {"eta", p.eta},       {"least", p.least},   {"test", p.test},     {"settings", settings}}
-      .dump(1);
+  const Json all{{"method", p.method}, {"recipe", p.recipe}, {"search", p.search}, {"trials", p.trials}, {"budget", p.budget},
+                 {"seeds", p.seeds},   {"eta", p.eta},       {"least", p.least},   {"test", p.test},     {"settings", settings}};
+  return json_text(all, 1);
 }
 Plan plan_from(const std::string& text, const std::string& where) {
   Plan p;
@@ -336,9 +336,11 @@ TuneReport report_of(const Plan& p, const std::map<std::string, std::string>& st
   return r;
 }
 
-int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, const Data& data, const fs::path& folder) {
-  const double begun = now(), limit = o.max_time.empty() ? 0 : parse_duration(o.max_time, "--max-time");
-  const std::string resume = "graft tune --resume " + folder.lexically_proximate(fs::current_path()).string();
+// `called`: the folder by the name that it has where graft was started.
+int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, const Data& data, const fs::path& folder,
+         const std::string& called) {
+  const double begun = now(), limit = seconds_of(o.max_time);
+  const std::string resume = "graft tune --resume " + shell_quoted(called);
   bool timed_out = false;
   const auto stop = [&] {
     timed_out = timed_out || (limit > 0 && now() - begun >= limit);
@@ -407,8 +409,8 @@ int work(const Common& c, const TuneOptions& o, const Plan& p, Trials& trials, c
   write_atomically(folder / "winner.toml", with_values(p.base, p.keys, values).text());
   const Json report = tune_json(r);
   write_atomically(folder / "report.html", tune_html(r));
-  write_atomically(folder / "report.json", report.dump(2) + "\n");
-  if (c.json) std::printf("%s\n", report.dump(2).c_str());
+  write_atomically(folder / "report.json", json_text(report) + "\n");
+  if (c.json) print_json(report);
   else std::printf("%s%s\n", tune_table(r).c_str(), (folder.lexically_proximate(fs::current_path()) / "report.html").c_str());
   return 0;
 }
@@ -433,13 +435,13 @@ int go_on(const Common& c, const TuneOptions& o) {
   Session session(c);
   watch_signals();
   const Data data = images_of(p);
-  return work(c, o, p, trials, data, folder);
+  return work(c, o, p, trials, data, folder, o.resume);
 }
 
 }  // namespace
 
 int tune_verb(const Common& c, const TuneOptions& o) {
-  if (!o.max_time.empty()) parse_duration(o.max_time, "--max-time");
+  seconds_of(o.max_time);
   if (!o.resume.empty()) return go_on(c, o);
   const Plan asked = plan_of(c, o);
   const std::string text = text_of(asked);
@@ -464,7 +466,7 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   const fs::path folder = fs::absolute(folder_to_use()).lexically_normal();
   Json space = Json::array();
   for (const std::string& s : p.search) space.push_back(s);
-  Trials trials(folder / "study.db", {{"space", space.dump()},
+  Trials trials(folder / "study.db", {{"space", json_text(space, -1)},
                                       {"objective", "validation accuracy"},
                                       {"seed", std::to_string(p.seed())},
                                       {"command", command_line()},
@@ -475,7 +477,7 @@ int tune_verb(const Common& c, const TuneOptions& o) {
     throw Error(Code::usage, "--out " + c.out + ": holds the study of another command (" +
                                  (trials.study().contains("command") ? trials.study().at("command") : "unknown") +
                                  "); choose another folder");
-  return work(c, o, p, trials, data, folder);
+  return work(c, o, p, trials, data, folder, folder.lexically_proximate(fs::current_path()).string());
 }
 
 }  // namespace graft::cli

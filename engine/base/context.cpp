@@ -97,9 +97,11 @@ struct Allocator::Impl {
     for (const auto& [p, l] : live) all.push_back(l);
     std::sort(all.begin(), all.end(),
               [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
-    const auto mib = [](std::int64_t b) { return std::to_string((b + (1 << 19)) >> 20) + " MiB"; };
+    const auto mib = [](std::int64_t b) {
+      return b < 1 << 20 ? std::to_string((b + 1023) >> 10) + " KiB" : std::to_string((b + (1 << 19)) >> 20) + " MiB";
+    };
     std::string s = (device.kind == DeviceKind::cpu ? "" : name_of(device) + ": ") + "out of memory: " + mib(bytes) + " wanted, " +
-                    mib(stats.in_use) + " in use" + (stats.limit ? ", limit " + mib(stats.limit) : "") + "; largest:";
+                    mib(stats.in_use) + " in use" + (stats.limit ? ", limit " + mib(stats.limit) : "") + (all.empty() ? "" : "; largest:");
     for (std::size_t i = 0; i < std::min<std::size_t>(5, all.size()); ++i)
       s += (i ? ", " : " ") + (all[i].name.empty() ? std::string("(unnamed)") : all[i].name) + " " + mib(all[i].bytes);
     throw Error(Code::memory, s + "; use a smaller batch or recompute");

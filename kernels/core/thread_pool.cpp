@@ -5,8 +5,12 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "kernels/core/error.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -49,6 +53,15 @@ struct ThreadPool::Impl {
   std::int64_t error_task = 0;
 
   explicit Impl(int n) : count(n), shares(n) {}
+
+  void stop() {
+    {
+      std::lock_guard lock(mutex);
+      quit.store(true);
+    }
+    wake.notify_all();
+    for (auto& t : workers) t.join();
+  }
 
   void work(int worker) {
     current_pool = this;
@@ -95,17 +108,16 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>(std::max(1, threads))) {
-  for (int w = 1; w < impl_->count; ++w) impl_->workers.emplace_back([this, w] { impl_->loop(w); });
+  try {
+    for (int w = 1; w < impl_->count; ++w) impl_->workers.emplace_back([this, w] { impl_->loop(w); });
+  } catch (const std::system_error&) {  // those that run are let go: a condition that they wait on cannot be destroyed
+    const std::string most = std::to_string(impl_->workers.size() + 1);
+    impl_->stop();
+    throw Error(Code::usage, std::to_string(threads) + " threads: the system allows no more than " + most + "; use --threads " + most);
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->quit.store(true);
-  }
-  impl_->wake.notify_all();
-  for (auto& t : impl_->workers) t.join();
-}
+ThreadPool::~ThreadPool() { impl_->stop(); }
 
 int ThreadPool::threads() const { return impl_->count; }
 
