@@ -64,6 +64,7 @@ int eval_verb(const Common& c, const std::string& from) {
   const Loaded l = load(c, from, "eval");
   const Loader loader(l.data.test, judging_options(l.config));
   const Evaluation e = evaluate(*l.built.model.module, loader, image_dtype(l.config), loader_workers(l.config, l.data.test));
+  want_finite(e);
   const std::int64_t classes = l.data.test.classes;
   std::vector<std::int64_t> right(static_cast<std::size_t>(classes)), count(right);
   for (std::int64_t i = 0; i < e.images; ++i) {

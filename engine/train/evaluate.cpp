@@ -1,5 +1,6 @@
 #include "engine/train/evaluate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -14,7 +15,7 @@ Evaluation evaluate(const Module& model, const Loader& data, DType images, int w
   Run run;
   Evaluation e;
   double loss = 0;
-  std::int64_t right = 0, lost_count = 0, first_lost = -1;  // images whose outputs are not finite: nothing can be said of them
+  std::int64_t right = 0;
   Feed feed(data, current_queue(), workers, data.batches());
   for (std::int64_t i = 0; i < data.batches(); ++i) {
     const Batch b = feed.get(0, i);
@@ -25,7 +26,6 @@ Evaluation evaluate(const Module& model, const Loader& data, DType images, int w
     if (i + 1 < data.batches()) feed.prefetch(0, i + 1);
     const std::vector<std::int64_t> guess = best.host<std::int64_t>(), want = b.labels.host<std::int64_t>();
     for (const float one : lost.host<float>()) {
-      if (!std::isfinite(one) && lost_count++ == 0) first_lost = static_cast<std::int64_t>(e.losses.size());
       loss += static_cast<double>(one);
       e.losses.push_back(one);
     }
@@ -35,15 +35,21 @@ Evaluation evaluate(const Module& model, const Loader& data, DType images, int w
     }
   }
   e.images = static_cast<std::int64_t>(e.predictions.size());
-  if (lost_count)
-    throw Error(Code::diverged,
-                "the model's outputs for " + std::to_string(lost_count) + " of " + std::to_string(e.images) +
-                    " images are not finite, first for image " + std::to_string(first_lost) +
-                    "; its weights, or the numbers on the way, are out of range: go back to an earlier checkpoint, or train "
-                    "with a lower optim.lr or with train.clip_norm");
   e.accuracy = e.images ? static_cast<double>(right) / static_cast<double>(e.images) : 0;
   e.loss = e.images ? loss / static_cast<double>(e.images) : 0;
   return e;
+}
+
+void want_finite(const Evaluation& e) {
+  const auto finite = [](float loss) { return std::isfinite(loss); };
+  const auto first = std::find_if_not(e.losses.begin(), e.losses.end(), finite);
+  if (first == e.losses.end()) return;
+  const auto lost = e.images - std::count_if(e.losses.begin(), e.losses.end(), finite);
+  throw Error(Code::diverged,
+              "the model's outputs for " + std::to_string(lost) + " of " + std::to_string(e.images) +
+                  " images are not finite, first for image " + std::to_string(first - e.losses.begin()) +
+                  "; its weights, or the numbers on the way, are out of range: go back to an earlier checkpoint, or train with a lower "
+                  "optim.lr or with train.clip_norm");
 }
 
 std::string watch_overfitting(OverfitState& s, const Evaluation& train, const Evaluation& held_out) {

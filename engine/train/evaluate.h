@@ -18,6 +18,10 @@ struct Evaluation {
 // `images`: the dtype in which the model takes them. `workers`: threads that make batches ahead.
 Evaluation evaluate(const Module& model, const Loader& data, DType images = DType::f32, int workers = 0);
 
+// Error(diverged) when outputs are not finite: such an accuracy says nothing. Training does not ask, it watches its own steps
+// (train.on_nan).
+void want_finite(const Evaluation& e);
+
 // What the watch remembers from evaluation to evaluation; part of a checkpoint.
 struct OverfitState {
   std::int64_t seen = 0, rising = 0;           // evaluations; those since the least loss on held-out images
