@@ -9,7 +9,7 @@
 #include "kernels/core/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #elif defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -36,6 +36,9 @@ Stack::Stack(std::size_t bytes) : size_(bytes), page_(static_cast<std::size_t>(s
   if (stacks.fetch_add(1) < kGuarded) mprotect(base_, page_, PROT_NONE);
 }
 Stack::~Stack() {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(low(), size_);  // its fiber never returned: the marks of its frames would meet who gets this memory next
+#endif
   munmap(base_, size_ + page_);
   --stacks;
 }
