@@ -33,7 +33,7 @@ int written(int code) {
   // It failed earlier, and nobody kept why; the disk says it again.
   if (number == 0 && std::ferror(stdout)) number = ::write(1, "\n", 1) < 0 ? errno : EIO;
   if (number == 0 || number == EPIPE) return code;
-  const bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
+  const bool full = number == ENOSPC || number == EDQUOT;
   say("the output could not be written: " + std::generic_category().message(number) +
       (full ? "; free some space and run it again" : "; check where it goes to"));
   return code != 0 ? code : static_cast<int>(full ? graft::Code::stopped : graft::Code::input);

@@ -257,9 +257,8 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit, const
   try {
     run.report(report, training_html(run.log_text(), judged, report, config));
   } catch (const Error& e) {
-    if (e.code() != Code::stopped) throw;
     std::fflush(stdout);
-    throw Error(Code::stopped, std::string(e.what()) + ": " + resume);
+    throw Error(e.code(), std::string(e.what()) + ": " + resume);
   }
   if (r.stopped) {
     std::fprintf(stderr, "graft: stopped after step %lld; the weights are in %s; go on with: %s\n", static_cast<long long>(r.steps),

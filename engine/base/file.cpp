@@ -20,8 +20,8 @@ Error file_error(const fs::path& path, const std::string& action, int number) {
   const std::string what = path.string() + ": cannot " + action + ": " + std::generic_category().message(number);
   if (number == ENOSPC || number == EDQUOT)
     return Error(Code::stopped, what + "; what was there before is unchanged; free some space and run it again");
-  if (number == EFBIG)  // as full as a disk can be for this process
-    return Error(Code::stopped, what + "; what was there before is unchanged; raise the limit on files (ulimit -f) and run it again");
+  if (number == EFBIG)
+    return Error(Code::input, what + "; what was there before is unchanged; raise the limit on files (ulimit -f) and run it again");
   if (number == ENOENT || number == ENOTDIR) return Error(Code::input, what + "; check the path");
   if (number == EACCES || number == EPERM || number == EROFS) return Error(Code::input, what + "; check the permissions");
   return Error(Code::input, what + "; check the path and the disk");
