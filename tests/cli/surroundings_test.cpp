@@ -130,7 +130,7 @@ TEST(System, AnAnswerThatCannotBeWrittenIsNoSuccess) {
   expect_line(shell(t.path, "$G eval nowhere >/dev/full"), 3, "nowhere");
 }
 
-TEST(System, AFileLimitIsAFullDisk) {
+TEST(System, AFileLimitIsSaid) {
   TempFolder t;
   const Outcome o = shell(t.path, "ulimit -f 200\nexec $G train " + quick(160, 2048, 16) + "train.steps=2 -q -o a");
   expect_line(o, 3, "File too large; what was there before is unchanged; raise the limit on files");
