@@ -4,12 +4,12 @@
 // Tolerance is derived, never set by hand. Let T be `ref` run in f64 on the very inputs (rounded to the case's dtype) and e(V) the
 // largest |V - T|. The row named "naive" (plain loops in the same dtype, sums in its accumulation type) must keep, element by element,
 //   |naive - T| <= roundings * eps(accum) * max|T| + ulps(T),   every other row   |V - T| <= 2 e(naive) + ulps(T),
-// where ulps(T) is 4 ulp of the output dtype at T. max|T| and e(naive) are taken over at least 32 elements: the worst of two sums is luck,
-// and what a cancellation has left of a scalar is no measure for its roundings, so a case with fewer outputs is drawn again. An f64 output
-// is held to the first bound by every row: there T is rounded as the row is, and e(naive) would measure nothing. Integer and bool outputs,
-// and cases marked exact, must be equal bit for bit to `ref`. Comparisons are written so that a NaN fails them. A NaN or infinity in T must
-// be met by the same. Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs)
-// must be unchanged.
+// where ulps(T) is 4 ulp of the output dtype at T. max|T| and e(naive) are taken over 32 elements, or 16 draws of a case with fewer
+// outputs: the worst of two sums is luck, and what a cancellation has left of a scalar is no measure for its roundings. An f64 output is
+// held to the first bound by every row: there T is rounded as the row is, and e(naive) would measure nothing. Integer and bool outputs, and
+// cases marked exact, must be equal bit for bit to `ref`. Comparisons are written so that a NaN fails them. A NaN or infinity in T must be
+// met by the same. Outputs are filled with NaN bytes before, every byte outside an output (guards, holes of a strided layout, inputs) must
+// be unchanged.
 #pragma once
 #include <array>
 #include <cstddef>
