@@ -27,8 +27,9 @@ inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + un
 // The grid that is done first, in cycles per step of k: multiply-adds at 32 a cycle, what each row of A and column of B takes on its way
 // from memory, and what is lost to a thread that comes late or is slow. Small cells let the others take its share, and stay in the near
 // caches; large ones read and pack less. Half a cell is lost, or, where packing makes small ones dear, at most what waking a thread takes
-// (some 100 us) and a twentieth of all. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, and 2 by 10 % at
-// 512x768x3072 where A is transposed.
+// (some 100 us) and a twentieth of all; where A is read in place an eighth of a cell, for rows of cells are dear there: each asks for B
+// from its matrix again. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, 2 by 10 % at 512x768x3072 where A is
+// transposed, and 1 x 6 by 2 % over 4 x 4 where it is not.
 struct CellGrid {
   std::int64_t rows = 1, columns = 1;
 };
@@ -52,7 +53,7 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
       const double row_times = one_block && !in_place ? std::ceil(cells / static_cast<double>(columns)) : cells;
       const double column_times = one_block && in_place ? std::ceil(cells / static_cast<double>(rows)) : cells;
       const double all = 12 * r * c * cells + row_lines * row_times + column_lines * column_times;
-      const double cost = all + (in_place ? cell / 2 : std::min(cell / 2, waking + all / 20));
+      const double cost = all + (in_place ? cell / 8 : std::min(cell / 2, waking + all / 20));
       if (least == 0 || cost < least) best = {rows, columns}, least = cost;
     }
   return best;
