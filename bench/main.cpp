@@ -76,8 +76,10 @@ class Reporter : public benchmark::ConsoleReporter {
  public:
   void ReportRuns(const std::vector<Run>& runs) override {
     ConsoleReporter::ReportRuns(runs);
-    for (const Run& r : runs)
-      if (!r.error_occurred && r.run_type == Run::RT_Iteration) times_[r.run_name.function_name].push_back(r.GetAdjustedRealTime());
+    for (const Run& r : runs) {  // of aggregates, where nothing else is reported, the median
+      if (!r.error_occurred && (r.run_type == Run::RT_Iteration || r.aggregate_name == "median"))
+        times_[r.run_name.function_name].push_back(r.GetAdjustedRealTime());
+    }
   }
   // Per row with a peer: our best variant's speed over each peer's, from medians. 1 is as fast, above 1 faster.
   void print_ratios(std::FILE* out) const {

@@ -28,10 +28,8 @@ Queue::~Queue() {
 
 std::byte* Queue::scratch(std::size_t bytes) {
   if (bytes > capacity_) {
+    release_scratch();
     DeviceMemory& memory = device_memory(device_);
-    if (scratch_ && !capturing_) memory.synchronize(stream_);  // a kernel may still be using it; a graph keeps it
-    scratch_ = nullptr;
-    capacity_ = 0;
     void* p = memory.allocate(bytes);
     if (!p) throw Error(Code::memory, "kernel scratch of " + std::to_string(bytes) + " bytes does not fit in memory; use a smaller batch");
     scratch_ = {static_cast<std::byte*>(p), [&memory](std::byte* b) { memory.release(b); }};
@@ -39,6 +37,12 @@ std::byte* Queue::scratch(std::size_t bytes) {
   }
   if (capturing_ && scratch_) capturing_->keep(scratch_);
   return scratch_.get();
+}
+
+void Queue::release_scratch() {
+  if (scratch_ && !capturing_) device_memory(device_).synchronize(stream_);  // a kernel may still be using it; a graph keeps it
+  scratch_ = nullptr;
+  capacity_ = 0;
 }
 
 FaultSink Queue::fault(FaultKind kind) {

@@ -44,6 +44,7 @@ class Queue {
   // graph keeps what was scratch while it was captured.
   std::byte* scratch(std::size_t bytes);
   std::size_t scratch_bytes() const { return capacity_; }
+  void release_scratch();  // waits for what may use it; the next call allocates what it asks for and no more
 
   // Where the launch that comes next reports bad indices, in the name of the operation that runs now.
   FaultSink fault(FaultKind kind);

@@ -109,6 +109,7 @@ std::optional<double> Contest::turn(Candidate& c, std::uint64_t number) {
   if (!c.caught.empty()) return {};
   lab_.rest(c.peer);
   Round& r = round(number);
+  r.stage.forget_scratch();
   std::mt19937_64 bits(mix(r.seed, hash(c.name)));
   const auto most = static_cast<std::uint64_t>(c.calls);
   const int calls = c.calls == 1 ? 1 : static_cast<int>(1 + most / 2 + bits() % most);

@@ -91,7 +91,14 @@ void Stage::spoil() {
     if (b.only_written) memory_.fill(b.first, kPoison, host_.buffer(k).size(), q_.stream());
     else memory_.upload(b.first, host_.buffer(k).data(), host_.buffer(k).size(), q_.stream());
   }
+  spoil_scratch();
+}
+void Stage::spoil_scratch() {
   if (const std::size_t n = q_.scratch_bytes()) memory_.fill(q_.scratch(n), kPoison, n, q_.stream());
+}
+void Stage::forget_scratch() {
+  spoil_scratch();
+  q_.release_scratch();
 }
 
 double Stage::run(int row) {

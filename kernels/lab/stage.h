@@ -29,13 +29,18 @@ class Stage {
   std::size_t bytes() const;  // of all operands
   void upload();              // everything, guards and all
   void upload(const std::vector<Piece>& pieces);
-  void spoil();         // outputs: NaN bytes; operands that are read and written: as drawn; the queue's scratch: NaN bytes
-  double run(int row);  // s; on the device by marks in its stream
+  void spoil();  // outputs: NaN bytes; operands that are read and written: as drawn; the queue's scratch: NaN bytes
+  // Before a turn: spoils and gives back the queue's scratch. What a larger row has left, spoiled at each call, would take this one's
+  // inputs out of the caches.
+  void forget_scratch();
+  double run(int row);                        // s; on the device by marks in its stream
   std::string untouched(std::uint64_t seed);  // empty, or the output of which one of 64 elements drawn from `seed` still has its NaN bytes
   std::vector<std::byte> outputs();           // every buffer that may be written, as it is now
   void download();                            // everything, to where `host` looks for damage
 
  private:
+  void spoil_scratch();
+
   struct Block {
     std::byte* memory = nullptr;
     std::byte* first = nullptr;

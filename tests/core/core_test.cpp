@@ -199,6 +199,10 @@ TEST(Queue, ScratchGrowsAndStaysAligned) {
   EXPECT_EQ(q.scratch(50), a);
   q.scratch(1 << 20);
   EXPECT_GE(q.scratch_bytes(), std::size_t{1} << 20);
+  q.release_scratch();
+  EXPECT_EQ(q.scratch_bytes(), 0u);
+  q.scratch(100);
+  EXPECT_LT(q.scratch_bytes(), std::size_t{1} << 20);
 }
 
 }  // namespace
