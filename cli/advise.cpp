@@ -129,6 +129,18 @@ int advise_verb(const Common& c, const Options& o) {
     build_model(probe, folds[0].pool);
   }
 
+  if (c.dry_run) {
+    std::vector<std::string> routes;
+    std::string names;
+    for (const Route& r : a.routes) {
+      routes.push_back(r.name);
+      names += (names.empty() ? "" : ", ") + r.name;
+    }
+    return tell_plan(
+        c, "advise", {{"routes", routes}, {"images", all.size()}, {"judged_by", held}, {"steps_wanted", a.wanted_steps}, {"seconds", time}},
+        names + " on a quarter, a half and all of " + std::to_string(mixed.size() - held) + " images, judged on " + std::to_string(held) +
+            " others, runs shortened from " + std::to_string(a.wanted_steps) + " steps to fit " + o.time);
+  }
   NewRun made(c.out, "advise-" + a.recipe);
   const fs::path& folder = made.path();
   // What a step costs decides how many steps each run may have; seeds are added while there is time.
@@ -223,6 +235,7 @@ void add_advise(CLI::App& app, Action& run) {
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
   add_common(*sub, *c);
+  add_dry_run(*sub, *c);
   sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
   sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
   sub->add_option("--seeds", o->seeds,

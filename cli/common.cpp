@@ -61,6 +61,20 @@ void add_common(CLI::App& app, Common& c) {
   app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
 }
 
+void add_dry_run(CLI::App& app, Common& c) {
+  app.add_flag("--dry-run", c.dry_run, "check what the run needs and tell what it would do; nothing is trained or written");
+}
+int tell_plan(const Common& c, const char* verb, Json plan, const std::string& text) {
+  if (c.json) {
+    Json j{{"verb", verb}, {"dry_run", true}};
+    j.update(plan);
+    print_json(j);
+  } else {
+    std::printf("%s: %s; nothing was done (--dry-run)\n", verb, one_line(text).c_str());
+  }
+  return 0;
+}
+
 struct Session::Impl {
   Queue queue;
   std::optional<UseQueue> use;

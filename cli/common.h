@@ -22,7 +22,7 @@ using Json = nlohmann::ordered_json;
 struct Common {
   std::string device = "auto", memory, kernel, out;
   int threads = 0;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, dry_run = false;
   std::vector<std::string> files;  // --config
   std::optional<std::int64_t> seed;
   std::vector<std::string> words;  // positionals: a recipe or file, key=value
@@ -32,6 +32,9 @@ CLI::Option* add_threads(CLI::App& app, int& threads, const std::string& text);
 CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const std::string& text);
 void add_execution(CLI::App& app, Common& c);  // the options that change how something runs and not what comes out
 void add_common(CLI::App& app, Common& c);     // these, and words, --config, --seed and --out
+void add_dry_run(CLI::App& app, Common& c);    // for verbs that take long or write: all is checked, and the plan told
+// What such a verb does with --dry-run in the end: `plan` as JSON, or as the line `text`. Returns 0.
+int tell_plan(const Common& c, const char* verb, Json plan, const std::string& text);
 
 // The queue, memory limit and forced kernels that the options ask for, for the life of the object.
 class Session {

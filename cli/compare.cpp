@@ -88,10 +88,30 @@ int compare_verb(const Common& c, const Options& o) {
   for (const std::string& f : o.fractions) fractions.push_back(fraction_in(f, data.train));
   std::sort(fractions.begin(), fractions.end());
 
-  NewRun run(c.out, "compare-" + all.recipe);
-  const fs::path& folder = run.path();
   const Experiment experiment(config, o.from, budget);
   const std::int64_t runs = static_cast<std::int64_t>(fractions.size() * o.arms.size()) * (o.seeds + (o.tune > 1 ? o.tune : 0));
+  if (c.dry_run) {
+    std::vector<std::int64_t> images;
+    std::string sizes;
+    for (const double f : fractions) {
+      images.push_back(fraction_of(data.train, f, experiment.seed()).size());
+      sizes += (sizes.empty() ? "" : ", ") + std::to_string(images.back());
+    }
+    return tell_plan(c, "compare",
+                     {{"images", images},
+                      {"arms", o.arms},
+                      {"seeds", o.seeds},
+                      {"tune", o.tune},
+                      {"runs", runs},
+                      {"budget", o.budget},
+                      {"test_images", all.test_images}},
+                     std::to_string(runs) + " runs of " + o.budget + " each: " + std::to_string(o.arms.size()) + " arms on " + sizes +
+                         " images with " + std::to_string(o.seeds) + " seeds" +
+                         (o.tune > 1 ? " and " + std::to_string(o.tune) + " learning rates to choose from" : "") + ", judged on " +
+                         std::to_string(all.test_images) + " test images");
+  }
+  NewRun run(c.out, "compare-" + all.recipe);
+  const fs::path& folder = run.path();
   std::int64_t done = 0;
   const double begun = now();
   const auto progress = [&](const std::string& what) {
@@ -152,6 +172,7 @@ void add_compare(CLI::App& app, Action& run) {
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
   add_common(*sub, *c);
+  add_dry_run(*sub, *c);
   sub->add_option("--from", o->from, "checkpoint: a .safetensors file or a folder with one");
   sub->add_option("--arms", o->arms,
                   "of scratch, knn (neighbours among features), probe (a last layer on fixed features), frozen (the same, with dropout and "

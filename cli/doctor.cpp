@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/common.h"
+#include "cli/console.h"
 #include "engine/ops/ops.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
@@ -36,7 +37,9 @@ void add_doctor(CLI::App& app, Action& run) {
       const auto report = [&](const std::string& name, bool ok, const std::string& text) {
         all &= ok;
         if (*json) checks.push_back({{"check", name}, {"ok", ok}, {"detail", text}});
-        else std::printf("%-10s %-4s %s\n", name.c_str(), ok ? "ok" : "NO", text.c_str());
+        else
+          std::printf("%-10s %s %s\n", name.c_str(), painted(stdout, ok ? Ink::good : Ink::bad, ok ? "ok  " : "NO  ").c_str(),
+                      text.c_str());
       };
       report("version", true, "graft " GRAFT_VERSION);
       report("cpu", true,
@@ -46,7 +49,7 @@ void add_doctor(CLI::App& app, Action& run) {
       for (const auto& [name, kind] : {std::pair{"emu", DeviceKind::emu}, std::pair{"cuda", DeviceKind::cuda}}) {  // nobody must have them
         const bool here = why_not({kind, 0}).empty();
         if (*json) checks.push_back({{"check", name}, {"ok", true}, {"available", here}, {"detail", describe({kind, 0})}});
-        else std::printf("%-10s %-4s %s\n", name, here ? "ok" : "-", describe({kind, 0}).c_str());
+        else std::printf("%-10s %s %s\n", name, here ? painted(stdout, Ink::good, "ok  ").c_str() : "-   ", describe({kind, 0}).c_str());
       }
       std::size_t variants = 0;
       for (const auto* f : families()) variants += f->variants().size();

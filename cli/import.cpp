@@ -23,7 +23,6 @@ namespace {
 struct ImportOptions {
   Common common;
   std::string map, adapter, check;
-  bool dry_run = false;
 };
 
 // 0 equal, 1 different, 3 not supported.
@@ -81,8 +80,9 @@ int import_verb(const ImportOptions& o) {
   const Built built = build_model(config, input_of_checkpoint(path, config), classes_of_checkpoint(path));
   for (const auto& w : built.warnings) std::fprintf(stderr, "graft: warning: %s\n", w.c_str());
   const std::string hash = weights_hash(named_tensors(built.params));
-  if (!o.dry_run && o.common.out.empty()) throw Error(Code::usage, "import: name a folder to write with --out, or look with --dry-run");
-  if (!o.dry_run) {
+  if (!o.common.dry_run && o.common.out.empty())
+    throw Error(Code::usage, "import: name a folder to write with --out, or look with --dry-run");
+  if (!o.common.dry_run) {
     std::error_code ec;
     if (fs::exists(fs::path(o.common.out) / "model.safetensors", ec))
       throw Error(Code::usage, o.common.out + ": holds a model already; name another folder");
@@ -100,14 +100,14 @@ int import_verb(const ImportOptions& o) {
                     {"model", config.get<std::string>("model.name")},
                     {"tensors", table},
                     {"weights_hash", hash},
-                    {"out", o.dry_run ? "" : o.common.out}});
+                    {"out", o.common.dry_run ? "" : o.common.out}});
     return 0;
   }
   std::printf("%s: %s%s%s%s%s\n", path.c_str(), built.origin.format.c_str(), built.origin.map.empty() ? "" : ", map ",
               built.origin.map.c_str(), built.origin.stripped.empty() ? "" : ", names wrapped in ", built.origin.stripped.c_str());
   for (const auto& [tensor, how] : built.account) std::printf("  %-40s %s\n", one_line(tensor).c_str(), one_line(how).c_str());
   std::printf("%s: every tensor is accounted for; weights %s\n", config.get<std::string>("model.name").c_str(), hash.c_str());
-  if (!o.dry_run)
+  if (!o.common.dry_run)
     std::printf("%s: graft eval %s, graft finetune RECIPE --from %s\n", o.common.out.c_str(), o.common.out.c_str(), o.common.out.c_str());
   return 0;
 }
@@ -123,7 +123,7 @@ void add_import(CLI::App& app, Action& run) {
   sub->add_option(
       "--check", o->check,
       "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
-  sub->add_flag("--dry-run", o->dry_run, "only tell what would become of each tensor");
+  sub->add_flag("--dry-run", o->common.dry_run, "only tell what would become of each tensor");
   sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });
 }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/common.h"
+#include "cli/console.h"
 #include "kernels/catalog.h"
 #include "kernels/core/device.h"
 #include "kernels/specs.h"
@@ -64,7 +65,7 @@ int check_verb(const std::string& family, const std::string& variant, const Comm
     }
   }
   if (c.json) print_json(Json{{"rows", rows}, {"failures", failures}});
-  else std::printf("%zu failures\n", failures);
+  else std::printf("%s\n", painted(stdout, failures ? Ink::bad : Ink::good, std::to_string(failures) + " failures").c_str());
   return failures ? static_cast<int>(Code::no) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "cli/common.h"
+#include "cli/console.h"
 #include "engine/base/text.h"
 
 namespace {
@@ -23,7 +24,9 @@ void hold_streams() {
   if (fd > 2) ::close(fd);
 }
 
-void say(const std::string& text) { std::fprintf(stderr, "graft: %s\n", graft::one_line(text).c_str()); }
+void say(const std::string& text) {
+  std::fprintf(stderr, "%s %s\n", graft::cli::painted(stderr, graft::cli::Ink::bad, "graft:").c_str(), graft::one_line(text).c_str());
+}
 
 // What a verb printed is part of what it did: an answer that could not be written is no success. Somebody who has read enough (PIPE) is
 // no failure.
@@ -73,6 +76,16 @@ int complain(const CLI::App& app, const CLI::ParseError& e, int argc, char** arg
   return 2;
 }
 
+// Each verb takes --color and needs to know nothing of it. It counts from where it stands, for complaints of the words after it too.
+void add_color(CLI::App& app, std::string& when) {
+  const std::vector<CLI::App*> below = app.get_subcommands([](CLI::App*) { return true; });
+  for (CLI::App* verb : below) add_color(*verb, when);
+  if (below.empty())
+    app.add_flag("--color{always}", when, "colours on the console: always, or --color=never; without it where a terminal reads")
+        ->each(graft::cli::set_color)
+        ->trigger_on_parse();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -98,6 +111,8 @@ int main(int argc, char** argv) {
   graft::cli::add_convert(app, run);
   graft::cli::add_gradcheck(app, run);
   graft::cli::add_doctor(app, run);
+  std::string color;
+  add_color(app, color);
   try {
     app.parse(argc, argv);
     graft::cli::check_environment();
@@ -112,7 +127,7 @@ int main(int argc, char** argv) {
     say(e.what());
     return static_cast<int>(e.code());
   } catch (const std::bad_alloc&) {
-    std::fputs("graft: out of memory; use a smaller train.batch\n", stderr);
+    say("out of memory; use a smaller train.batch");
     return 4;
   } catch (const std::system_error& e) {
     if (e.code() == std::errc::resource_unavailable_try_again) {

@@ -298,6 +298,13 @@ int resume_verb(const Common& c, const std::string& path, const std::string& max
   const auto found = Checkpoints(run.checkpoints(), 1).newest_whole(damage);
   for (const std::string& d : damage) std::fprintf(stderr, "graft: %s; an older checkpoint is used\n", d.c_str());
   if (!found && !damage.empty()) throw Error(Code::input, run.checkpoints().string() + ": no checkpoint is whole; train anew");
+  if (c.dry_run) {
+    prepare(config, found ? found->folder : fs::path());
+    return tell_plan(c, "resume",
+                     {{"run", path}, {"checkpoint", found ? Json(found->folder.string()) : Json()}, {"step", found ? found->step : 0}},
+                     path + (found ? " would go on after step " + std::to_string(found->step) + ", from " + found->folder.string()
+                                   : " would begin anew: it has no checkpoint yet"));
+  }
   return train_in(std::move(run), c, prepare(config, found ? found->folder : fs::path()), limit,
                   path);  // not found: it was stopped before its first checkpoint
 }
@@ -312,7 +319,7 @@ void add_one(CLI::App& app, Action& run, const char* name, const char* text, boo
   add_common(*sub, *c);
   sub->add_option("--from", *from, "checkpoint: a .safetensors file or a folder with one (init.from)");
   sub->add_option("--max-time", *max_time, kMaxTime);
-  sub->add_flag("--preflight", *only_check,
+  sub->add_flag("--preflight,--dry-run", *only_check,
                 "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
   sub->callback([=, &run] { run = [=] { return train_verb(*c, *from, finetune, *max_time, *only_check); }; });
 }
@@ -323,6 +330,7 @@ void add_resume(CLI::App& app, Action& run) {
   auto path = std::make_shared<std::string>(), max_time = std::make_shared<std::string>();
   sub->add_option("run", *path, "run folder, such as runs/mnist-cnn-1")->required();
   add_execution(*sub, *c);
+  add_dry_run(*sub, *c);
   sub->add_option("--max-time", *max_time, kMaxTime);
   sub->callback([=, &run] { run = [=] { return resume_verb(*c, *path, *max_time); }; });
 }

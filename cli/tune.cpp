@@ -10,6 +10,7 @@ void add_tune(CLI::App& app, Action& run) {
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<TuneOptions>();
   add_common(*sub, *c);
+  add_dry_run(*sub, *c);
   sub->add_option("--search", o->search,
                   "KEY=uniform(LO,HI), log(LO,HI), int(LO,HI), logint(LO,HI) or choice(A,B,...); may come several times")
       ->take_all()

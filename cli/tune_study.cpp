@@ -442,7 +442,10 @@ int go_on(const Common& c, const TuneOptions& o) {
 
 int tune_verb(const Common& c, const TuneOptions& o) {
   seconds_of(o.max_time);
-  if (!o.resume.empty()) return go_on(c, o);
+  if (!o.resume.empty()) {
+    if (c.dry_run) throw Error(Code::usage, "tune --resume: a study that goes on has its plan; --dry-run is for a new one");
+    return go_on(c, o);
+  }
   const Plan asked = plan_of(c, o);
   const std::string text = text_of(asked);
   Plan p = plan_from(text, "tune");  // what a resumed one would work by
@@ -450,6 +453,20 @@ int tune_verb(const Common& c, const TuneOptions& o) {
   watch_signals();
   const Data data = images_of(p);
   build_model(p.base, data.train);  // what is wrong with data or weights is said before a folder is made
+  if (c.dry_run) {
+    const std::vector<std::int64_t> steps = p.method == "lr" ? std::vector{LrFinderOptions().steps} : p.rungs;
+    return tell_plan(c, "tune",
+                     {{"method", p.method},
+                      {"search", p.search},
+                      {"trials", p.trials},
+                      {"steps", steps},
+                      {"seeds", p.seeds},
+                      {"training_images", data.train.size()},
+                      {"validation_images", data.validation.size()}},
+                     p.method + ", " + std::to_string(p.trials) + (p.trials == 1 ? " trial" : " trials") + " of at most " +
+                         std::to_string(steps.back()) + " steps on " + std::to_string(data.train.size()) + " images, scored on " +
+                         std::to_string(data.validation.size()) + " others");
+  }
   std::error_code ec;
   const auto joins = [&] {
     return !c.out.empty() && (fs::exists(fs::path(c.out) / "study.db", ec) || (fs::is_directory(c.out, ec) && fs::is_empty(c.out, ec)));

@@ -176,9 +176,9 @@ void check_overlap(const Rig& rig, double values, std::vector<Finding>& out) {
     left -= static_cast<double>(b.images.numel());
   }
   const std::string of = std::to_string(judged) + " judged images" +
-                         (compared < rig.train.size() ? ", compared with a sample of " + std::to_string(compared) : "");
+                         (compared < rig.train.size() ? ", compared with a sample of " + std::to_string(compared) + "," : "");
   if (met == 0) {
-    out.push_back({Level::ok, "overlap", "none of " + of + ", is among the training images"});
+    out.push_back({Level::ok, "overlap", "none of " + of + " is among the training images"});
     return;
   }
   // A share s that is known by heart raises the accuracy by up to s. It is a lie once that is more than the accuracy's own standard error,
@@ -188,7 +188,7 @@ void check_overlap(const Rig& rig, double values, std::vector<Finding>& out) {
   const bool matters = share > 0.5 / std::sqrt(static_cast<double>(rig.validation.size()));
   out.push_back({matters ? Level::fail : Level::warn, "overlap",
                  std::to_string(met) + " (" + percent(found) + ") of " + of +
-                     ", are also training images: the split leaks, the accuracy will be too good; take them out of one side"});
+                     " are also training images: the split leaks, the accuracy will be too good; take them out of one side"});
 }
 
 // The first `count` images shrunk to at most 16 x 16, mean removed: [n, features], and their labels.
