@@ -9,6 +9,7 @@
 
 #include "kernels/core/device.h"
 #include "kernels/core/graph.h"
+#include "kernels/core/scope.h"
 
 namespace graft {
 namespace {
@@ -35,8 +36,9 @@ struct Allocator::Impl {
   DeviceMemory& memory;
   struct Live {
     std::int64_t bytes;
-    std::string name;
+    std::string name, op;     // op: in which it was asked for
     std::uint64_t graph = 0;  // whose pool it is from
+    std::string text() const { return !name.empty() ? name : !op.empty() ? "a result of " + op : "(unnamed)"; }
   };
   using Cache = std::map<std::int64_t, std::vector<void*>>;  // by size class
   // What was handed out while a graph was captured: its replays write there, so nobody else gets these blocks before it dies. Also blocks
@@ -96,14 +98,13 @@ struct Allocator::Impl {
     std::vector<Live> all;
     for (const auto& [p, l] : live) all.push_back(l);
     std::sort(all.begin(), all.end(),
-              [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
+              [](const Live& a, const Live& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.text() < b.text(); });
     const auto mib = [](std::int64_t b) {
       return b < 1 << 20 ? std::to_string((b + 1023) >> 10) + " KiB" : std::to_string((b + (1 << 19)) >> 20) + " MiB";
     };
     std::string s = (device.kind == DeviceKind::cpu ? "" : name_of(device) + ": ") + "out of memory: " + mib(bytes) + " wanted, " +
                     mib(stats.in_use) + " in use" + (stats.limit ? ", limit " + mib(stats.limit) : "") + (all.empty() ? "" : "; largest:");
-    for (std::size_t i = 0; i < std::min<std::size_t>(5, all.size()); ++i)
-      s += (i ? ", " : " ") + (all[i].name.empty() ? std::string("(unnamed)") : all[i].name) + " " + mib(all[i].bytes);
+    for (std::size_t i = 0; i < std::min<std::size_t>(5, all.size()); ++i) s += (i ? ", " : " ") + all[i].text() + " " + mib(all[i].bytes);
     throw Error(Code::memory, s + "; use a smaller batch or recompute");
   }
 };
@@ -147,7 +148,7 @@ void* Allocator::allocate(std::int64_t bytes) {
     if (!p) a.out_of_memory(bytes);
     ++a.stats.allocations;
   }
-  a.live[p] = {size, {}, graph};
+  a.live[p] = {size, {}, std::string(running_name()), graph};
   a.stats.in_use += size;
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
   return p;

@@ -87,6 +87,7 @@ Batch Loader::get(std::int64_t epoch, std::int64_t i, ThreadPool* pool) const {
   const std::int64_t first = i * o_.batch, count = images_in(i);
   Batch b{
       Tensor::empty({count, shape_[0], shape_[1], shape_[2]}, DType::f32, Device{}), Tensor::empty({count}, DType::i64, Device{}), {}, {}};
+  b.images.set_name("a batch's images");
   float* images = b.images.data<float>();
   std::int64_t* labels = b.labels.data<std::int64_t>();
   const auto range = [&](std::int64_t begin, std::int64_t end) {

@@ -16,6 +16,7 @@ class MemorySource : public ImageSource {
           Code::usage,
           name_ + ": " + (block_.defined() ? block_.str() : "no tensor") +
               " is no block of pictures; it wants a dense u8 or f32 [n, bands, height, width] on the CPU with at least one element each");
+    if (block_.name().empty()) block_.set_name("images of " + name_);
   }
   std::int64_t size() const override { return block_.size(0); }
   Image read(std::int64_t i) const override {

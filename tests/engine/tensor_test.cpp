@@ -103,12 +103,14 @@ TEST(Allocator, ReusesCountsAndListsTheLargestByName) {
   EXPECT_EQ(a.stats().cached, 0);
 
   Tensor big = Tensor::empty({1 << 20}), small = Tensor::empty({1 << 10});
+  const Tensor result = exp(big);
   big.set_name("conv2.weight");
   small.set_name("conv2.bias");
   a.set_limit(a.stats().in_use + (1 << 20));
   const std::string text = refusal(Code::memory, [] { Tensor::empty({1 << 22}); });
   a.set_limit(0);
   EXPECT_NE(text.find("conv2.weight"), std::string::npos) << text;
+  EXPECT_NE(text.find("a result of exp 4 MiB"), std::string::npos) << text;
   const std::size_t weight = text.find("conv2.weight"), bias = text.find("conv2.bias");
   EXPECT_TRUE(bias == std::string::npos || weight < bias) << text;
   EXPECT_EQ(Tensor::empty({1 << 22}).numel(), 1 << 22);  // the process goes on
