@@ -142,6 +142,24 @@ TEST(Harness, CatchesWrongKernelsAndPassesRightOnes) {
   EXPECT_GT(r.ran.at("cpu.right"), 0);
 }
 
+// Cases with few outputs are drawn again to learn what the plain loop errs; one that is wrong there would excuse the others.
+TEST(Harness, HoldsThePlainLoopToItsBoundInEveryDraw) {
+  static int calls;
+  calls = 0;
+  const auto later_wrong = [](Queue& q, const ToyArgs& a) {
+    toy<0>(q, a);
+    if (a.x.dtype == DType::f32 && a.x.shape[0] == 1 && ++calls > 1) *a.y.as<float>() *= 1.01f;
+  };
+  const Family<ToyArgs> family(
+      "toy", {host<ToyArgs>("ref", toy<0>, any<ToyArgs>, 0, ""), host<ToyArgs>("naive", later_wrong, any<ToyArgs>, 1, "")});
+  const Spec spec = toy_spec(family);
+  Queue q(1);
+  bool said = false;
+  for (const auto& f : check(spec, q, {}).failures)
+    said |= f.find("toy=naive 1 f32: 'y': error ") == 0 && f.find(" in 16 draws, ") != f.npos;
+  EXPECT_TRUE(said);
+}
+
 TEST(Selection, ARowOfAnotherComputeCapabilityIsRefusedWithItsReason) {
   const Family<ToyArgs> family("toy", {},
                                {{"1_future", &toy<0>, &toy<0>, any<ToyArgs>, 1, "", nullptr, false, {9990, true}},
