@@ -139,7 +139,7 @@ TEST(PreflightBugs, LeakedSplit) {
   both.class_names = w.judge.class_names;
   w.judge = make_dataset("both", std::move(both));
   const Preflight p = w.run();
-  expect_named(p, "overlap", "60 (17 %) of 360 judged images, are also training images: the split leaks");
+  expect_named(p, "overlap", "60 (17 %) of 360 judged images are also training images: the split leaks");
   EXPECT_EQ(p.worst(), Level::fail);
 }
 TEST(PreflightBugs, LabelsOffByOne) {
