@@ -45,17 +45,25 @@ CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const st
     return not_a_number_in(s, 0, std::numeric_limits<std::int64_t>::max());
   });
 }
+namespace {
+// An empty shell variable, mostly: what it should have held is not guessed.
+const CLI::Validator not_empty([](const std::string& s) { return s.empty() ? std::string("is empty") : std::string(); }, "");
+}  // namespace
+
 void add_execution(CLI::App& app, Common& c) {
   app.add_option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
   add_threads(app, c.threads, "threads on the CPU (default: one per core); results do not depend on it");
   app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
-  app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels");
+  app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels")->check(not_empty);
   app.add_flag("--json", c.json, "one JSON document on stdout");
   app.add_flag("-q,--quiet", c.quiet, "no progress");
 }
 void add_common(CLI::App& app, Common& c) {
-  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")->take_all()->allow_extra_args(false);
-  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)");
+  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->check(not_empty);
+  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)")->check(not_empty);
   add_seed(app, c.seed, "train.seed");
   add_execution(app, c);
   app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
@@ -112,6 +120,18 @@ Config make_config(const Common& c, std::vector<std::string> words, bool recipe_
     config.set("schedule.warmup=" + std::to_string(steps / 10), {Layer::recipe, 1, "recipe, shortened with train.steps"});
   config.check();
   return config;
+}
+
+void refuse_unused(const Config& c, const std::string& verb) {
+  const std::vector<std::string> unread = c.unread();
+  for (const Key& k : schema()) {
+    const Origin& o = c.origin(k.name);
+    if (o.layer != Layer::command_line) continue;
+    const bool of_training = k.name.starts_with("optim.") || k.name.starts_with("schedule.") || k.name.starts_with("augment.");
+    if (of_training || std::find(unread.begin(), unread.end(), k.name) != unread.end())
+      throw Error(Code::usage, o.where + ": " + one_line(std::string(k.name) + " = " + c.value_text(k.name)) + " is not used: graft " +
+                                   verb + " has no use for it; remove it");
+  }
 }
 
 namespace {

@@ -51,6 +51,9 @@ class Session {
 // `from`: init.from, as the flag --from.
 Config make_config(const Common& c, std::vector<std::string> words, bool recipe_wanted, const std::string& from = {});
 
+// Error(usage) for a setting of the call that `verb`, which does not train, has not asked for.
+void refuse_unused(const Config& c, const std::string& verb);
+
 struct Data {
   Dataset train, validation, test;  // empty where not wanted or not there
 };
@@ -59,6 +62,7 @@ struct Wanted {
   std::vector<std::string> classes = {};  // as a checkpoint numbers them; empty: as the files do
 };
 Data load_data(const Config& c, const Wanted& wanted);  // what folders and archives leave out is said on stderr
+void want_test_part(const Config& c);                   // Error(input) where there is none; opens nothing
 // What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to
 // be fed.
 Config settled(Config c, const Dataset& data);

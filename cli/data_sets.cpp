@@ -71,10 +71,12 @@ Dataset from_drawn(const std::string& kind, Drawn drawn) {
   all.class_names = std::move(drawn.class_names);
   return make_dataset(kind, std::move(all));
 }
-bool cifar_files_in(const fs::path& path) {
+bool is_drawn(const std::string& kind) { return kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals"; }
+bool cifar_files_in(const fs::path& path,
+                    const std::vector<const char*>& files = {"data_batch_1.bin", "test_batch.bin", "train.bin", "test.bin"}) {
   std::error_code ec;
   for (const char* folder : {"", "cifar-10-batches-bin", "cifar-100-binary"})
-    for (const char* file : {"data_batch_1.bin", "test_batch.bin", "train.bin", "test.bin"})
+    for (const char* file : files)
       if (fs::is_regular_file(path / folder / file, ec)) return true;
   return false;
 }
@@ -94,7 +96,7 @@ Dataset read_part(const Config& c, Part part, std::vector<std::string>& notes, b
   };
   const auto kind = c.get<std::string>("data.kind");
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
-  if (kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals") {
+  if (is_drawn(kind)) {
     if (part == Part::validation) return {};
     const std::int64_t count = c.get<std::int64_t>(part == Part::train ? "data.train_count" : "data.test_count");
     const std::uint64_t of_part = seed * 2 + (part == Part::test);
@@ -155,11 +157,27 @@ std::pair<Dataset, Dataset> hold_out(const Dataset& d, double held_out, const Co
   return {subset(d, {order.begin() + held, order.end()}), subset(d, {order.begin(), order.begin() + held})};
 }
 
+Error no_test_part(const Config& c) {
+  return Error(Code::input,
+               c.get<std::string>("data.path") +
+                   ": has no test part, a folder, archive or table called test; put it there, or train without: eval.test=false");
+}
+
 }  // namespace
+
+void want_test_part(const Config& c) {
+  const auto kind = c.get<std::string>("data.kind");
+  if (is_drawn(kind)) return;
+  const fs::path path = c.get<std::string>("data.path");
+  if (kind == "mnist") return want_mnist(path, false);
+  if (kind == "cifar" && cifar_files_in(path, {"test_batch.bin", "test.bin"})) return;
+  const bool table = kind == "table";
+  if (part_in(path, Part::test, table ? kTables : kArchives, !table).empty()) throw no_test_part(c);
+}
 
 Data load_data(const Config& c, const Wanted& wanted) {
   const auto kind = c.get<std::string>("data.kind");
-  const bool drawn = kind == "digits" || kind == "letters" || kind == "shapes" || kind == "spirals";
+  const bool made_here = is_drawn(kind);
   const auto seed = static_cast<std::uint64_t>(c.get<std::int64_t>("data.seed"));
   const auto classes = c.get<std::vector<std::int64_t>>("data.classes");
   const auto held_out = c.get<double>("data.validation");
@@ -170,9 +188,9 @@ Data load_data(const Config& c, const Wanted& wanted) {
     if (!set.source) return set;
     if (!names.empty() && set.class_names != names && classes.empty()) set = by_classes(std::move(set), names, whose);
     if (!classes.empty()) set = only_classes(set, classes);
-    if (!drawn && count > set.size())
+    if (!made_here && count > set.size())
       throw Error(Code::usage, set.name + " has " + std::to_string(set.size()) + " images but " + std::to_string(count) + " are asked for");
-    if (!drawn && count > 0 && count < set.size()) {
+    if (!made_here && count > 0 && count < set.size()) {
       auto order = permutation(set.size(), seed, 0x636f756e74ull);
       order.resize(static_cast<std::size_t>(count));
       set = subset(set, order);
@@ -193,8 +211,7 @@ Data load_data(const Config& c, const Wanted& wanted) {
   }
   if (wanted.test) {
     d.test = ready(read_part_aloud(c, Part::test), c.get<std::int64_t>("data.test_count"));
-    if (!d.test.source)
-      throw Error(Code::input, c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test");
+    if (!d.test.source) throw no_test_part(c);
     if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
   }
   return d;

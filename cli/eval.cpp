@@ -47,15 +47,7 @@ Loaded load(const Common& c, const std::string& from, const char* verb) {
   config = settled(std::move(config), data.test);
   Built built = build_model(config, data.test);
   judging_options(config), image_dtype(config), loader_workers(config, data.test);  // read by those who judge
-  const std::vector<std::string> unread = config.unread();
-  for (const Key& k : schema()) {
-    const Origin& o = config.origin(k.name);
-    if (o.layer != Layer::command_line) continue;
-    const bool of_training = k.name.starts_with("optim.") || k.name.starts_with("schedule.") || k.name.starts_with("augment.");
-    if (of_training || std::find(unread.begin(), unread.end(), k.name) != unread.end())
-      throw Error(Code::usage, o.where + ": " + one_line(std::string(k.name) + " = " + config.value_text(k.name)) + " is not used: graft " +
-                                   verb + " has no use for it; remove it");
-  }
+  refuse_unused(config, verb);
   return {std::move(config), std::move(data), std::move(built)};
 }
 

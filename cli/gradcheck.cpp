@@ -1,18 +1,33 @@
 // graft gradcheck MODEL: the model's gradient in f64 against central differences, along random directions of every parameter.
 #include "engine/autograd/gradcheck.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/common.h"
 #include "engine/ops/ops.h"
+#include "engine/train/recipes.h"
 
 namespace graft::cli {
 namespace {
 
+bool is_model(const std::string& name) {
+  for (const Key& k : schema())
+    if (k.name == "model.name") return std::find(k.allowed.begin(), k.allowed.end(), name) != k.allowed.end();
+  return false;
+}
+
 int gradcheck_verb(const Common& c) {
-  if (c.words.empty()) throw Error(Code::usage, "gradcheck: name a model or a recipe, such as mnist-cnn");
+  std::vector<std::string> words = c.words;
+  if (words.empty()) throw Error(Code::usage, "gradcheck: name a model or a recipe, such as mnist-cnn");
+  // The name of a model that no recipe has: the recipe's other values are of no use here.
+  const auto is_recipe = [&](const Recipe& r) { return r.name == words[0]; };
+  if (std::none_of(recipes().begin(), recipes().end(), is_recipe) && is_model(words[0])) {
+    words.insert(words.begin(), "digits-cnn");
+    words[1] = "model.name=" + words[1];
+  }
   Session session(c);
-  Config config = make_config(c, c.words, true);
+  Config config = make_config(c, words, true);
   const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("train.seed"));
   // There are no data here: where a recipe leaves the classes to them there are ten, and pictures are as small as the model allows.
   if (config.get<std::int64_t>("model.classes") == 0) config.set("model.classes=10", {Layer::recipe, 1, "no data"});
@@ -22,6 +37,7 @@ int gradcheck_verb(const Common& c) {
   const Model model = make_model(config, params, input);
   RandomState r{seed, 11, 0};
   const Tensor x = rand_normal({2, input[0], input[1], input[2]}, 0, 1, r, DType::f64), target = rand_int({2}, 0, classes, r);
+  refuse_unused(config, "gradcheck");
   Json rows = Json::array();
   bool ok = true;
   for (const Parameter& p : params.all()) {

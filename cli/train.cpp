@@ -48,6 +48,7 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
     from = read_train_state(checkpoint);
   }
   Data data = load_data(config, {true, false, classes_of(checkpoint)});
+  if (config.get<bool>("eval.test")) want_test_part(config);  // asked for at the end, said before
   const Config whole = settled(config, data.train);
   source = settled(std::move(source), data.train);
   Built built = build_model(source, data.train, from ? read_adapters(checkpoint) : std::vector<std::pair<std::string, Tensor>>{});
@@ -223,9 +224,11 @@ int train_in(RunFolder run, const Common& c, const Job& job, double limit, const
     if (test) judged.set = load_data(config, {false, true, built.class_names}).test;
     else judged.set = data.validation;
     judged.name = test ? "test" : "validation";
-    if (judged.set.size() > 0)
+    if (judged.set.size() > 0) {
       judged.by = evaluate(*built.model.module, Loader(judged.set, judging_options(config)), image_dtype(config),
                            loader_workers(config, judged.set));
+      want_finite(judged.by);
+    }
     if (test) {
       report["test"] = {{"accuracy", judged.by.accuracy}, {"loss", judged.by.loss}, {"images", judged.by.images}, {"weights", "best"}};
       report["test.accuracy"] = judged.by.accuracy;

@@ -37,6 +37,7 @@ Tensor images_of(const Dataset& d);
 // accepted). Throws Error(input) naming the file, what was found and what was wanted: missing, damaged, truncated, surplus bytes, counts
 // that differ.
 Dataset load_mnist(const std::string& folder, bool train);
+void want_mnist(const std::string& folder, bool train);  // Error(usage or input) where a file of the part is not there; reads none
 // One IDX file of unsigned bytes: its sizes and its bytes.
 struct Idx {
   std::vector<std::int64_t> sizes;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "engine/data/dataset.h"
 
@@ -37,6 +38,7 @@ std::vector<std::uint8_t> slurp(const std::string& path, std::size_t limit) {
   }
   const int closed = gzclose(f);
   if (problem.empty() && closed != Z_OK) problem = closed == Z_BUF_ERROR ? "the gzip stream ends early" : "the gzip stream is damaged";
+  if (problem.starts_with(path + ": ")) problem.erase(0, path.size() + 2);  // zlib names the file too
   if (!problem.empty()) throw Error(Code::input, path + ": cannot read: " + problem);
   return bytes;
 }
@@ -49,6 +51,11 @@ std::string find(const std::string& folder, const std::string& stem, const std::
     for (const char* end : {"", ".gz"})
       if (const fs::path p = fs::path(folder) / (name + end); fs::is_regular_file(p)) return p.string();
   throw Error(Code::input, folder + ": neither " + stem + "-" + kind + " nor " + stem + "-" + kind + ".gz is there");
+}
+// The images and the labels.
+std::pair<std::string, std::string> files_of(const std::string& folder, bool train) {
+  const std::string stem = train ? "train" : "t10k";
+  return {find(folder, stem + "-images", "idx3-ubyte"), find(folder, stem + "-labels", "idx1-ubyte")};
 }
 
 }  // namespace
@@ -77,9 +84,10 @@ Idx read_idx(const std::string& path) {
   return idx;
 }
 
+void want_mnist(const std::string& folder, bool train) { files_of(folder, train); }
+
 Dataset load_mnist(const std::string& folder, bool train) {
-  const std::string stem = train ? "train" : "t10k";
-  const std::string image_path = find(folder, stem + "-images", "idx3-ubyte"), label_path = find(folder, stem + "-labels", "idx1-ubyte");
+  const auto [image_path, label_path] = files_of(folder, train);
   const Idx images = read_idx(image_path), labels = read_idx(label_path);
   if (images.sizes.size() != 3)
     throw Error(Code::input, image_path + ": has " + std::to_string(images.sizes.size()) + " axes; images have 3 (count, height, width)");
@@ -89,6 +97,9 @@ Dataset load_mnist(const std::string& folder, bool train) {
     throw Error(Code::input,
                 label_path + ": holds " + std::to_string(labels.sizes[0]) + " labels for " + std::to_string(images.sizes[0]) + " images");
   if (images.sizes[0] == 0) throw Error(Code::input, image_path + ": holds no image");
+  if (images.sizes[1] == 0 || images.sizes[2] == 0)
+    throw Error(Code::input, image_path + ": its images are " + std::to_string(images.sizes[1]) + " x " + std::to_string(images.sizes[2]) +
+                                 " pixels; the file is damaged, get it again");
   const Tensor block = Tensor::empty({images.sizes[0], 1, images.sizes[1], images.sizes[2]}, DType::u8, Device{});
   if (!images.bytes.empty()) std::memcpy(block.raw(), images.bytes.data(), images.bytes.size());
   const std::string name = std::string("mnist ") + (train ? "train" : "test");

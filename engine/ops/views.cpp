@@ -288,6 +288,7 @@ Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, s
   const std::int64_t b = place(start);
   // An end of INT64_MIN means "to the very beginning" for a negative step, as Python's empty slot does.
   const std::int64_t e = stop == INT64_MIN ? low : place(stop);
+  step = std::clamp(step, -n - 1, n + 1);  // any longer one takes the same single element
   s.start = b;
   s.step = step;
   s.count = step > 0 ? std::max<std::int64_t>(0, (e - b + step - 1) / step) : std::max<std::int64_t>(0, (b - e - step - 1) / -step);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "engine/autograd/tape.h"
 #include "engine/data/feed.h"
@@ -37,19 +38,23 @@ Evaluation evaluate(const Module& model, const Loader& data, DType images, int w
   e.images = static_cast<std::int64_t>(e.predictions.size());
   e.accuracy = e.images ? static_cast<double>(right) / static_cast<double>(e.images) : 0;
   e.loss = e.images ? loss / static_cast<double>(e.images) : 0;
+  if (std::isnan(e.loss)) e.loss = std::numeric_limits<double>::quiet_NaN();  // without the sign that it may have
   return e;
 }
 
-void want_finite(const Evaluation& e) {
+std::string not_finite(const Evaluation& e) {
   const auto finite = [](float loss) { return std::isfinite(loss); };
   const auto first = std::find_if_not(e.losses.begin(), e.losses.end(), finite);
-  if (first == e.losses.end()) return;
+  if (first == e.losses.end()) return {};
   const auto lost = e.images - std::count_if(e.losses.begin(), e.losses.end(), finite);
-  throw Error(Code::diverged,
-              "the model's outputs for " + std::to_string(lost) + " of " + std::to_string(e.images) +
-                  " images are not finite, first for image " + std::to_string(first - e.losses.begin()) +
-                  "; its weights, or the numbers on the way, are out of range: go back to an earlier checkpoint, or train with a lower "
-                  "optim.lr or with train.clip_norm");
+  return "the model's outputs for " + std::to_string(lost) + " of " + std::to_string(e.images) +
+         " images are not finite, first for image " + std::to_string(first - e.losses.begin());
+}
+void want_finite(const Evaluation& e) {
+  if (const std::string what = not_finite(e); !what.empty())
+    throw Error(Code::diverged, what +
+                                    "; its weights, or the numbers on the way, are out of range: go back to an earlier checkpoint, or "
+                                    "train with a lower optim.lr or with train.clip_norm");
 }
 
 std::string watch_overfitting(OverfitState& s, const Evaluation& train, const Evaluation& held_out) {

@@ -18,9 +18,9 @@ struct Evaluation {
 // `images`: the dtype in which the model takes them. `workers`: threads that make batches ahead.
 Evaluation evaluate(const Module& model, const Loader& data, DType images = DType::f32, int workers = 0);
 
-// Error(diverged) when outputs are not finite: such an accuracy says nothing. Training does not ask, it watches its own steps
-// (train.on_nan).
-void want_finite(const Evaluation& e);
+// "the model's outputs for 3 of 64 images are not finite, first for image 7"; empty where all are: such an accuracy says nothing.
+std::string not_finite(const Evaluation& e);
+void want_finite(const Evaluation& e);  // Error(diverged) with that
 
 // What the watch remembers from evaluation to evaluation; part of a checkpoint.
 struct OverfitState {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "engine/autograd/finite.h"
 #include "engine/autograd/tape.h"
 #include "engine/data/feed.h"
 #include "engine/ops/ops.h"
@@ -103,6 +104,14 @@ std::string where_from(const TrainStep::Diagnosis& d, const Loader& loader, std:
   return d.places.size() > kMost ? s + " and " + std::to_string(d.places.size() - kMost) + " more" : s;
 }
 
+// "3 numbers of fc1.weight are not finite"; empty where all are.
+std::string weights_not_finite(const Params& params) {
+  for (const Parameter& p : params.all())
+    if (const std::int64_t bad = p.trainable ? count_not_finite(p.tensor) : 0; bad > 0)
+      return std::to_string(bad) + " of " + std::to_string(p.tensor.numel()) + " numbers of " + p.name + " are not finite";
+  return {};
+}
+
 // L2-SP's pulls: towards what the parameters hold now or, in a run that goes on, held at its start.
 std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
   NoGrad off;
@@ -120,6 +129,28 @@ std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
     pulls.push_back({p.tensor, it->second.to(p.tensor.device()), p.l2_sp});
   }
   return pulls;
+}
+
+// The images that whole batches leave are the last batch of an epoch. One image alone is more than some models can train on (batch norm
+// without a width to average over): better said now than at the end of the first epoch. Error(usage).
+void try_last_batch(const Module& model, const Params& params, const Loader& loader, std::int64_t images, DType dtype) {
+  const std::int64_t last = loader.batches() - 1, whole = loader.images_in(0);
+  if (last == 0 || loader.images_in(last) > 1) return;
+  NoGrad off;
+  const Tensors statistics = buffers_of(params);
+  Tensors before;
+  for (const Tensor& t : statistics) before.push_back(clone(t).detach());
+  Run run{true, {0, stream_of("last batch"), 0}};
+  try {
+    model.forward(cast(loader.get(0, last).to(current_queue().device()).images, dtype), run);
+  } catch (const Error& e) {
+    if (e.code() != Code::usage) throw;
+    throw Error(Code::usage, std::to_string(images) + " training images in batches of " + std::to_string(whole) +
+                                 " leave one image for the last batch of each epoch, and the model cannot train on one: choose another "
+                                 "train.batch or data.train_count=" +
+                                 std::to_string(images - 1) + " (" + e.what() + ")");
+  }
+  for (std::size_t i = 0; i < statistics.size(); ++i) copy_into(Tensor(statistics[i]), before[i]);
 }
 
 void restore(const TrainState& from, Optimizer& optimizer, const std::vector<std::string>& names, Ema* ema) {
@@ -218,6 +249,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
   if (from && from->step > steps)
     throw Error(Code::input, "the checkpoint is of step " + std::to_string(from->step) + " but the run ends at " + std::to_string(steps));
   stand_at(from);
+  if (steps >= per_epoch) try_last_batch(model, params, loader, train_set.size(), each_step.images);
 
   int in_a_row = 0;  // skipped steps
   Feed feed(loader, current_queue(), workers, steps);
@@ -235,12 +267,44 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     watch.save(state, best || held_out.size() == 0);
     state.tensors.clear();
   };
+  const std::string advice = "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1";
+  // To the newest checkpoint, with half of the rate.
+  const auto roll_back = [&](const std::string& said) {
+    if (state.rollbacks == 3) throw Error(Code::diverged, said + "; it was rolled back three times" + advice);
+    const std::int64_t rollbacks = state.rollbacks;
+    const double rate = state.rate;
+    const std::optional<TrainState> back = watch.rollback();
+    if (!back) throw Error(Code::diverged, said + "; there is no checkpoint yet to go back to" + advice);
+    const double spent = seconds();
+    stand_at(&*back);
+    state.seconds = spent;
+    state.rollbacks = rollbacks + 1;
+    state.rate = rate / 2;
+    if (watch.note)
+      watch.note(said + "; back to step " + std::to_string(state.step) + " with " + std::to_string(state.rate) + " of the learning rate");
+  };
+  // The weights after a step are of no use, though its own loss was: such are never saved. Goes back, gives up, or, where steps are to be
+  // skipped and more are to come, lets it be.
+  const auto unusable = [&](std::string said) {
+    said += " after step " + std::to_string(state.step);
+    if (on_nan == "rollback" && watch.rollback) return roll_back(said);
+    if (on_nan != "skip" || state.step == steps) throw Error(Code::diverged, said + advice);
+  };
   const auto judged = [&](std::int64_t epoch) {
     const double before = now();
     state.seconds = seconds();
     if (ema) ema->swap();
     EpochReport r{epoch, state.step, evaluate(model, judge, each_step.images, workers), {}, false};
     if (c.get<std::int64_t>("eval.train_count") > 0) r.train = evaluate(model, judge_known, each_step.images, workers);
+    if (const std::string what = not_finite(r.held_out); !what.empty()) {
+      ++state.stale;
+      state.evaluated = true;
+      state.eval_seconds += now() - before;
+      paused += now() - before;
+      if (watch.on_eval) watch.on_eval(r);
+      if (ema) ema->swap();
+      return unusable(what);
+    }
     const double gain = by_loss ? state.best_loss - r.held_out.loss : r.held_out.accuracy - state.best_accuracy;
     // Of equal accuracies, which few images often give, the one with less loss is the better.
     const bool equal_with_less_loss = !by_loss && min_gain == 0 && gain == 0 && r.held_out.loss < state.best_loss;
@@ -264,7 +328,7 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     if (held_out.size() == 0) return false;
     return step == steps || (eval_steps > 0 ? step % eval_steps == 0 : step % per_epoch == 0 && step / per_epoch % eval_every == 0);
   };
-  const auto had_enough = [&] { return patience > 0 && state.stale >= patience; };
+  const auto had_enough = [&] { return patience > 0 && state.any_evaluation && state.stale >= patience; };
   if (from && state.step > 0 && due(state.step) && !state.evaluated) judged((state.step + per_epoch - 1) / per_epoch);
 
   while (state.step < steps && !had_enough()) {
@@ -289,23 +353,10 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
       };  // without the sign that it may have
       const std::string what =
           std::isfinite(loss) ? "the norm of the gradient is " + value(one->grad_norm()) : "the loss is " + value(loss);
-      std::string said =
+      const std::string said =
           what + " at step " + std::to_string(step + 1) + where_from(one->diagnose(batch, step), loader, epoch, step % per_epoch);
-      const std::string advice = "; lower optim.lr, raise schedule.warmup or set train.clip_norm=1";
       if (on_nan == "rollback" && watch.rollback) {
-        if (state.rollbacks == 3) throw Error(Code::diverged, said + "; it was rolled back three times" + advice);
-        const std::int64_t rollbacks = state.rollbacks;
-        const double rate = state.rate;
-        const std::optional<TrainState> back = watch.rollback();
-        if (!back) throw Error(Code::diverged, said + "; there is no checkpoint yet to go back to" + advice);
-        const double spent = seconds();
-        stand_at(&*back);
-        state.seconds = spent;
-        state.rollbacks = rollbacks + 1;
-        state.rate = rate / 2;
-        if (watch.note)
-          watch.note(said + "; back to step " + std::to_string(state.step) + " with " + std::to_string(state.rate) +
-                     " of the learning rate");
+        roll_back(said);
         continue;
       }
       if (one->finite() || on_nan != "skip" || ++in_a_row == 10)
@@ -332,8 +383,10 @@ TrainResult train(const Module& model, const Params& params, const Config& c, co
     } else if (end || stop || asked_for || (every > 0 ? state.step % every == 0 : epoch_ends)) {
       state.seconds = seconds();
       if (ema) ema->swap();
-      save(false);
+      const std::string what = weights_not_finite(params);
+      if (what.empty()) save(false);
       if (ema) ema->swap();
+      if (!what.empty()) unusable(what);
     }
     if (stop && !end) {
       result.stopped = true;

@@ -79,7 +79,8 @@ struct TrainResult {
 // Trains `params` of `model` as `config` says. `held_out` is what evaluations look at: it chooses the best checkpoint and ends training
 // early; it may be empty, then the last checkpoint counts as the best. `from`: what a checkpoint's save() got; the parameters hold what was
 // saved with it, and the numbers are those of a run that never stopped. Throws Error(diverged) when the loss is not finite beyond what
-// train.on_nan forgives, naming the first operation and the images; Error(input) when `from` does not fit. `optimizer`: its state to begin
+// train.on_nan forgives, naming the first operation and the images, and when outputs for held-out images or weights to save are not;
+// such weights are neither best nor saved; Error(input) when `from` does not fit. `optimizer`: its state to begin
 // with where `from` is not given: "PARAM.exp_avg" and so on, and how many updates made it.
 struct OptimizerStart {
   std::vector<std::pair<std::string, Tensor>> state;

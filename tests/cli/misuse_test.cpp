@@ -186,6 +186,11 @@ const Misuse kCorpus[] = {
     // keys
     {"train digits-cnn lr=1", 2, "lr"},
     {"train digits-cnn optim.lrr=1", 2, "optim.lr"},
+    {"train digits-cnn -o ''", 2, "--out: is empty"},
+    {"train digits-cnn --kernel ''", 2, "--kernel: is empty"},
+    {"train digits-cnn --config ''", 2, "--config: is empty"},
+    {"gradcheck mnist-mlp optim.lr=3", 2, "graft gradcheck has no use for it"},
+    {"gradcheck nothing-like-it", 2, "unknown recipe"},
     {"train digits-cnn optm.lr=1", 2, "optim"},
     {"train digits-cnn optim.lr", 2, "optim.lr"},
     {"train digits-cnn optim.lr=", 2, "optim.lr"},

@@ -170,6 +170,49 @@ TEST(Train, TheTestImagesStayLocked) {
   EXPECT_EQ(Json::parse(eval.out)["by_class"].size(), 2u);
 }
 
+// That there is no test part is said before the training that it would judge.
+TEST(Train, AMissingTestPartIsSaidFirst) {
+  TempFolder t;
+  std::filesystem::create_directories(t.path / "set");
+  {
+    std::ofstream f(t.path / "set/train.csv");
+    f << "x,y,label\n";
+    for (int i = 0; i < 60; ++i) f << i % 7 << ',' << i % 5 << ',' << (i % 7 > 3 ? "high" : "low") << '\n';
+  }
+  for (const char* more : {"", " --preflight"}) {
+    const Outcome o = run(t.path, "train table-mlp data.path=set train.epochs=3 -q -o run" + std::string(more));
+    EXPECT_EQ(o.code, 3) << o.err;
+    EXPECT_NE(o.err.find("has no test part"), std::string::npos) << o.err;
+    EXPECT_NE(o.err.find("eval.test=false"), std::string::npos) << o.err;
+    EXPECT_FALSE(std::filesystem::exists(t.path / "run"));
+  }
+  EXPECT_EQ(run(t.path, "train table-mlp data.path=set train.epochs=1 -q eval.test=false").code, 0);
+}
+
+// One image alone is no batch for a batch norm without width: known before the first step, not after an epoch.
+TEST(Train, ALastBatchOfOneImageIsSaidFirst) {
+  TempFolder t;
+  const std::string one =
+      "train digits-cnn model.name=mnist-bn-cnn data.train_count=33 data.test_count=8 data.validation=0 train.batch=16 -q ";
+  const Outcome o = run(t.path, one + "train.epochs=1 -o run");
+  EXPECT_EQ(o.code, 2) << o.err;
+  EXPECT_NE(o.err.find("33 training images in batches of 16 leave one image"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("data.train_count=32"), std::string::npos) << o.err;
+  EXPECT_FALSE(std::filesystem::exists(t.path / "run"));
+  EXPECT_EQ(run(t.path, one + "train.steps=2").code, 0);  // which does not come to it
+  EXPECT_EQ(run(t.path, "train digits-cnn data.train_count=33 data.test_count=8 data.validation=0 train.batch=16 train.epochs=1 -q").code,
+            0);
+}
+
+TEST(Train, AModelThatGivesNoNumbersIsNoResult) {
+  TempFolder t;
+  const Outcome o = run(t.path, "train digits-cnn data.train_count=64 data.test_count=32 train.steps=1 optim.lr=1e300 -q --json -o run");
+  EXPECT_EQ(o.code, 5) << o.out;
+  EXPECT_EQ(o.out, "");
+  EXPECT_NE(o.err.find("not finite, first for image 0 after step 1; lower optim.lr"), std::string::npos) << o.err;
+  EXPECT_FALSE(std::filesystem::exists(t.path / "run/checkpoints/best"));
+}
+
 // Classes that have other names get a new last layer, though it is as large.
 TEST(Finetune, OtherClassesGetANewHead) {
   TempFolder t;
@@ -235,6 +278,8 @@ TEST(Verbs, GradcheckKnowsTheModelOfEveryRecipe) {
     EXPECT_GE(j["parameters"].size(), 4u) << name;
   }
   EXPECT_EQ(run(t.path, "gradcheck cifar-resnet20 model.width=2 model.classes=3").code, 0);
+  EXPECT_EQ(run(t.path, "gradcheck mlp model.hidden=8").code, 0);  // a model that no recipe is called after
+  EXPECT_EQ(run(t.path, "gradcheck resnet8 model.width=2").code, 0);
 }
 
 TEST(Verbs, DoctorConfigAndGradcheckAnswer) {

@@ -102,7 +102,12 @@ TEST(Mnist, FolderIsChecked) {
   EXPECT_NE(refused(Code::input, load).find("train-images"), std::string::npos);
   put(t.path / "train-images-idx3-ubyte", idx({3, 2, 2}, "abcdefghijkl"));
   EXPECT_NE(refused(Code::input, load).find("train-labels"), std::string::npos);
+  EXPECT_NE(refused(Code::input, [&] { want_mnist(t.path.string(), true); }).find("train-labels"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({2}, std::string("\1\2", 2)));
+  want_mnist(t.path.string(), true);  // there, whatever it holds
+  put(t.path / "train-images-idx3-ubyte", idx({2, 2, 0}, ""));
+  EXPECT_NE(refused(Code::input, load).find("train-images-idx3-ubyte: its images are 2 x 0 pixels"), std::string::npos);
+  put(t.path / "train-images-idx3-ubyte", idx({3, 2, 2}, "abcdefghijkl"));
   EXPECT_NE(refused(Code::input, load).find("2 labels for 3 images"), std::string::npos);
   put(t.path / "train-labels-idx1-ubyte", idx({3}, std::string("\1\2\12", 3)));
   EXPECT_NE(refused(Code::input, load).find("label 2 is 10"), std::string::npos);

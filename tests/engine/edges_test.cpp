@@ -41,6 +41,17 @@ TEST(Numbers, ThatAnIntegerTensorCannotHoldSaturate) {
   EXPECT_EQ(t.values(), (Values{0, 0}));
 }
 
+TEST(Slice, AStepBeyondTheAxisTakesOneElement) {
+  const Tensor x = Tensor::from<double>({0, 1, 2, 3, 4}, {5});
+  for (const std::int64_t step : {std::int64_t{6}, INT64_MAX - 1, INT64_MAX}) {
+    EXPECT_EQ(slice(x, 0, 0, INT64_MAX, step).values(), (std::vector<double>{0}));
+    EXPECT_EQ(slice(x, 0, 4, INT64_MIN, -step).values(), (std::vector<double>{4}));
+  }
+  EXPECT_EQ(slice(x, 0, 4, INT64_MIN, INT64_MIN).values(), (std::vector<double>{4}));
+  EXPECT_EQ(slice(x, 0, 3, 3, INT64_MAX).numel(), 0);
+  EXPECT_EQ(slice(Tensor::empty({0}, DType::f64, Device{}), 0, 0, INT64_MAX, INT64_MAX).numel(), 0);
+}
+
 TEST(Matmul, OverNothingIsZeros) {
   EXPECT_EQ(matmul(Tensor::ones({2, 3, 0}), Tensor::ones({0, 4})).values(), Values(24, 0));
   EXPECT_EQ(matmul(Tensor::ones({2, 0, 5}), Tensor::ones({5, 4})).shape(), (Shape{2, 0, 4}));

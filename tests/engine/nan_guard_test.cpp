@@ -125,6 +125,73 @@ TEST(NanGuard, GivesUpAfterTenStepsInARow) {
   EXPECT_EQ(o.notes.size(), 9u);
 }
 
+// A step's own loss is that of the weights before it. What the last update has made of them is seen by the next look, and never saved.
+TEST(NanGuard, WeightsThatAreOfNoUseAreNeitherBestNorSaved) {
+  struct Case {
+    const char* policy;
+    bool held_out;
+    const char* says;
+  };
+  for (const Case& k :
+       {Case{"train.on_nan=stop", true, "the model's outputs for 24 of 24 images are not finite, first for image 0 after step 1"},
+        Case{"train.on_nan=skip", true, "first for image 0 after step 1"},
+        Case{"train.on_nan=rollback", true, "there is no checkpoint yet to go back to"},
+        Case{"train.on_nan=stop", false, "numbers of fc.weight are not finite after step 1"}}) {
+    Params params = Params::init(1);
+    const Touchy model(params);
+    int saved = 0;
+    Watch watch;
+    watch.save = [&](const TrainState&, bool) { ++saved; };
+    watch.rollback = [&]() -> std::optional<TrainState> { return std::nullopt; };
+    watch.on_eval = [&](const EpochReport& r) { EXPECT_FALSE(r.best); };
+    try {
+      train(model, params, config({k.policy, "optim.lr=1e300"}, 1), digits(-1), k.held_out ? digits(-1) : Dataset{}, watch);
+      ADD_FAILURE() << k.policy << ": such weights passed";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Code::diverged);
+      EXPECT_NE(std::string(e.what()).find(k.says), std::string::npos) << k.policy << ": " << e.what();
+    }
+    EXPECT_EQ(saved, 0) << k.policy;
+  }
+}
+
+// An evaluation that is not finite goes back too, to weights that were looked at.
+TEST(NanGuard, APoorEvaluationIsRolledBack) {
+  Params params = Params::init(1);
+  const Touchy model(params);
+  std::vector<Tensor> weights;
+  TrainState kept;
+  std::vector<std::string> notes;
+  bool spoiled = false;
+  Watch watch;
+  watch.save = [&](const TrainState& s, bool) {
+    NoGrad off;
+    kept = s;
+    weights.clear();
+    for (auto& [name, t] : kept.tensors) t = clone(t).detach();
+    for (const Parameter& p : params.all()) weights.push_back(clone(p.tensor).detach());
+  };
+  watch.rollback = [&]() -> std::optional<TrainState> {
+    NoGrad off;
+    for (std::size_t i = 0; i < weights.size(); ++i) copy_into(Tensor(params.all()[i].tensor), weights[i]);
+    return kept;
+  };
+  watch.on_step = [&](const StepReport& r) {
+    if (r.step != 6 || spoiled) return;
+    NoGrad off;
+    spoiled = true;  // what a last update that is too large leaves
+    copy_into(Tensor(params.all()[0].tensor), Tensor::full(params.all()[0].tensor.shape(), INFINITY));
+  };
+  watch.note = [&](const std::string& text) { notes.push_back(text); };
+  const TrainResult r = train(model, params, config({"train.on_nan=rollback"}), digits(-1), digits(-1), watch);
+  EXPECT_EQ(r.steps, 6);
+  EXPECT_EQ(r.rollbacks, 1);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("after step 6; back to step 3 with 0.500000 of the learning rate"), std::string::npos) << notes[0];
+  EXPECT_TRUE(std::isfinite(r.held_out_loss));
+  for (const Parameter& p : params.all()) EXPECT_EQ(count_not_finite(p.tensor), 0) << p.name;
+}
+
 TEST(FiniteWatch, SeesTheFirstOperationForwardsAndBackwards) {
   Tensor x = Tensor::from<double>({1, 0, 2, 3}, {4});
   {
