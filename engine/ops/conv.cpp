@@ -175,9 +175,12 @@ Tensor conv_plain(const Tensor& x, const Tensor& w, const Tensor& bias, const Co
   return record1<Conv>(b, {x, w, bias});
 }
 
-void check(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvGeometry& g, bool transposed) {
+// flat: a 1-d form, whose tensors have a third axis of 1 that the caller does not know of.
+void check(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvGeometry& g, bool transposed,
+           bool flat = false) {
   const std::string who = std::string(op) + ": ";
-  const auto with = [&] { return "input " + x.str() + " and weight " + w.str(); };
+  const auto shown = [&](const Tensor& t) { return flat ? squeeze(t, 2).str() : t.str(); };
+  const auto with = [&] { return "input " + shown(x) + " and weight " + shown(w); };
   if (x.rank() != 4 || w.rank() != 4)
     throw Error(Code::usage, who + with() + ": both want four axes [n, channels, h, w] and [out, in/groups, r, s]");
   raw::want_float(op, "input", x);
@@ -189,7 +192,7 @@ void check(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
     throw Error(Code::usage, who + "padding must not be negative");
   const std::int64_t in = x.size(1);
   if (transposed ? in != w.size(0) : in != w.size(1) * g.groups)
-    throw Error(Code::usage, who + "input has " + std::to_string(in) + " channels but weight " + w.str() + " wants " +
+    throw Error(Code::usage, who + "input has " + std::to_string(in) + " channels but weight " + shown(w) + " wants " +
                                  std::to_string(transposed ? w.size(0) : w.size(1) * g.groups) +
                                  (g.groups > 1 ? " (groups=" + std::to_string(g.groups) + ")" : ""));
   if (in % g.groups || w.size(0) % g.groups)
@@ -197,6 +200,7 @@ void check(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
   const std::int64_t out = transposed ? w.size(1) * g.groups : w.size(0);
   if (bias.defined() && (bias.rank() != 1 || bias.size(0) != out))
     throw Error(Code::usage, who + "bias " + bias.str() + " wants [" + std::to_string(out) + "]");
+  if (w.size(2) < 1 || w.size(3) < 1) throw Error(Code::usage, who + "the kernel of weight " + shown(w) + " must be at least 1 wide");
   if (!transposed && (x.size(2) + g.pad_top + g.pad_bottom < g.dilation_h * (w.size(2) - 1) + 1 ||
                       x.size(3) + g.pad_left + g.pad_right < g.dilation_w * (w.size(3) - 1) + 1))
     throw Error(Code::usage, who + with() + ": the kernel is larger than the padded input");
@@ -222,7 +226,9 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, std::in
   g.pad_left = g.pad_right = padding;
   g.dilation_w = dilation;
   g.groups = groups;
-  return squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, g), 2);
+  const Tensor high = unsqueeze(x, 2), kernel = unsqueeze(weight, 2);
+  check("conv1d", high, kernel, bias, g, false, true);
+  return squeeze(conv2d(high, kernel, bias, g), 2);
 }
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvGeometry& g, std::int64_t oph,
                         std::int64_t opw) {

@@ -18,7 +18,8 @@ struct PoolAttrs {
   }
 };
 std::int64_t out_size(std::int64_t in, std::int64_t pad, std::int64_t k, std::int64_t stride, std::int64_t dilation) {
-  return (in + pad - dilation * (k - 1) - 1) / stride + 1;
+  const std::int64_t room = in + pad - dilation * (k - 1) - 1;  // for the window to move; a quotient of less than 0 would round up
+  return room < 0 ? 0 : room / stride + 1;
 }
 Shape pooled(const Shape& x, const PoolGeometry& g) {
   return {x[0], x[1], out_size(x[2], g.pad_top + g.pad_bottom, g.kernel_h, g.stride_h, g.dilation_h),
@@ -121,7 +122,8 @@ Tensors AvgPool::backward(const Context& c, const Attrs& a, const Tensors& dy) {
   return {record1<AvgPoolGrad>(b, {dy[0]})};
 }
 
-void check(const char* op, const Tensor& x, const PoolGeometry& g) {
+// flat: a 1-d form, whose input has a third axis of 1 that the caller does not know of.
+void check(const char* op, const Tensor& x, const PoolGeometry& g, bool flat = false) {
   const std::string who = std::string(op) + ": ";
   raw::want_float(op, "input", x);
   if (x.rank() != 4) throw Error(Code::usage, who + "input " + x.str() + " wants four axes [n, channels, h, w]");
@@ -131,7 +133,15 @@ void check(const char* op, const Tensor& x, const PoolGeometry& g) {
       2 * std::max(g.pad_left, g.pad_right) > g.kernel_w)
     throw Error(Code::usage, who + "padding must be between 0 and half the kernel");
   const Shape s = pooled(x.shape(), g);
-  if (s[2] < 1 || s[3] < 1) throw Error(Code::usage, who + "the kernel is larger than the padded input " + x.str());
+  if (s[2] < 1 || s[3] < 1)
+    throw Error(Code::usage, who + "the kernel is larger than the padded input " + (flat ? squeeze(x, 2) : x).str());
+}
+// The input with its third axis.
+Tensor raised(const char* op, const Tensor& x, const PoolGeometry& g) {
+  if (x.rank() != 3) throw Error(Code::usage, std::string(op) + ": input " + x.str() + " wants three axes [n, channels, w]");
+  const Tensor high = unsqueeze(x, 2);
+  check(op, high, g, true);
+  return high;
 }
 PoolGeometry flat_geometry(std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
   PoolGeometry g;
@@ -153,10 +163,12 @@ Tensor avg_pool2d(const Tensor& x, const PoolGeometry& g, bool count_padding) {
   return record1<AvgPool>({g, count_padding, {}}, {x});
 }
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
-  return squeeze(max_pool2d(unsqueeze(x, 2), flat_geometry(kernel, stride, padding)), 2);
+  const PoolGeometry g = flat_geometry(kernel, stride, padding);
+  return squeeze(max_pool2d(raised("max_pool1d", x, g), g), 2);
 }
 Tensor avg_pool1d(const Tensor& x, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
-  return squeeze(avg_pool2d(unsqueeze(x, 2), flat_geometry(kernel, stride, padding)), 2);
+  const PoolGeometry g = flat_geometry(kernel, stride, padding);
+  return squeeze(avg_pool2d(raised("avg_pool1d", x, g), g), 2);
 }
 Tensor global_avg_pool(const Tensor& x) {
   if (x.rank() < 3)

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "engine/autograd/tape.h"
@@ -50,6 +51,25 @@ TEST(Slice, AStepBeyondTheAxisTakesOneElement) {
   EXPECT_EQ(slice(x, 0, 4, INT64_MIN, INT64_MIN).values(), (std::vector<double>{4}));
   EXPECT_EQ(slice(x, 0, 3, 3, INT64_MAX).numel(), 0);
   EXPECT_EQ(slice(Tensor::empty({0}, DType::f64, Device{}), 0, 0, INT64_MAX, INT64_MAX).numel(), 0);
+}
+
+TEST(OneDimension, ErrorsSpeakOfWhatWasCalled) {
+  const Tensor x = Tensor::zeros({2, 3, 5});
+  const auto says = [](const std::function<Tensor()>& call, const std::string& what) {
+    try {
+      call();
+      ADD_FAILURE() << "no error: " << what;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Code::usage);
+      EXPECT_NE(std::string(e.what()).find(what), std::string::npos) << e.what();
+    }
+  };
+  says([&] { return conv1d(x, Tensor::zeros({4, 2, 3})); }, "conv1d: input has 3 channels but weight f32[4,2,3] wants 2");
+  says([&] { return conv1d(x, Tensor::zeros({4, 3, 9})); }, "conv1d: input f32[2,3,5] and weight f32[4,3,9]: the kernel is larger");
+  says([&] { return conv1d(x, Tensor::zeros({4, 3, 0})); }, "conv1d: the kernel of weight f32[4,3,0] must be at least 1 wide");
+  says([&] { return max_pool1d(x, 6, 9); }, "max_pool1d: the kernel is larger");  // by less than a stride
+  says([&] { return max_pool1d(x, 9); }, "max_pool1d: the kernel is larger than the padded input f32[2,3,5]");
+  says([&] { return avg_pool1d(Tensor::zeros({3, 5}), 2); }, "avg_pool1d: input f32[3,5] wants three axes [n, channels, w]");
 }
 
 TEST(Matmul, OverNothingIsZeros) {
