@@ -62,7 +62,8 @@ struct Wanted {
   std::vector<std::string> classes = {};  // as a checkpoint numbers them; empty: as the files do
 };
 Data load_data(const Config& c, const Wanted& wanted);  // what folders and archives leave out is said on stderr
-void want_test_part(const Config& c);                   // Error(input) where there is none; opens nothing
+// Error(input) where there is none, with `otherwise` at its end: how to do without. Opens nothing.
+void want_test_part(const Config& c, const std::string& otherwise);
 // What the configuration leaves to the data, measured on them: model.classes, data.normalize. A checkpoint then says how its model wants to
 // be fed.
 Config settled(Config c, const Dataset& data);

@@ -157,22 +157,21 @@ std::pair<Dataset, Dataset> hold_out(const Dataset& d, double held_out, const Co
   return {subset(d, {order.begin() + held, order.end()}), subset(d, {order.begin(), order.begin() + held})};
 }
 
-Error no_test_part(const Config& c) {
+Error no_test_part(const Config& c, const std::string& otherwise) {
   return Error(Code::input,
-               c.get<std::string>("data.path") +
-                   ": has no test part, a folder, archive or table called test; put it there, or train without: eval.test=false");
+               c.get<std::string>("data.path") + ": has no test part, a folder, archive or table called test; put it there" + otherwise);
 }
 
 }  // namespace
 
-void want_test_part(const Config& c) {
+void want_test_part(const Config& c, const std::string& otherwise) {
   const auto kind = c.get<std::string>("data.kind");
   if (is_drawn(kind)) return;
   const fs::path path = c.get<std::string>("data.path");
   if (kind == "mnist") return want_mnist(path, false);
   if (kind == "cifar" && cifar_files_in(path, {"test_batch.bin", "test.bin"})) return;
   const bool table = kind == "table";
-  if (part_in(path, Part::test, table ? kTables : kArchives, !table).empty()) throw no_test_part(c);
+  if (part_in(path, Part::test, table ? kTables : kArchives, !table).empty()) throw no_test_part(c, otherwise);
 }
 
 Data load_data(const Config& c, const Wanted& wanted) {
@@ -211,7 +210,7 @@ Data load_data(const Config& c, const Wanted& wanted) {
   }
   if (wanted.test) {
     d.test = ready(read_part_aloud(c, Part::test), c.get<std::int64_t>("data.test_count"));
-    if (!d.test.source) throw no_test_part(c);
+    if (!d.test.source) throw no_test_part(c, "");
     if (d.test.size() == 0) throw Error(Code::usage, d.test.name + ": no test image is left; look at data.classes");
   }
   return d;

@@ -48,7 +48,7 @@ Job prepare(const Config& config, const fs::path& checkpoint = {}) {
     from = read_train_state(checkpoint);
   }
   Data data = load_data(config, {true, false, classes_of(checkpoint)});
-  if (config.get<bool>("eval.test")) want_test_part(config);  // asked for at the end, said before
+  if (config.get<bool>("eval.test")) want_test_part(config, ", or train without: eval.test=false");  // asked for at the end, said before
   const Config whole = settled(config, data.train);
   source = settled(std::move(source), data.train);
   Built built = build_model(source, data.train, from ? read_adapters(checkpoint) : std::vector<std::pair<std::string, Tensor>>{});

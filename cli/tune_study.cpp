@@ -228,6 +228,7 @@ struct Abandoned {};
 // is then settled in p.base, once for all trials: they learn from the same images.
 Data images_of(Plan& p) {
   Data d = load_data(p.base, {});
+  if (p.test) want_test_part(p.base, ", or leave --test out");
   if (d.validation.size() == 0) {
     const Dataset all = fraction_of(d.train, 1, static_cast<std::uint64_t>(p.base.get<std::int64_t>("data.seed")));
     const std::int64_t held = all.size() / 5;

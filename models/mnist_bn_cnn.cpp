@@ -20,7 +20,8 @@ Tensor MnistBnCnn::forward(const Tensor& x, Run& run) const {
 
 Tensor MnistBnCnn::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != 1 || x.size(2) != 28 || x.size(3) != 28)
-    throw Error(Code::usage, "mnist-bn-cnn: input is " + x.str() + " but must be [n,1,28,28]; resize the images");
+    throw Error(Code::usage,
+                "mnist-bn-cnn: input is " + x.str() + " but must be [n,1,28,28]; bring them to it with data.size=28 data.bands=1");
   const Tensor y = segment(x, run, [this](const Tensor& in, Run& r) {
     return norm1_.forward(relu(conv3_.forward(relu(conv2_.forward(relu(conv1_.forward(in, r)), r)), r)), r);
   });

@@ -13,7 +13,8 @@ Tensor MnistCnn::forward(const Tensor& x, Run& run) const { return fc2_.forward(
 
 Tensor MnistCnn::features(const Tensor& x, Run& run) const {
   if (x.rank() != 4 || x.size(1) != 1 || x.size(2) != 28 || x.size(3) != 28)
-    throw Error(Code::usage, "mnist-cnn: input is " + x.str() + " but must be [n,1,28,28]; resize the images");
+    throw Error(Code::usage,
+                "mnist-cnn: input is " + x.str() + " but must be [n,1,28,28]; bring them to it with data.size=28 data.bands=1");
   Tensor y = segment(x, run, [this](const Tensor& in, Run& r) {
     Tensor z = conv2d_relu(in, conv1_.effective(), conv1_.bias);
     if (config_.channels_last) z = permute(contiguous(permute(z, {0, 2, 3, 1})), {0, 3, 1, 2});

@@ -131,7 +131,14 @@ std::vector<Pull> pulls_of(const TransferPlan& plan, const TrainState* from) {
   return pulls;
 }
 
-// The images that whole batches leave are the last batch of an epoch. One image alone is more than some models can train on (batch norm
+// The size of a batch, nearest to `size` and at least 2, that does not leave one image of `images` alone.
+std::int64_t size_that_leaves_more_than_one(std::int64_t images, std::int64_t size) {
+  for (std::int64_t away = 1;; ++away)
+    for (const std::int64_t other : {size - away, size + away})
+      if (other > 1 && images % other != 1) return other;
+}
+
+// The images that whole batches leave are the last batch of an epoch. One image alone is less than some models can train on (batch norm
 // without a width to average over): better said now than at the end of the first epoch. Error(usage).
 void try_last_batch(const Module& model, const Params& params, const Loader& loader, std::int64_t images, DType dtype) {
   const std::int64_t last = loader.batches() - 1, whole = loader.images_in(0);
@@ -147,8 +154,8 @@ void try_last_batch(const Module& model, const Params& params, const Loader& loa
     if (e.code() != Code::usage) throw;
     throw Error(Code::usage, std::to_string(images) + " training images in batches of " + std::to_string(whole) +
                                  " leave one image for the last batch of each epoch, and the model cannot train on one: choose another "
-                                 "train.batch or data.train_count=" +
-                                 std::to_string(images - 1) + " (" + e.what() + ")");
+                                 "size, such as train.batch=" +
+                                 std::to_string(size_that_leaves_more_than_one(images, whole)) + " (" + e.what() + ")");
   }
   for (std::size_t i = 0; i < statistics.size(); ++i) copy_into(Tensor(statistics[i]), before[i]);
 }

@@ -298,6 +298,8 @@ TEST(Tune, MisuseIsOneLineThatSaysWhatToDo) {
   tuned(t, kRate + "--method random --trials 2 --budget 5 -o there");
   fs::create_directory(t.path / "broken");
   { std::ofstream(t.path / "broken/study.db") << std::string(5000, 'x'); }
+  fs::create_directory(t.path / "untested");
+  { std::ofstream(t.path / "untested/train.csv") << "x,label\n1,a\n2,b\n3,a\n4,b\n5,a\n6,b\n"; }
   const struct {
     std::string arguments;
     int code;
@@ -334,6 +336,7 @@ TEST(Tune, MisuseIsOneLineThatSaysWhatToDo) {
       {kMlp + kRate + "--least 10", 2, "--method asha"},
       {kMlp + kRate + "--method asha --budget 10 --least 20", 2, "--least 20"},
       {kMlp + kRate + "--out there --trials 3 --budget 5 --method random", 2, "another command"},
+      {"tune table-mlp data.path=untested " + kRate + "--budget 5 --test", 3, "leave --test out"},
       {"tune --resume there --trials 7", 2, "as it was asked for"},
       {"tune --resume nowhere", 3, "is not there"},
       {"tune --resume broken", 3, "broken/study.db"},
