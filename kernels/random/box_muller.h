@@ -24,18 +24,32 @@ constexpr Unfused operator*(Unfused a, Unfused b) {
 #endif
 }
 
+// fdlibm's coefficients, for box_muller-inl.h too. Scalars, not arrays: device code may read a constant of the host, not address it.
+namespace fdlibm {
+constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
+constexpr double lg1 = 6.666666666666735130e-01, lg2 = 3.999999999940941908e-01, lg3 = 2.857142874366239149e-01,
+                 lg4 = 2.222219843214978396e-01, lg5 = 1.818357216161805012e-01, lg6 = 1.531383769920937332e-01,
+                 lg7 = 1.479819860511658591e-01;
+constexpr double sin1 = -1.66666666666666324348e-01, sin2 = 8.33333333332248946124e-03, sin3 = -1.98412698298579493134e-04,
+                 sin4 = 2.75573137070700676789e-06, sin5 = -2.50507602534068634195e-08, sin6 = 1.58969099521155010221e-10;
+constexpr double cos1 = 4.16666666666666019037e-02, cos2 = -1.38888888888741095749e-03, cos3 = 2.48015872894767294178e-05,
+                 cos4 = -2.75573143513906633035e-07, cos5 = 2.08757232129817482790e-09, cos6 = -1.13596475577881948265e-11;
+}  // namespace fdlibm
+constexpr std::uint64_t sqrt2_fraction = 0x6a09e667f3bcdull;     // the fraction bits of sqrt 2 as a double
+constexpr double word_angle = 6.28318530717958647693 * 0x1p-32;  // 2 pi / 2^32
+
 // log((w + 1/2) / 2^32): never 0, never of 0
 constexpr double log_of_word(std::uint32_t w) {
+  using namespace fdlibm;
   const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(2 * std::uint64_t{w} + 1));  // an odd number below 2^33: exact
   const std::uint64_t fraction = bits & 0xfffffffffffffull;
-  const bool upper = fraction > 0x6a09e667f3bcdull;  // above sqrt 2: halved, so that f lies about 0
+  const bool upper = fraction > sqrt2_fraction;  // halved, so that f lies about 0
   const Unfused k = static_cast<double>(static_cast<int>(bits >> 52) - 1023 - 33 + upper);
   const Unfused f = std::bit_cast<double>(fraction | (upper ? 0x3feull : 0x3ffull) << 52) - 1;
   const Unfused s = f / (2 + f), z = s * s, y = z * z, half = 0.5 * f * f;
-  const Unfused even = y * (3.999999999940941908e-01 + y * (2.222219843214978396e-01 + y * 1.531383769920937332e-01));
-  const Unfused odd =
-      z * (6.666666666666735130e-01 + y * (2.857142874366239149e-01 + y * (1.818357216161805012e-01 + y * 1.479819860511658591e-01)));
-  return (k * 6.93147180369123816490e-01 - ((half - (s * (half + (odd + even)) + k * 1.90821492927058770002e-10)) - f)).v;
+  const Unfused even = y * (lg2 + y * (lg4 + y * lg6));
+  const Unfused odd = z * (lg1 + y * (lg3 + y * (lg5 + y * lg7)));
+  return (k * ln2_high - ((half - (s * (half + (odd + even)) + k * ln2_low)) - f)).v;
 }
 
 struct CosSin {
@@ -43,19 +57,12 @@ struct CosSin {
 };
 // of 2 pi w / 2^32; the reduction to an eighth of the circle is exact, on the word
 constexpr CosSin cos_sin_of_word(std::uint32_t w) {
+  using namespace fdlibm;
   const std::uint32_t quadrant = (w + 0x20000000u) >> 30;
-  const Unfused x = Unfused(static_cast<double>(static_cast<std::int32_t>(w - (quadrant << 30)))) * (6.28318530717958647693 * 0x1p-32);
+  const Unfused x = Unfused(static_cast<double>(static_cast<std::int32_t>(w - (quadrant << 30)))) * word_angle;
   const Unfused z = x * x, half = 0.5 * z, rest = 1 - half;
-  const Unfused s =
-      x + x * z *
-              (-1.66666666666666324348e-01 +
-               z * (8.33333333332248946124e-03 +
-                    z * (-1.98412698298579493134e-04 +
-                         z * (2.75573137070700676789e-06 + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)))));
-  const Unfused r = z * (4.16666666666666019037e-02 +
-                         z * (-1.38888888888741095749e-03 +
-                              z * (2.48015872894767294178e-05 + z * (-2.75573143513906633035e-07 +
-                                                                     z * (2.08757232129817482790e-09 + z * -1.13596475577881948265e-11)))));
+  const Unfused s = x + x * z * (sin1 + z * (sin2 + z * (sin3 + z * (sin4 + z * (sin5 + z * sin6)))));
+  const Unfused r = z * (cos1 + z * (cos2 + z * (cos3 + z * (cos4 + z * (cos5 + z * cos6)))));
   const Unfused c = rest + ((1 - rest - half) + z * r);
   switch (quadrant) {
     case 0: return {c.v, s.v};

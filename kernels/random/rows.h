@@ -7,6 +7,7 @@ namespace graft {
 void random_ref(Queue& q, const RandomArgs& a);
 void random_naive(Queue& q, const RandomArgs& a);
 void random_blocks(Queue& q, const RandomArgs& a);
+void random_simd(Queue& q, const RandomArgs& a);
 
 void dropout_ref(Queue& q, const DropoutArgs& a);
 void dropout_naive(Queue& q, const DropoutArgs& a);

@@ -38,6 +38,17 @@ std::vector<Spec> random_specs() {
         c.dtypes = k.kind == RandomKind::integer ? std::vector{DType::i64, DType::i32} : std::vector{DType::b8, DType::u8, DType::i64};
       draws.push_back(c);
     }
+  for (const auto& [kind, name] : {std::pair{RandomKind::uniform, "uniform"}, std::pair{RandomKind::normal, "normal"}}) {
+    Case<RandomArgs> c;
+    c.shape = std::string(name) + "_1048576";
+    c.operands = {{.name = "out", .role = Role::out, .shape = {1 << 20}, .dense_only = true}};
+    c.bind = [kind](const std::vector<View>& v) { return RandomArgs{kind, v[0], 0, 1, 7, 3, 0}; };
+    c.bytes_per_item = 1 << 20;
+    c.exact = true;
+    c.dtypes = {DType::f32};
+    c.bench = true;
+    draws.push_back(std::move(c));
+  }
   std::vector<Case<DropoutArgs>> drops;
   for (double p : {0.0, 0.25, 0.5, 0.9, 1.0})
     for (std::int64_t n : {std::int64_t{1003}, std::int64_t{1}, std::int64_t{0}, std::int64_t{70000}}) {
