@@ -32,7 +32,7 @@ HWY_INLINE F64V small_to_double(hn::Vec<hn::RebindToUnsigned<F64>> v) {
 }
 
 HWY_INLINE F64V log_of_words(WordsV w) {
-  using namespace fdlibm;
+  namespace co = fdlibm;
   const F64 d;
   const hn::RebindToUnsigned<F64> du;
   const hn::RebindToSigned<F64> di;
@@ -47,14 +47,14 @@ HWY_INLINE F64V log_of_words(WordsV w) {
   const auto f = hn::Sub(hn::IfThenElse(upper, hn::Mul(scaled, hn::Set(d, 0.5)), scaled), one);
   const auto s = hn::Div(f, hn::Add(hn::Set(d, 2.0), f)), z = hn::Mul(s, s), y = hn::Mul(z, z);
   const auto half = hn::Mul(hn::Mul(hn::Set(d, 0.5), f), f);
-  const auto even = hn::Mul(y, step(lg2, y, step(lg4, y, hn::Set(d, lg6))));
-  const auto odd = hn::Mul(z, step(lg1, y, step(lg3, y, step(lg5, y, hn::Set(d, lg7)))));
-  const auto near = hn::Add(hn::Mul(s, hn::Add(half, hn::Add(odd, even))), hn::Mul(k, hn::Set(d, ln2_low)));
-  return hn::Sub(hn::Mul(k, hn::Set(d, ln2_high)), hn::Sub(hn::Sub(half, near), f));
+  const auto even = hn::Mul(y, step(co::lg2, y, step(co::lg4, y, hn::Set(d, co::lg6))));
+  const auto odd = hn::Mul(z, step(co::lg1, y, step(co::lg3, y, step(co::lg5, y, hn::Set(d, co::lg7)))));
+  const auto near = hn::Add(hn::Mul(s, hn::Add(half, hn::Add(odd, even))), hn::Mul(k, hn::Set(d, co::ln2_low)));
+  return hn::Sub(hn::Mul(k, hn::Set(d, co::ln2_high)), hn::Sub(hn::Sub(half, near), f));
 }
 
 HWY_INLINE void cos_sin_of_words(WordsV w, F64V& cos, F64V& sin) {
-  using namespace fdlibm;
+  namespace co = fdlibm;
   const F64 d;
   const Words dw;
   const hn::RebindToUnsigned<F64> du;
@@ -63,9 +63,9 @@ HWY_INLINE void cos_sin_of_words(WordsV w, F64V& cos, F64V& sin) {
   const auto x = hn::Mul(hn::PromoteTo(d, rest_of_word), hn::Set(d, word_angle));
   const auto one = hn::Set(d, 1.0);
   const auto z = hn::Mul(x, x), half = hn::Mul(hn::Set(d, 0.5), z), rest = hn::Sub(one, half);
-  const auto s_tail = step(sin1, z, step(sin2, z, step(sin3, z, step(sin4, z, step(sin5, z, hn::Set(d, sin6))))));
+  const auto s_tail = step(co::sin1, z, step(co::sin2, z, step(co::sin3, z, step(co::sin4, z, step(co::sin5, z, hn::Set(d, co::sin6))))));
   const auto s = hn::Add(x, hn::Mul(hn::Mul(x, z), s_tail));
-  const auto c_tail = step(cos1, z, step(cos2, z, step(cos3, z, step(cos4, z, step(cos5, z, hn::Set(d, cos6))))));
+  const auto c_tail = step(co::cos1, z, step(co::cos2, z, step(co::cos3, z, step(co::cos4, z, step(co::cos5, z, hn::Set(d, co::cos6))))));
   const auto c = hn::Add(rest, hn::Add(hn::Sub(hn::Sub(one, rest), half), hn::Mul(z, hn::Mul(z, c_tail))));
   // quadrants 1 and 3 change places; the cosine is negative in 1 and 2, the sine in 2 and 3
   const auto q = hn::PromoteTo(du, quadrant), first = hn::Set(du, 1);

@@ -40,16 +40,16 @@ constexpr double word_angle = 6.28318530717958647693 * 0x1p-32;  // 2 pi / 2^32
 
 // log((w + 1/2) / 2^32): never 0, never of 0
 constexpr double log_of_word(std::uint32_t w) {
-  using namespace fdlibm;
+  namespace co = fdlibm;
   const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(2 * std::uint64_t{w} + 1));  // an odd number below 2^33: exact
   const std::uint64_t fraction = bits & 0xfffffffffffffull;
   const bool upper = fraction > sqrt2_fraction;  // halved, so that f lies about 0
   const Unfused k = static_cast<double>(static_cast<int>(bits >> 52) - 1023 - 33 + upper);
   const Unfused f = std::bit_cast<double>(fraction | (upper ? 0x3feull : 0x3ffull) << 52) - 1;
   const Unfused s = f / (2 + f), z = s * s, y = z * z, half = 0.5 * f * f;
-  const Unfused even = y * (lg2 + y * (lg4 + y * lg6));
-  const Unfused odd = z * (lg1 + y * (lg3 + y * (lg5 + y * lg7)));
-  return (k * ln2_high - ((half - (s * (half + (odd + even)) + k * ln2_low)) - f)).v;
+  const Unfused even = y * (co::lg2 + y * (co::lg4 + y * co::lg6));
+  const Unfused odd = z * (co::lg1 + y * (co::lg3 + y * (co::lg5 + y * co::lg7)));
+  return (k * co::ln2_high - ((half - (s * (half + (odd + even)) + k * co::ln2_low)) - f)).v;
 }
 
 struct CosSin {
@@ -57,12 +57,12 @@ struct CosSin {
 };
 // of 2 pi w / 2^32; the reduction to an eighth of the circle is exact, on the word
 constexpr CosSin cos_sin_of_word(std::uint32_t w) {
-  using namespace fdlibm;
+  namespace co = fdlibm;
   const std::uint32_t quadrant = (w + 0x20000000u) >> 30;
   const Unfused x = Unfused(static_cast<double>(static_cast<std::int32_t>(w - (quadrant << 30)))) * word_angle;
   const Unfused z = x * x, half = 0.5 * z, rest = 1 - half;
-  const Unfused s = x + x * z * (sin1 + z * (sin2 + z * (sin3 + z * (sin4 + z * (sin5 + z * sin6)))));
-  const Unfused r = z * (cos1 + z * (cos2 + z * (cos3 + z * (cos4 + z * (cos5 + z * cos6)))));
+  const Unfused s = x + x * z * (co::sin1 + z * (co::sin2 + z * (co::sin3 + z * (co::sin4 + z * (co::sin5 + z * co::sin6)))));
+  const Unfused r = z * (co::cos1 + z * (co::cos2 + z * (co::cos3 + z * (co::cos4 + z * (co::cos5 + z * co::cos6)))));
   const Unfused c = rest + ((1 - rest - half) + z * r);
   switch (quadrant) {
     case 0: return {c.v, s.v};
