@@ -24,11 +24,12 @@ inline void relax() {
   _mm_pause();
 #endif
 }
-// How long a worker looks for work before it sleeps. A sleeping one takes up to 100 us to wake (measured in a virtual machine: a seventh of
+// How long a worker looks for work before it sleeps. A sleeping one takes up to 100 us to wake (measured in a virtual machine: an eighth of
 // a product at 512^3), so this is long enough that a training step's next kernel finds its workers awake, also where the host does
-// something else between two kernels, and short enough that an idle process does not hold a core. OpenMP's default is longer.
+// something else between two kernels, and short enough that an idle process does not hold a core.
 constexpr std::chrono::microseconds kAwake{500};
-constexpr int kSpins = 4000;                      // before a caller that waits for its workers yields
+// Turns of a caller that waits for its workers before it yields.
+constexpr int kSpins = 4000;
 thread_local const void* current_pool = nullptr;  // set while a thread runs a task of that pool:
 thread_local int current_worker = 0;              // a nested call runs inline under the same number
 }  // namespace

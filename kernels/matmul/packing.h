@@ -60,7 +60,8 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
 }
 
 // Whether tiles are so much faster with packed rows that packing them pays for a product of n columns. On a Xeon with AMX they are 5 to 9 %
-// faster: 1024^3 and 2048^3 gain that, 512 columns little, and at 128 columns packing loses 10 %. On Zen 5 packing never paid.
+// faster: 1024^3 and 2048^3 gain that, 512 columns little, and at 128 columns packing loses 10 %. Other machines are as they were tuned: in
+// place.
 inline bool packing_pays([[maybe_unused]] std::int64_t n) {
 #if defined(__x86_64__)
   return n > 512 && __builtin_cpu_is("intel");

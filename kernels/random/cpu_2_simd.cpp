@@ -16,7 +16,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
 
-// The words of random_four, plain.h, rounded to f32: of as many counters as a vector has doubles, elements in order.
+// The values of random_four, plain.h, rounded to f32: of as many counters as a vector has doubles, elements in order.
 template <RandomKind kind>
 HWY_INLINE void draw(const RandomArgs& a, const std::uint32_t (&words)[4][HWY_MAX_BYTES / 4], std::size_t at, float* to) {
   const F64 d;
