@@ -1,8 +1,8 @@
 // matmul with packed panels and a register tile (simd/gemm-inl.h), f32, f64, bf16 and f16 (16-bit operands are widened when packed, sums
 // stay f32). A thread works on a cell of C (packing.h) and packs for itself: per block of k a block of rows of A, which stays in its L2,
-// then panel after panel of columns of B. Lines that lie side by side are packed by the first tile that meets them, beside its
-// multiply-adds, and rows of A that are dense along k are not packed at all. Any strides: packing absorbs them. Bound: 2 m n k FLOPs at the
-// FMA rate.
+// then panel after panel of columns of B. Columns that lie side by side are packed by the first tile that meets them, beside its
+// multiply-adds, and rows of A that are dense along k may stay where they are. Any strides: packing absorbs them. Bound: 2 m n k FLOPs at
+// the FMA rate.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matmul/cpu_2_packed.cpp"
 #include <hwy/cache_control.h>
@@ -38,9 +38,27 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
   }
 }
 
+// Whole panels of lines that lie side by side: step by step of k, as memory has them, and the rows after the next asked for ahead. (Tiles
+// that copied them beside their multiply-adds, as they do with B, took three times as long as others on a Xeon where steps were 8 KiB
+// apart.)
+template <std::int64_t W, class T>
+void pack_side_by_side(const T* src, std::int64_t along, std::int64_t lines, std::int64_t k, std::int64_t lead, T* dst) {
+  constexpr std::int64_t kAhead = 4;
+  for (std::int64_t i = 0; i < k; ++i, src += along, dst += W) {
+    for (std::int64_t l = 0; l < lines; l += static_cast<std::int64_t>(64 / sizeof(T))) hwy::Prefetch(src + kAhead * along + l);
+    for (std::int64_t l = 0; l < lines; l += W) std::memcpy(dst + l * lead, src + l, W * sizeof(T));
+  }
+}
+
 // Lines (rows of A, columns of B) of k elements, as panels dst[lead][W]: what the tiles do not pack themselves.
 template <std::int64_t W, class From, class T>
 void pack(const From* src, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k, std::int64_t lead, T* dst) {
+  if constexpr (std::is_same_v<From, T>) {
+    if (const std::int64_t whole = lines / W * W; line == 1 && whole > 0) {
+      pack_side_by_side<W>(src, along, whole, k, lead, dst);
+      src += whole, dst += whole * lead, lines -= whole;
+    }
+  }
   for (std::int64_t l = 0; l < lines; l += W) pack_group(src + l * line, line, along, std::min(W, lines - l), k, dst + l * lead, W);
 }
 
@@ -118,7 +136,7 @@ struct PackedProduct {
     multiply_tile<T, R, kA, kKeepB>(depth, o, {rows_ahead(c + i * a.c.stride[1] + j * a.c.stride[2], a.c.stride[1], rows), next}, sum);
     store(sum, c, i, j, rows, columns, first, last);
   }
-  // The operands as they are, which the block's way through C decides: its first panel finds A where it is, its first tile of a panel B.
+  // The operands as they are; the first tile of a panel finds B where it is.
   template <class... Place>
   void whole_tile(RowsOfA form, std::int64_t depth, const Operands& o, RowsAhead next, Place... place) const {
     if constexpr (std::is_same_v<From, T>) {
@@ -126,9 +144,6 @@ struct PackedProduct {
       if (form == RowsOfA::in_place)
         return keep ? tile<kTileRows, RowsOfA::in_place, true>(depth, o, next, place...)
                     : tile<kTileRows, RowsOfA::in_place>(depth, o, next, place...);
-      if (form == RowsOfA::kept)
-        return keep ? tile<kTileRows, RowsOfA::kept, true>(depth, o, next, place...)
-                    : tile<kTileRows, RowsOfA::kept>(depth, o, next, place...);
       if (keep) return tile<kTileRows, RowsOfA::packed, true>(depth, o, next, place...);
     }
     tile<kTileRows>(depth, o, next, place...);
@@ -157,9 +172,7 @@ struct PackedProduct {
           const std::int64_t whole = begin + (end - begin) / kTileRows * kTileRows;  // rows of whole tiles
           const From* rows_of_a = x + begin * a.a.stride[1] + l0 * a.a.stride[2];
           const std::int64_t line = a.a.stride[1], along = a.a.stride[2], step = a.b.stride[1];
-          const bool side_by_side = std::is_same_v<From, T> && line == 1;  // rows of A: packed by the tiles of the first panel
-          // What these leave: all rows, or those beyond whole tiles.
-          const std::int64_t packed_from = p.in_place || side_by_side ? whole : begin;
+          const std::int64_t packed_from = p.in_place ? whole : begin;  // what is beyond whole tiles is packed in any case
           if (packed_from < end && !a_held) {
             T* to = packed_a + (p.in_place ? 0 : (packed_from - begin) * p.lead);
             pack<kTileRows>(rows_of_a + (packed_from - begin) * line, line, along, end - packed_from, depth, p.lead, to);
@@ -178,12 +191,12 @@ struct PackedProduct {
               if (block > 0 || b_held) next = rows_ahead(panel + kColumns * p.lead, kColumns, depth);
               else if (a.b.stride[2] == 1) next = rows_ahead(columns_of_b + kColumns, step, depth);
             }
-            const RowsOfA form = p.in_place ? RowsOfA::in_place : side_by_side && !a_held && j == 0 ? RowsOfA::kept : RowsOfA::packed;
+            const RowsOfA form = p.in_place ? RowsOfA::in_place : RowsOfA::packed;
             for (std::int64_t i = begin; i < whole; i += kTileRows) {
               T* packed = packed_a + (i - begin) * p.lead;
-              Operands o{packed, 0, packed, panel, kColumns, nullptr};
+              Operands o{packed, 0, panel, kColumns, nullptr};
               if constexpr (std::is_same_v<From, T>) {
-                if (form != RowsOfA::packed) o.a = rows_of_a + (i - begin) * line, o.a_step = p.in_place ? line : along;
+                if (p.in_place) o.a = rows_of_a + (i - begin) * line, o.a_step = line;
                 if (to_keep) o.b = columns_of_b, o.b_step = step, o.keep_b = panel;
               }
               whole_tile(form, depth, o, next.part((i - begin) / kTileRows, (whole - begin) / kTileRows), c, i, j0 + j,
@@ -191,7 +204,7 @@ struct PackedProduct {
               to_keep = false;
             }
             if (const std::int64_t rest = end - whole; rest > 0) {
-              const Operands o{packed_a + (p.in_place ? 0 : (whole - begin) * p.lead), 0, nullptr, panel, kColumns, nullptr};
+              const Operands o{packed_a + (p.in_place ? 0 : (whole - begin) * p.lead), 0, panel, kColumns, nullptr};
               if (rest > kTileRows / 3 * 2) tile<kTileRows>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);
               else if (rest > kTileRows / 3) tile<kTileRows / 3 * 2>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);
               else tile<kTileRows / 3>(depth, o, {}, c, whole, j0 + j, rest, columns, first, last);

@@ -1,7 +1,7 @@
 // How the packed product is cut. C is dealt out to the threads as a grid of cells: each thread packs what its own cell needs and nobody
 // waits for anybody, which costs packing some rows or columns twice and saves two meetings per block of k and the way of each packed line
-// from one core's cache to another's. Within a cell, k goes in blocks of at most kDepth: a B micro-panel (kDepth x 16 f32, 32 KiB, or x 32
-// with AVX-512) stays near the core while it meets a block of A rows in L2 (kRowBlock x kDepth f32). Panels are 4 steps longer than the
+// from one core's cache to another's. Within a cell, k goes in blocks of at most most_depth(): a B micro-panel (512 x 16 f32, 32 KiB, or
+// x 32 with AVX-512) stays near the core while it meets a block of A rows that takes about half of L2. Panels are 4 steps longer than the
 // block, else they would all lie on the same cache sets. Each sum of C runs over the same blocks of k in the same order whatever the cells
 // are: the bits do not depend on threads.
 #pragma once
@@ -17,10 +17,17 @@
 
 namespace graft {
 
-inline constexpr std::int64_t kDepth = 512, kRowBlock = 192;
+inline constexpr std::int64_t kRowBlock = 192;
 inline constexpr std::int64_t kUncutRows = 264;                         // rows of a cell that stay one block
 inline constexpr std::int64_t kPanelColumns = 2048;                     // of B, packed at once by a thread
 inline constexpr std::int64_t kMaxTileRows = 12, kMaxTileColumns = 32;  // what cells are made of: whole tiles on any target
+
+// Steps of k in a block. Twice as many read and write C half as often: where L2 has room for kUncutRows of them (2 MiB, a Xeon with AMX)
+// that is 1 to 2 % from 1024^3 on.
+inline std::int64_t most_depth() {
+  static const long second = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return second >= 2048 * 1024 ? 1024 : 512;
+}
 
 inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
 
@@ -49,7 +56,7 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
       const double cell = 12 * r * c + row_lines + column_lines;
       // What a thread's cells share is packed once (PackPlan::one_block).
       const auto cells = static_cast<double>((rows * columns + threads - 1) / threads);
-      const bool one_block = k <= kDepth && (in_place ? c * kMaxTileColumns <= kPanelColumns : r * kMaxTileRows <= kUncutRows);
+      const bool one_block = k <= most_depth() && (in_place ? c * kMaxTileColumns <= kPanelColumns : r * kMaxTileRows <= kUncutRows);
       const double row_times = one_block && !in_place ? std::ceil(cells / static_cast<double>(columns)) : cells;
       const double column_times = one_block && in_place ? std::ceil(cells / static_cast<double>(rows)) : cells;
       const double all = 12 * r * c * cells + row_lines * row_times + column_lines * column_times;
@@ -60,11 +67,11 @@ inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::i
 }
 
 // Whether tiles are so much faster with packed rows that packing them pays for a product of n columns. On a Xeon with AMX they are 5 to 9 %
-// faster: 1024^3 and 2048^3 gain that, 512 columns little, and at 128 columns packing loses 10 %. Other machines are as they were tuned: in
+// faster: 1024^3 and 2048^3 gain that, 512 columns 1 %, and at 128 columns packing loses 10 %. Other machines are as they were tuned: in
 // place.
 inline bool packing_pays([[maybe_unused]] std::int64_t n) {
 #if defined(__x86_64__)
-  return n > 512 && __builtin_cpu_is("intel");
+  return n >= 512 && __builtin_cpu_is("intel");
 #else
   return false;
 #endif
@@ -102,7 +109,7 @@ struct PackPlan {
 
 inline PackPlan pack_plan(const MatmulArgs& a, std::int64_t threads) {
   PackPlan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, 0, rows_in_place(a), false, {}, 0, 0, 0};
-  const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + kDepth - 1) / kDepth);
+  const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + most_depth() - 1) / most_depth());
   p.depth = std::max<std::int64_t>(1, round_up((p.k + blocks - 1) / blocks, 4));
   p.lead = p.depth + 4;
   p.grid = cell_grid(p.m, p.n, p.k, threads, p.in_place, a.b.stride[2] == 1);

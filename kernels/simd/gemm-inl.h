@@ -2,7 +2,8 @@
 // of high-performance matrix multiplication, 2008; the register tile of BLIS). A comes packed as [k][kRows], B as [k][columns], so both are
 // read as streams: per step 2 vector loads, kRows broadcasts, 2 kRows multiply-adds. The loads leave room for more: a broadcast may as well
 // come from rows that lie in their matrix, and what is loaded of B in its matrix may be stored, so that packing costs little besides the
-// way from memory. Included once per Highway target.
+// way from memory. Packed rows of A come from L2, and broadcasts of 4 bytes do not look like a stream to every processor: the tile asks for
+// them ahead. Included once per Highway target.
 #if defined(GRAFT_SIMD_GEMM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef GRAFT_SIMD_GEMM_INL_H
 #undef GRAFT_SIMD_GEMM_INL_H
@@ -15,7 +16,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
@@ -40,16 +40,14 @@ struct Tile {
   HWY_INLINE Tile() {}  // written out, so that it is of the target's instruction set as what calls it is
 };
 
-// How a tile finds its rows of A: packed, [k][kTileRows]; in place, rows `a_step` apart that are dense along k; or, where the rows lie side
-// by side, steps of k that are `a_step` apart, copied to keep_a as packed rows while they go by.
-enum class RowsOfA { packed, in_place, kept };
+// How a tile finds its rows of A: packed, [k][kTileRows], or in place, rows `a_step` apart that are dense along k.
+enum class RowsOfA { packed, in_place };
 
 // b: rows of tile_columns, `b_step` apart; where they are kept they are copied to keep_b, [k][tile_columns], as they go by.
 template <class T>
 struct TileOperands {
   const T* a;
   std::int64_t a_step;
-  T* keep_a;
   const T* b;
   std::int64_t b_step;
   T* keep_b;
@@ -86,13 +84,13 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
   const hn::ScalableTag<T> d;
   const T* HWY_RESTRICT a = operands.a;
   const T* HWY_RESTRICT b = operands.b;
-  T* HWY_RESTRICT keep_a = operands.keep_a;
   T* HWY_RESTRICT keep_b = operands.keep_b;
   const std::int64_t a_step = operands.a_step, b_step = operands.b_step;
   const auto lanes = hn::Lanes(d);
   using V = hn::Vec<decltype(d)>;
-  constexpr std::int64_t kAhead = 48;  // steps of k: about 600 cycles
-  constexpr std::int64_t kRun = 16;    // steps between what is asked for ahead
+  constexpr std::int64_t kAhead = 48;   // steps of k: about 600 cycles, for B in its matrix
+  constexpr std::int64_t kAheadA = 16;  // for packed rows: 8 to 96 are alike
+  constexpr std::int64_t kRun = 16;     // steps between what is asked for ahead
   constexpr bool in_place = kA == RowsOfA::in_place;
   V c[R][2];
 #pragma GCC unroll 16
@@ -107,6 +105,8 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
     // two steps at a time: 5 to 7 % on a Xeon with AMX, where one is 42 instructions for 12 cycles; four are not better
 #pragma GCC unroll 2
     for (std::int64_t i = i0, end = i0 + kRun < k ? i0 + kRun : k; i < end; ++i) {
+      // 3 to 5 % on a Xeon with AMX; of rows in place, whose lines serve 16 steps each, asking ahead loses as much
+      if constexpr (!in_place) hwy::Prefetch(a + kAheadA * kTileRows);
       const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
       if constexpr (kKeepB) {
         hwy::Prefetch(b + kAhead * b_step);
@@ -114,12 +114,6 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
         hn::StoreU(b0, d, keep_b);
         hn::StoreU(b1, d, keep_b + lanes);
         keep_b += 2 * lanes;
-      }
-      if constexpr (kA == RowsOfA::kept) {
-        hwy::Prefetch(a + kAhead * a_step);
-        hwy::Prefetch(a + kAhead * a_step + R - 1);
-        std::memcpy(keep_a, a, R * sizeof(T));
-        keep_a += kTileRows;
       }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -132,7 +126,7 @@ HWY_INLINE void multiply_tile(std::int64_t k, const TileOperands<T>& operands, T
         c[r][1] = hn::MulAdd(x, b1, c[r][1]);
       }
       if constexpr (in_place) ++a, ++a3, ++a6, ++a9;
-      else a += kA == RowsOfA::kept ? a_step : kTileRows;
+      else a += kTileRows;
       b += b_step;
     }
   }
@@ -155,58 +149,52 @@ HWY_INLINE void spill_tile(const Tile<T, R>& t, T* buffer) {
 }
 inline constexpr std::size_t kTileBuffer = kTileRows * 2 * (HWY_MAX_BYTES / 4);  // elements that hold any tile
 
-// dst[k][group] = src[g * step + k] for g < group: rows that are dense along k, laid side by side. group is a multiple of 2.
-// 4 x 4 blocks are transposed in registers; dst rows are `width` apart. k goes in blocks whose part of dst stays in L1, and the rows
-// after the next are asked for ahead: the short runs of a row are over before the hardware has seen a stream.
+#if HWY_TARGET != HWY_SCALAR
+// Four floats from each of N / 4 places that are `apart`.
+template <std::size_t N>
+HWY_INLINE hn::Vec<hn::FixedTag<float, N>> load_fours(const float* p, std::int64_t apart) {
+  const hn::FixedTag<float, N> d;
+  if constexpr (N == 4) return hn::LoadU(d, p);
+  else return hn::Combine(d, load_fours<N / 2>(p + static_cast<std::int64_t>(N / 8) * apart, apart), load_fours<N / 2>(p, apart));
+}
+// dst[k][N] = src[n * step + k] for n < N; k is a multiple of 4. N / 4 blocks of 4 x 4 are transposed at once, so that a step of k is one
+// store: 16 lanes take 0.10 ns an element where 4 take 0.15 (a Xeon with AMX, all of it in L2).
+template <std::size_t N>
+HWY_INLINE void transpose_rows(const float* src, std::int64_t step, std::int64_t k, float* dst, std::int64_t width, std::int64_t ahead) {
+  const hn::FixedTag<float, N> d;
+  for (std::int64_t i = 0; i < k; i += 4, src += 4, dst += 4 * width) {
+    if (i % 16 == 0)
+      for (std::size_t n = 0; n < N; ++n) hwy::Prefetch(src + static_cast<std::int64_t>(n) * step + ahead);
+    const auto r0 = load_fours<N>(src, 4 * step), r1 = load_fours<N>(src + step, 4 * step), r2 = load_fours<N>(src + 2 * step, 4 * step),
+               r3 = load_fours<N>(src + 3 * step, 4 * step);
+    const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
+    const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
+    hn::StoreU(hn::InterleaveLower(d, a, b), d, dst);
+    hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + width);
+    hn::StoreU(hn::InterleaveLower(d, e, f), d, dst + 2 * width);
+    hn::StoreU(hn::InterleaveUpper(d, e, f), d, dst + 3 * width);
+  }
+}
+#endif
+
+// dst[k][group] = src[g * step + k] for g < group: rows that are dense along k, laid side by side; dst rows are `width` apart. k goes in
+// blocks whose part of dst stays in L1, and each block asks for the next one of the same rows.
 inline void pack_transposed(const float* src, std::int64_t step, std::int64_t group, std::int64_t k, float* dst, std::int64_t width) {
   constexpr std::int64_t kBlock = 64;
-  for (std::int64_t i0 = 0; i0 < k; i0 += kBlock) {
-    const std::int64_t end = i0 + kBlock < k ? i0 + kBlock : k;
+  for (std::int64_t i0 = 0; i0 < k; i0 += kBlock, src += kBlock, dst += kBlock * width) {
+    const std::int64_t n = std::min(kBlock, k - i0), whole = n / 4 * 4;
     std::int64_t g = 0;
 #if HWY_TARGET != HWY_SCALAR
-    const hn::FixedTag<float, 4> d;
-    for (; g + 4 <= group; g += 4) {
-      const float* s = src + g * step;
-      // rows g + 8 .. g + 11 of this block, or the first of the next
-      const float* ahead = g + 8 < group ? s + 8 * step : s + (8 - group) * step + kBlock;
-      const bool fetch = g + 8 < group ? g + 12 <= group : end < k && group >= 12;
-      std::int64_t i = i0;
-      for (; i + 4 <= end; i += 4) {
-        if (fetch && (i - i0) % 16 == 0)
-          for (std::int64_t l = 0; l < 4; ++l) hwy::Prefetch(ahead + l * step + i);
-        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, s + step + i), r2 = hn::LoadU(d, s + 2 * step + i),
-                   r3 = hn::LoadU(d, s + 3 * step + i);
-        const auto a = hn::InterleaveLower(d, r0, r2), b = hn::InterleaveLower(d, r1, r3);
-        const auto e = hn::InterleaveUpper(d, r0, r2), f = hn::InterleaveUpper(d, r1, r3);
-        hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + i * width + g);
-        hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + (i + 1) * width + g);
-        hn::StoreU(hn::InterleaveLower(d, e, f), d, dst + (i + 2) * width + g);
-        hn::StoreU(hn::InterleaveUpper(d, e, f), d, dst + (i + 3) * width + g);
-      }
-      for (; i < end; ++i)
-        for (std::int64_t l = 0; l < 4; ++l) dst[i * width + g + l] = s[l * step + i];
-    }
-    if (g + 2 <= group) {  // the last two of six
-      const hn::Half<decltype(d)> half;
-      const float *s = src + g * step, *t = s + step;
-      std::int64_t i = i0;
-      for (; i + 4 <= end; i += 4) {
-        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, t + i);
-        const auto a = hn::InterleaveLower(d, r0, r1), b = hn::InterleaveUpper(d, r0, r1);
-        hn::StoreU(hn::LowerHalf(half, a), half, dst + i * width + g);
-        hn::StoreU(hn::UpperHalf(half, a), half, dst + (i + 1) * width + g);
-        hn::StoreU(hn::LowerHalf(half, b), half, dst + (i + 2) * width + g);
-        hn::StoreU(hn::UpperHalf(half, b), half, dst + (i + 3) * width + g);
-      }
-      for (; i < end; ++i) {
-        dst[i * width + g] = s[i];
-        dst[i * width + g + 1] = t[i];
-      }
-      g += 2;
-    }
+    if constexpr (HWY_MAX_BYTES >= 64)
+      for (; g + 16 <= group; g += 16) transpose_rows<16>(src + g * step, step, whole, dst + g, width, kBlock);
+    if constexpr (HWY_MAX_BYTES >= 32)
+      for (; g + 8 <= group; g += 8) transpose_rows<8>(src + g * step, step, whole, dst + g, width, kBlock);
+    for (; g + 4 <= group; g += 4) transpose_rows<4>(src + g * step, step, whole, dst + g, width, kBlock);
 #endif
+    for (std::int64_t i = whole; i < n; ++i)
+      for (std::int64_t l = 0; l < g; ++l) dst[i * width + l] = src[l * step + i];
     for (; g < group; ++g)
-      for (std::int64_t i = i0; i < end; ++i) dst[i * width + g] = src[g * step + i];
+      for (std::int64_t i = 0; i < n; ++i) dst[i * width + g] = src[g * step + i];
   }
 }
 
