@@ -24,12 +24,6 @@ struct ConvAttrs {
 std::int64_t out_size(std::int64_t in, std::int64_t pad, std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
   return (in + pad - dilation * (kernel - 1) - 1) / stride + 1;
 }
-bool channels_last(const Tensor& x) { return x.rank() == 4 && x.size(1) > 1 && x.strides()[1] == 1 && !x.is_contiguous(); }
-// A result that lies in memory as `like` does: channels last stays channels last.
-Tensor empty_in_order(const Shape& s, DType t, bool last) {
-  if (!last) return Tensor::empty(s, t);
-  return Tensor::empty({s[0], s[2], s[3], s[1]}, t).alias(s, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}, 0);
-}
 // Each of the three passes multiplies every element of y (or dy) with the taps of one output channel.
 void count(const Tensor& y, const Tensor& w) {
   counted_flops() += 2.0 * static_cast<double>(y.numel()) * static_cast<double>(w.size(0) ? w.numel() / w.size(0) : 0);
@@ -47,7 +41,7 @@ struct Conv {
     const ConvGeometry& g = a.g;
     const Shape out{x.size(0), w.size(0), out_size(x.size(2), g.pad_top + g.pad_bottom, w.size(2), g.stride_h, g.dilation_h),
                     out_size(x.size(3), g.pad_left + g.pad_right, w.size(3), g.stride_w, g.dilation_w)};
-    Tensor y = empty_in_order(out, x.dtype(), channels_last(x));
+    Tensor y = raw::empty_in_order(out, x.dtype(), raw::channels_last(x));
     const Tensor b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
     count(y, w);
     conv_family().run(current_queue(), {x.view(), w.view(), raw::maybe(b), y.view(), g, a.relu});
@@ -60,7 +54,7 @@ struct Conv {
     Tensor dy = dy0[0];
     ConvAttrs b = a;
     b.relu = false;
-    if (a.relu) dy = raw::binary(ElementwiseOp::relu_grad, dy, c.saved(2));
+    if (a.relu) dy = raw::binary(ElementwiseOp::relu_grad, raw::in_order(dy, raw::channels_last(c.saved(2))), c.saved(2));
     Tensors dx(3);
     if (c.needs(2) && c.needs(1) && !recording()) {  // both in one visit of dy
       Tensor dw = Tensor::empty(c.input_shape(1), dy.dtype()), db = Tensor::empty(c.input_shape(2), dy.dtype());
@@ -109,7 +103,7 @@ struct ConvInputGrad {  // in: dy, weight, bias (of the transposed convolution)
   static constexpr std::string_view name = "conv_transpose2d";
   using Attrs = ConvAttrs;
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
-    Tensor dx = empty_in_order(a.other, in[0].dtype(), channels_last(in[0]));
+    Tensor dx = raw::empty_in_order(a.other, in[0].dtype(), raw::channels_last(in[0]));
     const Tensor b = in[2].defined() ? raw::contiguous(in[2]) : in[2];
     count(in[0], in[1]);
     conv_input_grad_family().run(current_queue(), {in[0].view(), in[1].view(), raw::maybe(b), dx.view(), a.g});

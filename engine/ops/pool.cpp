@@ -11,6 +11,7 @@ namespace {
 struct PoolAttrs {
   PoolGeometry g;
   bool count_padding = true;
+  bool last = false;  // the input lies channels last: so do the output and both gradients
   Shape input;
   std::string str() const {
     return "kernel=" + std::to_string(g.kernel_h) + "x" + std::to_string(g.kernel_w) + ", stride=" + std::to_string(g.stride_h) + "x" +
@@ -25,20 +26,15 @@ Shape pooled(const Shape& x, const PoolGeometry& g) {
   return {x[0], x[1], out_size(x[2], g.pad_top + g.pad_bottom, g.kernel_h, g.stride_h, g.dilation_h),
           out_size(x[3], g.pad_left + g.pad_right, g.kernel_w, g.stride_w, g.dilation_w)};
 }
-// A result in x's memory order: channels last stays channels last.
-Tensor empty_like(const Tensor& x, const Shape& s) {
-  if (x.size(1) > 1 && x.strides()[1] == 1 && !x.is_contiguous())
-    return Tensor::empty({s[0], s[2], s[3], s[1]}, x.dtype()).alias(s, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}, 0);
-  return Tensor::empty(s, x.dtype());
-}
 
 // dx from dy and the winners' positions; linear in dy, its gradient takes the values at those positions.
 struct MaxPoolScatter {
   static constexpr std::string_view name = "max_pool2d_grad";
   using Attrs = PoolAttrs;
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
-    Tensor dx = empty_like(in[0], a.input);
-    max_pool_grad_family().run(current_queue(), {in[0].view(), in[1].view(), dx.view(), a.g});
+    const Tensor dy = raw::in_order(in[0], a.last);
+    Tensor dx = raw::empty_in_order(a.input, dy.dtype(), a.last);
+    max_pool_grad_family().run(current_queue(), {dy.view(), in[1].view(), dx.view(), a.g});
     c.keep(in[1]);
     return {dx};
   }
@@ -61,7 +57,7 @@ struct MaxPool {
   using Attrs = PoolAttrs;
   static Tensors forward(Context& c, const Attrs& a, const Tensors& in) {
     const Shape s = pooled(in[0].shape(), a.g);
-    Tensor y = empty_like(in[0], s);
+    Tensor y = raw::empty_in_order(s, in[0].dtype(), a.last);
     Tensor where;
     if (c.needs(0)) where = Tensor::empty({s[0], s[2], s[3], s[1]}, DType::i32).alias(s, y.strides(), 0);
     max_pool_family().run(current_queue(), {in[0].view(), y.view(), raw::maybe(where), a.g});
@@ -86,7 +82,7 @@ struct AvgPool {
   static constexpr std::string_view name = "avg_pool2d";
   using Attrs = PoolAttrs;
   static Tensors forward(Context&, const Attrs& a, const Tensors& in) {
-    Tensor y = empty_like(in[0], pooled(in[0].shape(), a.g));
+    Tensor y = raw::empty_in_order(pooled(in[0].shape(), a.g), in[0].dtype(), a.last);
     avg_pool_family().run(current_queue(), {in[0].view(), y.view(), a.g, a.count_padding});
     return {y};
   }
@@ -102,8 +98,9 @@ struct AvgPoolGrad {
   static constexpr std::string_view name = "avg_pool2d_grad";
   using Attrs = PoolAttrs;
   static Tensors forward(Context&, const Attrs& a, const Tensors& in) {
-    Tensor dx = empty_like(in[0], a.input);
-    avg_pool_grad_family().run(current_queue(), {in[0].view(), dx.view(), a.g, a.count_padding});
+    const Tensor dy = raw::in_order(in[0], a.last);
+    Tensor dx = raw::empty_in_order(a.input, dy.dtype(), a.last);
+    avg_pool_grad_family().run(current_queue(), {dy.view(), dx.view(), a.g, a.count_padding});
     return {dx};
   }
   static Tensors backward(const Context&, const Attrs& a, const Tensors& g) { return {record1<AvgPool>(a, {g[0]})}; }
@@ -155,12 +152,12 @@ PoolGeometry flat_geometry(std::int64_t kernel, std::int64_t stride, std::int64_
 
 Tensor max_pool2d(const Tensor& x, const PoolGeometry& g) {
   check("max_pool2d", x, g);
-  return record1<MaxPool>({g, true, {}}, {x});
+  return record1<MaxPool>({g, true, raw::channels_last(x), {}}, {x});
 }
 Tensor avg_pool2d(const Tensor& x, const PoolGeometry& g, bool count_padding) {
   check("avg_pool2d", x, g);
   if (g.dilation_h != 1 || g.dilation_w != 1) throw Error(Code::usage, "avg_pool2d: dilation is for max pooling only");
-  return record1<AvgPool>({g, count_padding, {}}, {x});
+  return record1<AvgPool>({g, count_padding, raw::channels_last(x), {}}, {x});
 }
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
   const PoolGeometry g = flat_geometry(kernel, stride, padding);

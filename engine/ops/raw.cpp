@@ -43,6 +43,17 @@ Tensor copy_of(const Tensor& x) {
   return out;
 }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : copy_of(x); }
+bool channels_last(const Tensor& x) { return x.rank() == 4 && x.size(1) > 1 && x.strides()[1] == 1 && !x.is_contiguous(); }
+Tensor empty_in_order(const Shape& s, DType dtype, bool last) {
+  if (!last) return Tensor::empty(s, dtype);
+  return Tensor::empty({s[0], s[2], s[3], s[1]}, dtype).alias(s, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}, 0);
+}
+Tensor in_order(const Tensor& x, bool last) {
+  if (last == channels_last(x)) return x;
+  Tensor out = empty_in_order(x.shape(), x.dtype(), last);
+  copy_family().run(current_queue(), {x.view(), out.view()});
+  return out;
+}
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   Tensor out = Tensor::empty(x.shape(), dtype);

@@ -10,9 +10,14 @@ namespace graft::raw {
 
 Tensor expand(const Tensor& x, const Shape& shape);  // stride 0 where stretched; the shape must broadcast
 Tensor contiguous(const Tensor& x);
-Tensor cast(const Tensor& x, DType dtype);            // row-major copy in another dtype, or x itself
-Tensor copy_of(const Tensor& x);                      // always a new row-major tensor
-void copy(const Tensor& dst, const Tensor& src);      // same shape; converts
+Tensor cast(const Tensor& x, DType dtype);        // row-major copy in another dtype, or x itself
+Tensor copy_of(const Tensor& x);                  // always a new row-major tensor
+void copy(const Tensor& dst, const Tensor& src);  // same shape; converts
+// Images [n, c, h, w] that lie in memory as [n, h, w, c] (`last`) or as their shape says. in_order copies what lies the other way: a
+// gradient that meets what it belongs to in another order would leave kernels the slow way, element by element.
+bool channels_last(const Tensor& x);
+Tensor empty_in_order(const Shape& shape, DType dtype, bool last);
+Tensor in_order(const Tensor& x, bool last);
 Tensor reshape(const Tensor& x, const Shape& shape);  // sizes resolved; a view where strides allow, else a copy
 
 Tensor unary(ElementwiseOp op, const Tensor& x, double s0 = 0, double s1 = 0);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <optional>
 
 #include "engine/autograd/tape.h"
@@ -314,6 +315,36 @@ TEST_P(FusedOps, NormOfManyGradients) {
   }
   EXPECT_NEAR(grad_norm(params), std::sqrt(squares), 1e-12 * std::sqrt(squares));
   EXPECT_EQ(grad_norm({}), 0);
+}
+
+// ---- images that lie channels last ----
+
+// The gradient that comes from behind a flatten lies channels first; where it meets images that lie otherwise, it takes their order, or
+// every kernel from there on would go element by element.
+TEST_P(FusedOps, GradientsTakeTheOrderOfTheImages) {
+  const Tensor images = drawn({2, 6, 7, 8}, 21), weight = drawn({4, 6, 3, 3}, 22), bias = drawn({4}, 23);
+  const std::pair<const char*, std::function<Tensor(const Tensor&)>> ops[] = {
+      {"max_pool2d",
+       [](const Tensor& x) {
+         return max_pool2d(x, PoolGeometry{2, 2, 2, 2});
+       }},
+      {"avg_pool2d",
+       [](const Tensor& x) {
+         return avg_pool2d(x, PoolGeometry{3, 3, 2, 2});
+       }},
+      {"conv2d_relu", [&](const Tensor& x) { return conv2d_relu(x, weight, bias); }}};
+  for (const auto& [name, op] : ops) {
+    SCOPED_TRACE(name);
+    const Tensor first = leaf(images), last = permute(leaf(permute(images, {0, 2, 3, 1})), {0, 3, 1, 2});
+    const Tensor y = op(first), z = op(last);
+    EXPECT_EQ(z.strides()[1], 1);
+    const Tensor seed = drawn({2, y.numel() / 2}, 24);
+    const Tensor dx = gradients(flatten(y, 1), {first}, seed)[0], dz = gradients(flatten(z, 1), {last}, seed)[0];
+    EXPECT_EQ(dz.strides()[1], 1) << "the gradient of images that lie channels last";
+    EXPECT_EQ(dx.strides()[3], 1);
+    EXPECT_LE(difference(y, z), 1e-5);
+    EXPECT_LE(difference(dx, dz), 1e-5);
+  }
 }
 
 }  // namespace
