@@ -15,23 +15,54 @@ namespace graft::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using F = hn::ScalableTag<float>;
-using I = hn::ScalableTag<std::int32_t>;
+template <class D>
+using Index = hn::Rebind<std::int32_t, D>;
 
 // The larger; the first of equals; the first NaN. at follows.
-HWY_INLINE void take(F d, I di, hn::Vec<F> v, hn::Vec<I> i, hn::Vec<F>& best, hn::Vec<I>& at) {
-  (void)d;
+template <class D>
+HWY_INLINE void take(D, hn::Vec<D> v, hn::Vec<Index<D>> i, hn::Vec<D>& best, hn::Vec<Index<D>>& at) {
+  const Index<D> di;
   const auto better = hn::Or(hn::Gt(v, best), hn::And(hn::IsNaN(v), hn::Not(hn::IsNaN(best))));
   best = hn::IfThenElse(better, v, best);
   at = hn::IfThenElse(hn::RebindMask(di, better), i, at);
 }
 
+// A row of whole vectors, then of halves and of quarters: rows of 12 have no vector of 16 in them. part(d, q) does the lanes of d from q
+// and says where the next begin.
+template <class Part>
+HWY_INLINE std::int64_t in_vectors(Part&& part) {
+  std::int64_t q = part(F(), 0);
+  if constexpr (HWY_MAX_BYTES >= 64) q = part(hn::CappedTag<float, 8>(), q);
+  if constexpr (HWY_MAX_BYTES >= 32) q = part(hn::CappedTag<float, 4>(), q);
+  return q;
+}
+
+// y[q], where[q] of the pairs of columns of two rows, as many as a vector holds at a time; first: the flat position of x0
+template <class D>
+HWY_INLINE std::int64_t pairs_row(D d, std::int64_t q, std::int64_t q_count, const float* x0, const float* x1, std::int64_t w,
+                                  std::int64_t first, float* y, std::int32_t* where) {
+  const Index<D> di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto base = hn::Add(hn::Add(hn::Iota(di, 0), hn::Iota(di, 0)), hn::Set(di, static_cast<std::int32_t>(first + 2 * q)));
+  for (; q + lanes <= q_count; q += lanes) {
+    hn::Vec<D> e0, o0, e1, o1;
+    hn::LoadInterleaved2(d, x0 + 2 * q, e0, o0);
+    hn::LoadInterleaved2(d, x1 + 2 * q, e1, o1);
+    auto best = e0;
+    auto at = base;
+    take(d, o0, hn::Add(base, hn::Set(di, 1)), best, at);
+    const auto below = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(w)));
+    take(d, e1, below, best, at);
+    take(d, o1, hn::Add(below, hn::Set(di, 1)), best, at);
+    hn::StoreU(best, d, y + q);
+    if (where) hn::StoreU(at, di, where + q);
+    base = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(2 * lanes)));
+  }
+  return q;
+}
 // planes [begin, end) of n * c
 void pairs_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end) {
-  const F d;
-  const I di;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t c_count = a.x.shape[1], w = a.x.shape[3], p_count = a.y.shape[2], q_count = a.y.shape[3];
-  const auto two = hn::Set(di, 2);
   for (std::int64_t nc = begin; nc < end; ++nc) {
     const std::int64_t n = nc / c_count, c = nc % c_count;
     for (std::int64_t p = 0; p < p_count; ++p) {
@@ -40,22 +71,8 @@ void pairs_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end) {
       float* y = a.y.as<float>() + n * a.y.stride[0] + c * a.y.stride[1] + p * a.y.stride[2];
       std::int32_t* where =
           a.where.data ? a.where.as<std::int32_t>() + n * a.where.stride[0] + c * a.where.stride[1] + p * a.where.stride[2] : nullptr;
-      std::int64_t q = 0;
-      auto base = hn::Add(hn::Mul(hn::Iota(di, 0), two), hn::Set(di, static_cast<std::int32_t>(2 * p * w)));
-      for (; q + lanes <= q_count; q += lanes) {
-        hn::Vec<F> e0, o0, e1, o1;
-        hn::LoadInterleaved2(d, x0 + 2 * q, e0, o0);
-        hn::LoadInterleaved2(d, x1 + 2 * q, e1, o1);
-        auto best = e0;
-        auto at = base;
-        take(d, di, o0, hn::Add(base, hn::Set(di, 1)), best, at);
-        const auto below = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(w)));
-        take(d, di, e1, below, best, at);
-        take(d, di, o1, hn::Add(below, hn::Set(di, 1)), best, at);
-        hn::StoreU(best, d, y + q);
-        if (where) hn::StoreU(at, di, where + q);
-        base = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(2 * lanes)));
-      }
+      std::int64_t q =
+          in_vectors([&](auto d, std::int64_t from) HWY_ATTR { return pairs_row(d, from, q_count, x0, x1, w, 2 * p * w, y, where); });
       for (; q < q_count; ++q) {
         const float v[4] = {x0[2 * q], x0[2 * q + 1], x1[2 * q], x1[2 * q + 1]};
         int k = 0;
@@ -68,11 +85,27 @@ void pairs_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end) {
   }
 }
 
+// The gradient of such a row: each dy[q] to its winner among four, zeros to the others.
+template <class D>
+HWY_INLINE std::int64_t pairs_row_grad(D d, std::int64_t q, std::int64_t q_count, const float* dy, const std::int32_t* where,
+                                       std::int64_t w, std::int64_t first, float* r0, float* r1) {
+  const Index<D> di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto base = hn::Add(hn::Add(hn::Iota(di, 0), hn::Iota(di, 0)), hn::Set(di, static_cast<std::int32_t>(first + 2 * q)));
+  for (; q + lanes <= q_count; q += lanes) {
+    const auto g = hn::LoadU(d, dy + q);
+    const auto at = hn::LoadU(di, where + q);
+    const auto part = [&](std::int64_t shift) HWY_ATTR {
+      return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(at, hn::Add(base, hn::Set(di, static_cast<std::int32_t>(shift))))), g);
+    };
+    hn::StoreInterleaved2(part(0), part(1), d, r0 + 2 * q);
+    hn::StoreInterleaved2(part(w), part(w + 1), d, r1 + 2 * q);
+    base = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(2 * lanes)));
+  }
+  return q;
+}
 // planes [begin, end) of n * c of dx, rows and columns beyond the last window get 0
 void pairs_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_t end) {
-  const F d;
-  const I di;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t c_count = a.dx.shape[1], h = a.dx.shape[2], w = a.dx.shape[3], p_count = a.dy.shape[2], q_count = a.dy.shape[3];
   for (std::int64_t nc = begin; nc < end; ++nc) {
     const std::int64_t n = nc / c_count, c = nc % c_count;
@@ -82,18 +115,8 @@ void pairs_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_t e
       const std::int32_t* where = a.where.as<const std::int32_t>() + n * a.where.stride[0] + c * a.where.stride[1] + p * a.where.stride[2];
       float* r0 = plane + 2 * p * a.dx.stride[2];
       float* r1 = r0 + a.dx.stride[2];
-      auto base = hn::Add(hn::Mul(hn::Iota(di, 0), hn::Set(di, 2)), hn::Set(di, static_cast<std::int32_t>(2 * p * w)));
-      std::int64_t q = 0;
-      for (; q + lanes <= q_count; q += lanes) {
-        const auto g = hn::LoadU(d, dy + q);
-        const auto at = hn::LoadU(di, where + q);
-        const auto part = [&](std::int64_t shift) HWY_ATTR {
-          return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(at, hn::Add(base, hn::Set(di, static_cast<std::int32_t>(shift))))), g);
-        };
-        hn::StoreInterleaved2(part(0), part(1), d, r0 + 2 * q);
-        hn::StoreInterleaved2(part(w), part(w + 1), d, r1 + 2 * q);
-        base = hn::Add(base, hn::Set(di, static_cast<std::int32_t>(2 * lanes)));
-      }
+      std::int64_t q =
+          in_vectors([&](auto d, std::int64_t from) HWY_ATTR { return pairs_row_grad(d, from, q_count, dy, where, w, 2 * p * w, r0, r1); });
       for (; q < q_count; ++q) {
         const std::int64_t at = where[q] - (2 * p * w + 2 * q);  // 0 and 1 above, w and w + 1 below
         r0[2 * q] = at == 0 ? dy[q] : 0.0f;
@@ -110,7 +133,7 @@ void pairs_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_t e
 // output rows [begin, end) of n * p, channels side by side
 void channels_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end) {
   const F d;
-  const I di;
+  const Index<F> di;
   const PoolGeometry& g = a.geometry;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t c_count = a.x.shape[1], w = a.x.shape[3], p_count = a.y.shape[2];
@@ -127,7 +150,7 @@ void channels_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end
         auto at = hn::Set(di, static_cast<std::int32_t>(p * g.stride_h * w + q * g.stride_w));
         for (std::int64_t r = 0; r < g.kernel_h; ++r)
           for (std::int64_t s = 0; s < g.kernel_w; ++s)
-            take(d, di, hn::LoadU(d, x + r * a.x.stride[2] + s * a.x.stride[3] + c),
+            take(d, hn::LoadU(d, x + r * a.x.stride[2] + s * a.x.stride[3] + c),
                  hn::Set(di, static_cast<std::int32_t>((p * g.stride_h + r) * w + q * g.stride_w + s)), best, at);
         hn::StoreU(best, d, y + c);
         if (where) hn::StoreU(at, di, where + c);
@@ -153,7 +176,7 @@ void channels_forward(const MaxPoolArgs& a, std::int64_t begin, std::int64_t end
 // input rows [begin, end) of n * h; windows do not overlap, so a position has at most one
 void channels_backward(const MaxPoolGradArgs& a, std::int64_t begin, std::int64_t end) {
   const F d;
-  const I di;
+  const Index<F> di;
   const PoolGeometry& g = a.geometry;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t c_count = a.dx.shape[1], h = a.dx.shape[2], w = a.dx.shape[3];
