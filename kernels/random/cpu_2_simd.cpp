@@ -75,6 +75,19 @@ void dropout_counters(const DropoutArgs& a, std::int64_t n, std::int64_t begin, 
     std::uint32_t words[4][HWY_MAX_BYTES / 4];
     philox_words(counters, c, words);
     const std::int64_t first = 4 * c, count = std::min(4 * std::min(lanes, end - c), n - first);
+    if (count == 4 * lanes) {
+      const U32 du;
+      const hn::ScalableTag<float> d;
+      std::uint32_t ordered[HWY_MAX_BYTES];
+      const auto word = [&](int k) { return hn::LoadU(du, words[k]); };
+      hn::StoreInterleaved4(word(0), word(1), word(2), word(3), du, ordered);
+      for (std::int64_t i = 0; i < count; i += lanes) {
+        const auto w = hn::LoadU(du, ordered + i);
+        const auto keep = hn::RebindMask(d, hn::Eq(hn::Max(w, hn::Set(du, threshold)), w));
+        hn::StoreU(hn::IfThenElseZero(keep, hn::Mul(hn::LoadU(d, x + first + i), hn::Set(d, scale))), d, y + first + i);
+      }
+      continue;
+    }
     for (std::int64_t i = 0; i < count; ++i) {
       const float v = x[first + i] * scale;
       y[first + i] = words[i & 3][i >> 2] >= threshold ? v : 0.0f;
