@@ -92,6 +92,7 @@ int draws(Fill fill, std::int64_t limit) {
 
 // Large operands (a GPU's benchmark shapes) are drawn by several threads; the values are the same.
 void fill_view(const View& v, const Operand& op, DType drawn, std::uint64_t seed) {
+  if (op.drawn_by) return op.drawn_by(v);
   const std::int64_t n = v.numel(), cols = v.rank ? std::max<std::int64_t>(1, v.shape[v.rank - 1]) : 1, rows = n / cols;
   const auto part = [&](std::int64_t first, std::int64_t last) {  // rows
     Bits bits{seed + static_cast<std::uint64_t>(first * cols * draws(op.fill, op.limit)) * kGolden};

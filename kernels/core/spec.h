@@ -48,10 +48,11 @@ struct Operand {
   Role role = Role::in;
   std::vector<std::int64_t> shape;
   Fill fill = Fill::normal;
-  std::optional<DType> dtype = {};  // empty: the dtype of the case (f64 when the truth is computed)
-  std::int64_t limit = 0;           // for Fill::index and Fill::rare_nan
-  int alias_of = -1;                // same memory as that earlier operand (in-place cases)
-  bool dense_only = false;          // layouts leave this operand row-major
+  std::optional<DType> dtype = {};                 // empty: the dtype of the case (f64 when the truth is computed)
+  std::int64_t limit = 0;                          // for Fill::index and Fill::rare_nan
+  int alias_of = -1;                               // same memory as that earlier operand (in-place cases)
+  bool dense_only = false;                         // layouts leave this operand row-major
+  std::function<void(const View&)> drawn_by = {};  // what `fill` cannot say; a function of positions alone. The memory is the host's
 };
 
 // How operands lie in memory. The harness applies each layout to every operand that is not dense_only.

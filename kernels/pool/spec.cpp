@@ -119,8 +119,8 @@ Case<MaxPoolArgs> max_case(const Shape& s, bool with_where) {
   return c;
 }
 
-// A winner for each window, drawn from its part inside x: random positions would lie outside of their windows. Written by bind (hence
-// inout) as a function of the position alone, so that calling it again changes nothing; -1 where the window lies in the padding.
+// A winner for each window, drawn from its part inside x: random positions would lie outside of their windows. -1 where the window lies in
+// the padding.
 void draw_winners(const Shape& s, const View& where) {
   const auto pick = [](std::uint64_t salt, std::int64_t origin, std::int64_t dilation, std::int64_t taps, std::int64_t size) {
     std::int64_t inside[64], count = 0;
@@ -145,16 +145,14 @@ void draw_winners(const Shape& s, const View& where) {
 
 Case<MaxPoolGradArgs> max_grad_case(const Shape& s) {
   auto c = base<MaxPoolGradArgs>(s);
-  c.operands = {
-      {.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill},
-      {.name = "where", .role = Role::inout, .shape = laid(s, s.p(), s.q()), .fill = Fill::index, .dtype = DType::i32, .limit = 1},
-      {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
-  // A bench would time the drawing; there, one winner (the window's first) is drawn only while the last is still unwritten.
-  c.bind = [s](const std::vector<View>& v) {
-    const View where = logical(s, v[1]);
-    draw_winners(s, where);
-    return MaxPoolGradArgs{logical(s, v[0]), where, logical(s, v[2]), s.g};
-  };
+  c.operands = {{.name = "dy", .shape = laid(s, s.p(), s.q()), .fill = s.fill},
+                {.name = "where",
+                 .shape = laid(s, s.p(), s.q()),
+                 .fill = Fill::index,
+                 .dtype = DType::i32,
+                 .drawn_by = [s](const View& v) { draw_winners(s, logical(s, v)); }},
+                {.name = "dx", .role = Role::out, .shape = laid(s, s.h, s.w)}};
+  c.bind = [s](const std::vector<View>& v) { return MaxPoolGradArgs{logical(s, v[0]), logical(s, v[1]), logical(s, v[2]), s.g}; };
   c.other_bytes = 4.0 * s.n * s.c * s.p() * s.q();
   c.roundings =
       overlap(s.g.dilation_h * (s.g.kernel_h - 1) + 1, s.g.stride_h) * overlap(s.g.dilation_w * (s.g.kernel_w - 1) + 1, s.g.stride_w);
