@@ -94,7 +94,15 @@ void Stage::spoil() {
   spoil_scratch();
 }
 void Stage::spoil_scratch() {
-  if (const std::size_t n = q_.scratch_bytes()) memory_.fill(q_.scratch(n), kPoison, n, q_.stream());
+  const std::size_t n = q_.scratch_bytes();
+  if (n == 0) return;
+  std::byte* p = q_.scratch(n);
+  if (q_.device().kind == DeviceKind::cuda) return memory_.fill(p, kPoison, n, q_.stream());
+  // By the queue's threads, each a part: as scratch is after a call, and not the whole of it in the caches of one thread while the others
+  // go to sleep. Peers keep theirs, warm, from call to call.
+  const auto bytes = static_cast<std::int64_t>(n);
+  parallel_ranges(q_.pool(), bytes, (bytes + q_.threads() - 1) / q_.threads(),
+                  [&](std::int64_t b, std::int64_t e) { std::memset(p + b, kPoison, static_cast<std::size_t>(e - b)); });
 }
 void Stage::forget_scratch() {
   spoil_scratch();
