@@ -39,7 +39,7 @@ void pack_group(const From* src, std::int64_t line, std::int64_t along, std::int
 }
 
 // Whole panels of lines that lie side by side: step by step of k, as memory has them, and the rows after the next asked for ahead. (Tiles
-// that copied them beside their multiply-adds, as they do with B, took three times as long as others on a Xeon where steps were 8 KiB
+// that copied them beside their multiply-adds, as they do with B, took three times as long as others on a Xeon where steps were 4 KiB
 // apart.)
 template <std::int64_t W, class T>
 void pack_side_by_side(const T* src, std::int64_t along, std::int64_t lines, std::int64_t k, std::int64_t lead, T* dst) {

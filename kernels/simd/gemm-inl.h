@@ -190,6 +190,20 @@ inline void pack_transposed(const float* src, std::int64_t step, std::int64_t gr
     if constexpr (HWY_MAX_BYTES >= 32)
       for (; g + 8 <= group; g += 8) transpose_rows<8>(src + g * step, step, whole, dst + g, width, kBlock);
     for (; g + 4 <= group; g += 4) transpose_rows<4>(src + g * step, step, whole, dst + g, width, kBlock);
+    if (g + 2 <= group) {  // the last two of six
+      const hn::FixedTag<float, 4> d;
+      const hn::Half<decltype(d)> half;
+      const float *s = src + g * step, *t = s + step;
+      for (std::int64_t i = 0; i < whole; i += 4) {
+        const auto r0 = hn::LoadU(d, s + i), r1 = hn::LoadU(d, t + i);
+        const auto a = hn::InterleaveLower(d, r0, r1), b = hn::InterleaveUpper(d, r0, r1);
+        hn::StoreU(hn::LowerHalf(half, a), half, dst + i * width + g);
+        hn::StoreU(hn::UpperHalf(half, a), half, dst + (i + 1) * width + g);
+        hn::StoreU(hn::LowerHalf(half, b), half, dst + (i + 2) * width + g);
+        hn::StoreU(hn::UpperHalf(half, b), half, dst + (i + 3) * width + g);
+      }
+      g += 2;
+    }
 #endif
     for (std::int64_t i = whole; i < n; ++i)
       for (std::int64_t l = 0; l < g; ++l) dst[i * width + l] = src[l * step + i];
