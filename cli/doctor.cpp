@@ -11,6 +11,7 @@
 #include "cli/console.h"
 #include "engine/ops/ops.h"
 #include "kernels/catalog.h"
+#include "kernels/core/amx.h"
 #include "kernels/core/device.h"
 #include "kernels/lab/machine.h"
 #include "kernels/lab/roofline.h"
@@ -44,7 +45,7 @@ void add_doctor(CLI::App& app, Action& run) {
       report("version", true, "graft " GRAFT_VERSION);
       report("cpu", true,
              std::to_string(std::thread::hardware_concurrency()) + " threads, best vector target of this build and machine: " +
-                 hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()));
+                 hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()) + (why_no_amx().empty() ? ", AMX" : ""));
       report("memory", true, std::to_string(static_cast<long long>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) >> 20) + " MiB");
       for (const auto& [name, kind] : {std::pair{"emu", DeviceKind::emu}, std::pair{"cuda", DeviceKind::cuda}}) {  // nobody must have them
         const bool here = why_not({kind, 0}).empty();
@@ -82,7 +83,7 @@ void add_doctor(CLI::App& app, Action& run) {
           rates += rate;
         }
         report("products", true,
-               text + std::string(device.kind == DeviceKind::cpu ? " (multiply-adds from registers, " : " (matmul of 4096, ") +
+               text + std::string(device.kind == DeviceKind::cpu ? " (from registers, " : " (matmul of 4096, ") +
                    (device.kind == DeviceKind::cpu ? std::to_string(current_queue().threads()) + " threads)" : name_of(device) + ")"));
         report("bandwidth", true, rates + " (read and written)");
       }

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "kernels/core/amx.h"
 #include "kernels/core/device.h"
 
 namespace graft {
@@ -47,7 +48,9 @@ std::string_view forced_variant(std::string_view family) {
   return {};
 }
 
-Verdict has_capability(Capability wanted) {
+Verdict has_capability(Backend b, Capability wanted) {
+  if (wanted.amx && !why_no_amx().empty()) return no(std::string(why_no_amx()));
+  if (b != Backend::cuda || !wanted.least) return yes();
   const auto text = [](int c) { return std::to_string(c / 10) + "." + std::to_string(c % 10); };
   const int here = gpu_capability();
   if (wanted.only ? here == wanted.least : here >= wanted.least) return yes();

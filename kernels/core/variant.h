@@ -20,15 +20,18 @@ struct Verdict {
 inline Verdict yes() { return {}; }
 inline Verdict no(std::string reason) { return {false, std::move(reason)}; }
 
-// What a cuda row asks of the GPU: a compute capability (80: 8.0) or, where its instructions belong to one architecture (sm_90a), that one
-// `only`.
+// What a row asks of the machine. A cuda row of the GPU: a compute capability (80: 8.0) or, where its instructions belong to one
+// architecture (sm_90a), that one `only`. A host row of the processor: AMX (kernels/core/amx.h).
 struct Capability {
   int least = 0;
   bool only = false;
+  bool amx = false;
 };
-Verdict has_capability(Capability wanted);  // has the current GPU it?
 
 enum class Backend { ref, cpu, emu, cuda };  // who executes a row; `ref` serves no device and is run only when named
+
+// Has this machine what a row of that backend asks for? The emulator runs every GPU's instructions.
+Verdict has_capability(Backend b, Capability wanted);
 
 template <class Args>
 struct Limit {
@@ -50,8 +53,7 @@ struct Row {
   bool order_dependent = false;  // results may differ by rounding from run to run (float atomics); never chosen unless named
   Capability capability = {};
   Verdict allowed(const Args& a) const {
-    if (backend == Backend::cuda && capability.least)
-      if (Verdict v = has_capability(capability); !v) return v;
+    if (Verdict v = has_capability(backend, capability); !v) return v;
     return limit.check ? limit.check(a) : yes();
   }
 };
@@ -59,8 +61,8 @@ struct Row {
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
 template <class Args>
 Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
-               std::size_t (*scratch)(const Args&, int) = nullptr) {
-  return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
+               std::size_t (*scratch)(const Args&, int) = nullptr, Capability capability = {}) {
+  return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch, false, capability};
 }
 
 // A kernel in CUDA's words is one row of the table and two variants: cuda.NAME, compiled by nvcc, and emu.NAME, the same source run by the
@@ -130,9 +132,7 @@ struct VariantInfo {
   std::string_view limits, doc;
   bool order_dependent = false;
   Capability capability = {};
-  bool executable() const {
-    return backend != Backend::cuda || !capability.least || has_capability(capability);
-  }  // by the GPU that is here
+  bool executable() const { return has_capability(backend, capability).ok; }  // on this machine
 };
 
 // What the catalog sees of a family, whatever its argument type.

@@ -54,9 +54,11 @@ void Roofline::measure() {
 
 void Roofline::measure_host() {
   const Peak peak = measure_peak(q_);
-  f32_ = std::max(f32_, peak.gflops * 1e9);
-  f64_ = f32_ / 2;
-  half_ = f32_;  // computed in f32
+  vectors_ = std::max(vectors_, peak.gflops * 1e9);
+  tiles_ = std::max(tiles_, peak.tiles * 1e9);
+  f32_ = std::max(vectors_, tiles_ / 6);  // six products of bf16 make one of f32 (kernels/simd/amx_tile.h)
+  f64_ = vectors_ / 2;
+  half_ = std::max(vectors_, tiles_);  // without tiles computed in f32
   const auto caches = cache_sizes();
   const auto threads = static_cast<std::size_t>(q_.threads());
   if (ladder_.empty())
@@ -129,7 +131,8 @@ double Roofline::floor(const Work& w) const {
   if (!known()) return 0;
   const bool half = w.dtype == DType::bf16 || w.dtype == DType::f16;
   if (q_.device().kind == DeviceKind::cpu)
-    return std::max(w.flops * w.least_flops / (2 * (half ? 4 : 1) * flops(w.dtype)), w.bytes / (2 * rate(w.working_set / 4)));
+    return std::max(w.flops * w.least_flops / (2 * (half ? std::max(4 * vectors_, tiles_) : flops(w.dtype))),
+                    w.bytes / (2 * rate(w.working_set / 4)));
   const DeviceFacts f = device_memory(q_.device()).facts();
   const double ticks = f.multiprocessors * f.clock_hz;
   if (ticks <= 0 || f.memory_bytes_per_s <= 0) return 0;

@@ -1,6 +1,7 @@
 // What this machine can do at most, measured in the run that is held against it (Williams, Waterman, Patterson 2009), and the floor under
-// any honest time. CPU: multiply-adds from registers, and bytes per second out of each cache level and memory. CUDA: the copy and matmul
-// families under events. The emulator has no roofline: its times mean nothing.
+// any honest time. CPU: multiply-adds from registers, products of tiles where there is AMX (f32 takes six of bf16), and bytes per second
+// out of each cache level and memory. CUDA: the copy and matmul families under events. The emulator has no roofline: its times mean
+// nothing.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -46,6 +47,7 @@ class Roofline {
   void measure_cuda();
   Queue& q_;
   double f32_ = 0, f64_ = 0, half_ = 0;        // FLOP/s
+  double vectors_ = 0, tiles_ = 0;             // of the CPU: f32 multiply-adds, products of bf16 on tiles
   double rate(std::size_t working_set) const;  // bytes/s
   std::vector<Level> levels_;
   struct Rung {

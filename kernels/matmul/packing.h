@@ -31,36 +31,41 @@ inline std::int64_t most_depth() {
 
 inline std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
 
-// The grid that is done first, in cycles per step of k: multiply-adds at 32 a cycle, what each row of A and column of B takes on its way
-// from memory, and what is lost to a thread that comes late or is slow. Small cells let the others take its share, and stay in the near
-// caches; large ones read and pack less. Half a cell is lost, or, where packing makes small ones dear, at most what waking a thread takes
-// (some 100 us) and a twentieth of all; where A is read in place an eighth of a cell, for rows of cells are dear there: each asks for B
-// from its matrix again. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, 2 by 10 % at 512x768x3072 where A is
-// transposed, and 1 x 6 by 2 % over 4 x 4 where it is not.
+// The grid that is done first, in cycles per step of k: what tiles take, what each row of A and column of B takes on its way from memory,
+// and what is lost to a thread that comes late or is slow. Small cells let the others take its share, and stay in the near caches; large
+// ones read and pack less. Half a cell is lost, or, where packing makes small ones dear, at most what waking a thread takes (some 100 us)
+// and a twentieth of all; where A is read in place an eighth of a cell, for rows of cells are dear there: each asks for B from its matrix
+// again. On two Zen 5 cores 16 cells are the better by 4 % at 512^3 and 2048^3, 2 by 10 % at 512x768x3072 where A is transposed, and 1 x 6
+// by 2 % over 4 x 4 where it is not.
+struct CellCosts {
+  std::int64_t tile_rows = kMaxTileRows, tile_columns = kMaxTileColumns;
+  double tile = 12, row = 0.45, column = 0.45;  // cycles: 32 multiply-adds each
+  bool in_place = false;
+  std::int64_t held_k = most_depth(), held = kUncutRows;  // up to so many steps and lines, what a thread's cells share is packed once
+};
 struct CellGrid {
   std::int64_t rows = 1, columns = 1;
 };
-inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t threads, bool in_place, bool columns_side_by_side) {
+inline CellGrid cell_grid(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t threads, const CellCosts& of) {
   if (threads == 1) return {};
   constexpr std::int64_t kMost = 8;  // cells of a thread
-  const std::int64_t row_tiles = (m + kMaxTileRows - 1) / kMaxTileRows, column_tiles = (n + kMaxTileColumns - 1) / kMaxTileColumns;
-  const double each_row = in_place ? 0.15 : 0.45, each_column = columns_side_by_side ? 0.15 : 0.45;
+  const std::int64_t row_tiles = (m + of.tile_rows - 1) / of.tile_rows, column_tiles = (n + of.tile_columns - 1) / of.tile_columns;
   const double waking = 4e5 / static_cast<double>(std::max<std::int64_t>(k, 1));
   CellGrid best;
   double least = 0;
   for (std::int64_t rows = 1; rows <= std::min(threads * kMost, row_tiles); rows *= 2)
     for (std::int64_t each = 1; each <= kMost; ++each) {
       const std::int64_t columns = std::min((threads * each + rows - 1) / rows, column_tiles);
-      const auto r = static_cast<double>((row_tiles + rows - 1) / rows), c = static_cast<double>((column_tiles + columns - 1) / columns);
-      const double row_lines = each_row * kMaxTileRows * r, column_lines = each_column * kMaxTileColumns * c;
-      const double cell = 12 * r * c + row_lines + column_lines;
-      // What a thread's cells share is packed once (PackPlan::one_block).
+      const std::int64_t r = (row_tiles + rows - 1) / rows, c = (column_tiles + columns - 1) / columns;
+      const double tiles = of.tile * static_cast<double>(r * c), row_lines = of.row * static_cast<double>(of.tile_rows * r),
+                   column_lines = of.column * static_cast<double>(of.tile_columns * c);
+      const double cell = tiles + row_lines + column_lines;
       const auto cells = static_cast<double>((rows * columns + threads - 1) / threads);
-      const bool one_block = k <= most_depth() && (in_place ? c * kMaxTileColumns <= kPanelColumns : r * kMaxTileRows <= kUncutRows);
-      const double row_times = one_block && !in_place ? std::ceil(cells / static_cast<double>(columns)) : cells;
-      const double column_times = one_block && in_place ? std::ceil(cells / static_cast<double>(rows)) : cells;
-      const double all = 12 * r * c * cells + row_lines * row_times + column_lines * column_times;
-      const double cost = all + (in_place ? cell / 8 : std::min(cell / 2, waking + all / 20));
+      const bool one_block = k <= of.held_k && (of.in_place ? c * of.tile_columns : r * of.tile_rows) <= of.held;
+      const double row_times = one_block && !of.in_place ? std::ceil(cells / static_cast<double>(columns)) : cells;
+      const double column_times = one_block && of.in_place ? std::ceil(cells / static_cast<double>(rows)) : cells;
+      const double all = tiles * cells + row_lines * row_times + column_lines * column_times;
+      const double cost = all + (of.in_place ? cell / 8 : std::min(cell / 2, waking + all / 20));
       if (least == 0 || cost < least) best = {rows, columns}, least = cost;
     }
   return best;
@@ -112,7 +117,11 @@ inline PackPlan pack_plan(const MatmulArgs& a, std::int64_t threads) {
   const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + most_depth() - 1) / most_depth());
   p.depth = std::max<std::int64_t>(1, round_up((p.k + blocks - 1) / blocks, 4));
   p.lead = p.depth + 4;
-  p.grid = cell_grid(p.m, p.n, p.k, threads, p.in_place, a.b.stride[2] == 1);
+  CellCosts costs;
+  costs.in_place = p.in_place;
+  if (p.in_place) costs.row = 0.15, costs.held = kPanelColumns;
+  if (a.b.stride[2] == 1) costs.column = 0.15;
+  p.grid = cell_grid(p.m, p.n, p.k, threads, costs);
   const auto most = [](std::int64_t size, std::int64_t unit, std::int64_t parts) {
     return ((size + unit - 1) / unit + parts - 1) / parts * unit;
   };

@@ -9,6 +9,8 @@ void matmul_naive(Queue& q, const MatmulArgs& a);
 void matmul_blocked(Queue& q, const MatmulArgs& a);
 void matmul_packed(Queue& q, const MatmulArgs& a);
 std::size_t matmul_packed_scratch(const MatmulArgs& a, int threads);
+void matmul_amx(Queue& q, const MatmulArgs& a);
+std::size_t matmul_amx_scratch(const MatmulArgs& a, int threads);
 
 GRAFT_SIMT_ROW(matmul_thread_product, MatmulArgs);
 GRAFT_SIMT_ROW(matmul_tiled, MatmulArgs);

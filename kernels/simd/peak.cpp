@@ -10,6 +10,8 @@
 #include <chrono>
 #include <vector>
 
+#include "kernels/simd/amx_tile.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace graft::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -54,6 +56,41 @@ void walk_cache(const float* from, float* to, std::size_t n, std::int64_t rounds
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#ifdef GRAFT_HAVE_AMX
+HWY_PUSH_ATTRIBUTES(GRAFT_AMX_TARGETS)
+namespace graft {
+// Four independent sums from tiles of numbers of both signs in [1, 2): processors draw more power, and run slower, than for zeros. Returns
+// FLOPs done.
+double tile_products(std::int64_t rounds) {
+  alignas(64) std::uint16_t numbers[4 * amx::kTileBytes / 2];
+  std::uint64_t s = 1;
+  for (auto& b : numbers) {
+    s = s * 6364136223846793005ull + 1442695040888963407ull;
+    b = static_cast<std::uint16_t>(0x3f80u | (s >> 57) | (s >> 63 << 15));
+  }
+  const amx::Tiles tiles;
+  const auto* from = reinterpret_cast<const std::byte*>(numbers);
+  __asm__ volatile("" ::: "memory");
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, from, 64);
+  _tile_loadd(5, from + amx::kTileBytes, 64);
+  _tile_loadd(6, from + 2 * amx::kTileBytes, 64);
+  _tile_loadd(7, from + 3 * amx::kTileBytes, 64);
+  for (std::int64_t r = 0; r < rounds; ++r) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  return 4.0 * 2 * 16 * 16 * 32 * static_cast<double>(rounds);
+}
+}  // namespace graft
+HWY_POP_ATTRIBUTES
+#endif
+
 namespace graft {
 HWY_EXPORT(multiply_adds);
 HWY_EXPORT(walk_cache);
@@ -66,17 +103,24 @@ Peak measure_peak(Queue& q) {
   std::vector<double> flops(threads * 8);
   std::vector<float> from(16 << 20, 1.0f), to(16 << 20);
   for (int repeat = 0; repeat < 5; ++repeat) {
-    double begin = now();
-    q.pool().run(q.threads(), [&](std::int64_t t, int) {
-      flops[static_cast<std::size_t>(t) * 8] = HWY_DYNAMIC_DISPATCH(multiply_adds)(2000000, &sinks[static_cast<std::size_t>(t) * 16]);
-    });
-    double seconds = now() - begin, total = 0;
-    for (std::size_t t = 0; t < threads; ++t) total += flops[t * 8];
-    best.gflops = std::max(best.gflops, total / seconds * 1e-9);
-    begin = now();
+    const auto all_threads = [&](auto&& products) {  // GFLOP/s
+      const double begin = now();
+      q.pool().run(q.threads(),
+                   [&](std::int64_t t, int) { flops[static_cast<std::size_t>(t) * 8] = products(static_cast<std::size_t>(t)); });
+      const double seconds = now() - begin;
+      double total = 0;
+      for (std::size_t t = 0; t < threads; ++t) total += flops[t * 8];
+      return total / seconds * 1e-9;
+    };
+    best.gflops =
+        std::max(best.gflops, all_threads([&](std::size_t t) { return HWY_DYNAMIC_DISPATCH(multiply_adds)(2000000, &sinks[t * 16]); }));
+#ifdef GRAFT_HAVE_AMX
+    if (why_no_amx().empty()) best.tiles = std::max(best.tiles, all_threads([](std::size_t) { return tile_products(500000); }));
+#endif
+    const double begin = now();
     parallel_ranges(q.pool(), static_cast<std::int64_t>(from.size()), 1 << 18,
                     [&](std::int64_t b, std::int64_t e) { std::copy(from.begin() + b, from.begin() + e, to.begin() + b); });
-    seconds = now() - begin;
+    const double seconds = now() - begin;
     best.gbps = std::max(best.gbps, 2.0 * static_cast<double>(from.size()) * sizeof(float) / seconds * 1e-9);
   }
   return best;

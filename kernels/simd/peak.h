@@ -9,6 +9,7 @@ namespace graft {
 
 struct Peak {
   double gflops = 0;  // f32, 2 FLOPs per multiply-add
+  double tiles = 0;   // products of bf16 on AMX tiles, the same unit; 0 where there is no AMX
   double gbps = 0;    // read + written, 1e9 bytes per second
 };
 Peak measure_peak(Queue& q);  // takes some 0.3 s
