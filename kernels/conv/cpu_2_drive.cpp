@@ -5,30 +5,26 @@
 #include <vector>
 
 #include "kernels/conv/offsets.h"
+#include "kernels/conv/passes.h"
 #include "kernels/conv/rows.h"
 
 namespace graft {
 namespace {
 
 std::int64_t round_up(std::int64_t x, std::int64_t unit) { return (x + unit - 1) / unit * unit; }
-std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
 // An image with a zero border, in the axis order of its source (channels last stays so). No border: the source itself.
-struct Border {
-  std::int64_t top, left, bottom, right;
-  bool any() const { return top > 0 || left > 0 || bottom > 0 || right > 0; }
-};
 struct Image {
   std::int64_t sc, sh, sw;  // strides of what the walk reads
   std::int64_t elements;    // of the copy; 0 without border
 };
-Image image_of(const View& x, const Border& b) {
+Image image_of(const View& x, const ConvBorder& b) {
   if (!b.any()) return {x.stride[1], x.stride[2], x.stride[3], 0};
   const std::int64_t c = x.shape[1], h = x.shape[2] + b.top + b.bottom, w = x.shape[3] + b.left + b.right;
   if (x.stride[1] == 1 && c > 1) return {1, w * c, c, c * h * w};
   return {h * w, w, 1, c * h * w};
 }
-const float* with_border(const View& x, std::int64_t n, const Border& b, const Image& m, float* copy) {
+const float* with_border(const View& x, std::int64_t n, const ConvBorder& b, const Image& m, float* copy) {
   const float* src = x.as<const float>() + n * x.stride[0];
   if (m.elements == 0) return src;
   std::memset(copy, 0, static_cast<std::size_t>(m.elements) * sizeof(float));
@@ -57,49 +53,71 @@ std::int64_t pieces_of(std::int64_t images, std::int64_t pixels) {
   return images >= 8 ? 1 : std::max<std::int64_t>(1, std::min<std::int64_t>(16, pixels / 96));
 }
 
-// One pass over the images: the same taps for every pixel of a phase.
-struct Pass {
-  std::vector<std::int32_t> offset;     // [taps]
-  std::vector<float> panel;             // [group][channel tile][taps][width]
-  std::int64_t taps = 0, in_shift = 0;  // in_shift: constant part of the offsets, may be large
-  std::int64_t rows = 0, cols = 0, in_row = 0, in_col = 0, out_shift = 0, out_row = 0, out_col = 0;
+// The tables of a pass: [taps] for an input channel after the other, and filters as [group][channel tile][taps][width].
+struct Tables {
+  std::vector<std::int32_t> offset;
+  std::vector<float> panel;
 };
+Tables tables_of(const ConvPasses& c, const ConvPass& p, const Image& m, std::int64_t width) {
+  const std::int64_t in_channels = c.in.shape[1] / c.groups, channels = c.out.shape[1] / c.groups;
+  const std::int64_t taps = in_channels * static_cast<std::int64_t>(p.taps.size()), tiles = round_up(channels, width);
+  Tables t;
+  t.panel.assign(static_cast<std::size_t>(std::max<std::int64_t>(1, c.groups * tiles * taps)), 0.0f);
+  std::int64_t l = 0;
+  for (std::int64_t i = 0; i < in_channels; ++i)
+    for (const ConvTap& tap : p.taps) {
+      t.offset.push_back(static_cast<std::int32_t>(i * m.sc + tap.y * m.sh + tap.x * m.sw));
+      for (std::int64_t group = 0; group < c.groups; ++group) {
+        const float* weight = c.weight.as<const float>() + group * c.group_step + tap.weight + i * c.in_step;
+        for (std::int64_t k = 0; k < channels; ++k)
+          t.panel[static_cast<std::size_t>((group * tiles + k / width * width) * taps + l * width + k % width)] = weight[k * c.out_step];
+      }
+      ++l;
+    }
+  return t;
+}
 
-void run_passes(Queue& q, const std::vector<Pass>& passes, const View& in, const Border& border, const View& out, const View& bias,
-                bool relu, std::int64_t groups, std::int64_t width) {
-  const Image m = image_of(in, border);
-  const std::int64_t images = out.shape[0], channels = out.shape[1] / groups, in_channels = in.shape[1] / groups;
+void run_passes(Queue& q, const ConvPasses& c) {
+  if (c.out.numel() == 0) return;
+  const View &in = c.in, &out = c.out;
+  const Image m = image_of(in, c.border);
+  const std::int64_t width = conv_offsets::width(), images = out.shape[0], channels = out.shape[1] / c.groups;
+  std::vector<Tables> tables;
   std::int64_t pixels = 0;
-  for (const auto& p : passes) pixels = std::max(pixels, p.rows * p.cols);
+  for (const auto& p : c.passes) {
+    tables.push_back(tables_of(c, p, m, width));
+    pixels = std::max(pixels, p.rows * p.cols);
+  }
   const std::int64_t pieces = pieces_of(images, pixels), tiles = round_up(channels, width);
   const std::size_t copy = static_cast<std::size_t>(round_up(m.elements, 16));
   auto* copies = reinterpret_cast<float*>(q.scratch(copy * sizeof(float) * static_cast<std::size_t>(q.threads())));
   q.pool().run(images * pieces, [&](std::int64_t task, int worker) {
     const std::int64_t n = task / pieces, piece = task % pieces;
-    const float* base = with_border(in, n, border, m, copies + copy * static_cast<std::size_t>(worker));
-    for (const auto& p : passes) {
-      const std::int64_t count = p.rows * p.cols;
+    const float* base = with_border(in, n, c.border, m, copies + copy * static_cast<std::size_t>(worker));
+    for (std::size_t pass = 0; pass < c.passes.size(); ++pass) {
+      const ConvPass& p = c.passes[pass];
+      const std::int64_t count = p.rows * p.cols, taps = static_cast<std::int64_t>(tables[pass].offset.size());
       const std::int64_t each = round_up((count + pieces - 1) / pieces, 24), begin = std::min(count, piece * each),
                          end = std::min(count, begin + each);
       if (begin == end) continue;
-      for (std::int64_t g = 0; g < groups; ++g) {
+      for (std::int64_t g = 0; g < c.groups; ++g) {
         ConvWalk w{};
-        w.in = base + p.in_shift + g * in_channels * m.sc;
-        w.in_row = p.in_row;
-        w.in_col = p.in_col;
+        w.in = base + g * (in.shape[1] / c.groups) * m.sc;
+        w.in_row = p.step_y * m.sh;
+        w.in_col = p.step_x * m.sw;
         w.rows = p.rows;
         w.cols = p.cols;
-        w.offset = p.offset.data();
-        w.taps = p.taps;
-        w.panel = p.panel.data() + g * tiles * p.taps;
+        w.offset = tables[pass].offset.data();
+        w.taps = taps;
+        w.panel = tables[pass].panel.data() + g * tiles * taps;
         w.channels = channels;
         w.out = out.as<float>() + n * out.stride[0] + g * channels * out.stride[1] + p.out_shift;
         w.out_row = p.out_row;
         w.out_col = p.out_col;
         w.out_channel = out.stride[1];
-        w.bias = bias.data ? bias.as<const float>() + g * channels * bias.stride[0] : nullptr;
-        w.bias_step = bias.stride[0];
-        w.relu = relu;
+        w.bias = c.bias.data ? c.bias.as<const float>() + g * channels * c.bias.stride[0] : nullptr;
+        w.bias_step = c.bias.stride[0];
+        w.relu = c.relu;
         conv_offsets::plane(w, begin, end);
       }
     }
@@ -108,91 +126,8 @@ void run_passes(Queue& q, const std::vector<Pass>& passes, const View& in, const
 
 }  // namespace
 
-void conv_offsets_forward(Queue& q, const ConvArgs& a) {
-  if (a.y.numel() == 0) return;
-  const ConvGeometry& g = a.geometry;
-  const Border border{g.pad_top, g.pad_left, g.pad_bottom, g.pad_right};
-  const Image m = image_of(a.x, border);
-  const std::int64_t cg = a.weight.shape[1], r_count = a.weight.shape[2], s_count = a.weight.shape[3],
-                     k_count = a.weight.shape[0] / g.groups;
-  const std::int64_t width = conv_offsets::width(), tiles = round_up(k_count, width);
-  Pass p;
-  p.taps = cg * r_count * s_count;
-  p.offset.resize(static_cast<std::size_t>(p.taps));
-  p.panel.assign(static_cast<std::size_t>(g.groups * tiles * p.taps), 0.0f);
-  std::int64_t l = 0;
-  for (std::int64_t c = 0; c < cg; ++c)
-    for (std::int64_t r = 0; r < r_count; ++r)
-      for (std::int64_t s = 0; s < s_count; ++s, ++l) {
-        p.offset[static_cast<std::size_t>(l)] = static_cast<std::int32_t>(c * m.sc + r * g.dilation_h * m.sh + s * g.dilation_w * m.sw);
-        const float* wt = a.weight.as<const float>() + c * a.weight.stride[1] + r * a.weight.stride[2] + s * a.weight.stride[3];
-        for (std::int64_t k = 0; k < a.weight.shape[0]; ++k) {
-          const std::int64_t group = k / k_count, kk = k % k_count;
-          p.panel[static_cast<std::size_t>((group * tiles + kk / width * width) * p.taps + l * width + kk % width)] =
-              wt[k * a.weight.stride[0]];
-        }
-      }
-  p.rows = a.y.shape[2];
-  p.cols = a.y.shape[3];
-  p.in_row = g.stride_h * m.sh;
-  p.in_col = g.stride_w * m.sw;
-  p.out_row = a.y.stride[2];
-  p.out_col = a.y.stride[3];
-  run_passes(q, {p}, a.x, border, a.y, a.bias, a.relu, g.groups, width);
-}
-
-// dx[h] takes dy[p] where p stride + r dilation = h + pad. Positions of one phase h = phase + stride i see the same taps r, at p = p0(r) +
-// i.
-void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a) {
-  if (a.dx.numel() == 0) return;
-  const ConvGeometry& g = a.geometry;
-  const std::int64_t cg = a.weight.shape[1], r_count = a.weight.shape[2], s_count = a.weight.shape[3], kg = a.weight.shape[0] / g.groups;
-  const std::int64_t h = a.dx.shape[2], w = a.dx.shape[3];
-  const auto before = [](std::int64_t taps, std::int64_t dilation, std::int64_t pad, std::int64_t stride) {
-    return std::max<std::int64_t>(0, -floor_div(pad - (taps - 1) * dilation, stride));
-  };
-  const Border border{before(r_count, g.dilation_h, g.pad_top, g.stride_h), before(s_count, g.dilation_w, g.pad_left, g.stride_w),
-                      std::max<std::int64_t>(0, (h - 1 + g.pad_top) / g.stride_h - (a.dy.shape[2] - 1)),
-                      std::max<std::int64_t>(0, (w - 1 + g.pad_left) / g.stride_w - (a.dy.shape[3] - 1))};
-  const Image m = image_of(a.dy, border);
-  const std::int64_t width = conv_offsets::width(), tiles = round_up(cg, width);
-  std::vector<Pass> passes;
-  for (std::int64_t ph = 0; ph < std::min(g.stride_h, h); ++ph)
-    for (std::int64_t pw = 0; pw < std::min(g.stride_w, w); ++pw) {
-      Pass p;
-      std::vector<std::array<std::int64_t, 3>> taps;  // k, r, s
-      for (std::int64_t k = 0; k < kg; ++k)
-        for (std::int64_t r = 0; r < r_count; ++r)
-          for (std::int64_t s = 0; s < s_count; ++s) {
-            const std::int64_t y = ph + g.pad_top - r * g.dilation_h, x = pw + g.pad_left - s * g.dilation_w;
-            if (floor_div(y, g.stride_h) * g.stride_h != y || floor_div(x, g.stride_w) * g.stride_w != x) continue;
-            taps.push_back({k, r, s});
-            p.offset.push_back(static_cast<std::int32_t>(k * m.sc + (floor_div(y, g.stride_h) + border.top) * m.sh +
-                                                         (floor_div(x, g.stride_w) + border.left) * m.sw));
-          }
-      p.taps = static_cast<std::int64_t>(taps.size());
-      p.panel.assign(static_cast<std::size_t>(std::max<std::int64_t>(1, g.groups * tiles * p.taps)), 0.0f);
-      for (std::int64_t l = 0; l < p.taps; ++l) {
-        const auto [k, r, s] = taps[static_cast<std::size_t>(l)];
-        for (std::int64_t group = 0; group < g.groups; ++group) {
-          const float* wt =
-              a.weight.as<const float>() + (group * kg + k) * a.weight.stride[0] + r * a.weight.stride[2] + s * a.weight.stride[3];
-          for (std::int64_t c = 0; c < cg; ++c)
-            p.panel[static_cast<std::size_t>((group * tiles + c / width * width) * p.taps + l * width + c % width)] =
-                wt[c * a.weight.stride[1]];
-        }
-      }
-      p.rows = (h - ph + g.stride_h - 1) / g.stride_h;
-      p.cols = (w - pw + g.stride_w - 1) / g.stride_w;
-      p.in_row = m.sh;
-      p.in_col = m.sw;
-      p.out_shift = ph * a.dx.stride[2] + pw * a.dx.stride[3];
-      p.out_row = g.stride_h * a.dx.stride[2];
-      p.out_col = g.stride_w * a.dx.stride[3];
-      passes.push_back(std::move(p));
-    }
-  run_passes(q, passes, a.dy, border, a.dx, a.bias, false, g.groups, width);
-}
+void conv_offsets_forward(Queue& q, const ConvArgs& a) { run_passes(q, forward_passes(a)); }
+void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a) { run_passes(q, input_grad_passes(a)); }
 
 void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
   const ConvGeometry& g = a.geometry;
@@ -202,7 +137,7 @@ void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a) {
   const std::int64_t taps = cg * r_count * s_count, images = a.dy.shape[0], p_count = a.dy.shape[2], q_count = a.dy.shape[3],
                      pixels = p_count * q_count;
   if (a.dweight.numel() == 0) return;
-  const Border border{g.pad_top, g.pad_left, g.pad_bottom, g.pad_right};
+  const ConvBorder border{g.pad_top, g.pad_left, g.pad_bottom, g.pad_right};
   const Image m = image_of(a.x, border);
   const std::int64_t width = conv_offsets::width(), tiles = round_up(kg, width), sums = g.groups * tiles * taps;
 

@@ -8,16 +8,19 @@ void conv_ref(Queue& q, const ConvArgs& a);
 void conv_naive(Queue& q, const ConvArgs& a);
 void conv_rows_forward(Queue& q, const ConvArgs& a);
 void conv_offsets_forward(Queue& q, const ConvArgs& a);
+void conv_amx_forward(Queue& q, const ConvArgs& a);
 
 void conv_input_grad_ref(Queue& q, const ConvInputGradArgs& a);
 void conv_input_grad_naive(Queue& q, const ConvInputGradArgs& a);
 void conv_rows_input_grad(Queue& q, const ConvInputGradArgs& a);
 void conv_offsets_input_grad(Queue& q, const ConvInputGradArgs& a);
+void conv_amx_input_grad(Queue& q, const ConvInputGradArgs& a);
 
 void conv_weight_grad_ref(Queue& q, const ConvWeightGradArgs& a);
 void conv_weight_grad_naive(Queue& q, const ConvWeightGradArgs& a);
 void conv_rows_weight_grad(Queue& q, const ConvWeightGradArgs& a);
 void conv_offsets_weight_grad(Queue& q, const ConvWeightGradArgs& a);
+void conv_amx_weight_grad(Queue& q, const ConvWeightGradArgs& a);
 
 // dbias alone; part of the weight gradient's faster rows.
 void conv_bias_grad(Queue& q, const ConvWeightGradArgs& a);

@@ -41,8 +41,29 @@ constexpr Limit<ConvWeightGradArgs> weight_offsets{"f32, at least 4 output chann
                                                      return tiles(a.x, a.dy, a.dy.shape[1] / a.geometry.groups);
                                                    }};
 
-// The device's tiles are 64 wide and count in 32 bits.
 bool f32_or_half(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
+
+// A step of AMX is 32 channels, and its columns are 32; rows of outputs are cut into equal pieces of at most 16.
+Verdict amx_tiles(const View& image, std::int64_t in, std::int64_t out, std::int64_t pixels) {
+  if (!f32_or_half(image.dtype)) return no("dtype is " + std::string(name_of(image.dtype)));
+  for (const auto& [name, channels] : {std::pair{"in", in}, std::pair{"out", out}})
+    if (channels < 16) return no(std::to_string(channels) + " channels " + name + " per group leave most of a tile empty");
+  return pixels >= 6 ? yes() : no(std::to_string(pixels) + " pixels in a row leave most of a tile empty");
+}
+constexpr Limit<ConvArgs> amx{
+    "AMX; f32, bf16, f16; at least 16 channels per group in and out, rows of at least 6 outputs",
+    [](const ConvArgs& a) { return amx_tiles(a.x, a.weight.shape[1], a.weight.shape[0] / a.geometry.groups, a.y.shape[3]); }};
+constexpr Limit<ConvInputGradArgs> grad_amx{"as conv", [](const ConvInputGradArgs& a) {
+                                              return amx_tiles(a.dy, a.weight.shape[0] / a.geometry.groups, a.weight.shape[1],
+                                                               a.dx.shape[3] / a.geometry.stride_w);
+                                            }};
+constexpr Limit<ConvWeightGradArgs> weight_amx{"as conv; stride 1", [](const ConvWeightGradArgs& a) {
+                                                 if (a.geometry.stride_h != 1 || a.geometry.stride_w != 1) return no("stride is not 1");
+                                                 return amx_tiles(a.x, a.dweight.shape[1], a.dweight.shape[0] / a.geometry.groups,
+                                                                  a.dy.shape[3]);
+                                               }};
+
+// The device's tiles are 64 wide and count in 32 bits.
 Verdict tiles64(const View& image, const View& result, std::int64_t channels, std::int64_t groups, std::int64_t steps) {
   if (!f32_or_half(image.dtype)) return no("dtype is " + std::string(name_of(image.dtype)));
   if (channels < 8) return no(std::to_string(channels) + " channels per group leave a tile of 64 empty");
@@ -140,6 +161,8 @@ const Family<ConvArgs>& conv_family() {
           host("naive", conv_naive, any<ConvArgs>, 1, "plain loops, sums in the accumulation type"),
           host("cpu.1_rows", conv_rows_forward, rows, 10, "a row of outputs at a time, one tap held fixed"),
           host("cpu.2_offsets", conv_offsets_forward, offsets, 20, "register tiles over offset tables, nothing unfolded"),
+          amx_row<ConvArgs>("cpu.3_amx", GRAFT_AMX_BODY(conv_amx_forward), amx, 30,
+                            "AMX tiles that lie in the split image, nothing unfolded"),
       },
       {
           {"0_direct", GRAFT_BODIES(conv_direct), any<ConvArgs>, 1, "one thread per output"},
@@ -164,6 +187,8 @@ const Family<ConvInputGradArgs>& conv_input_grad_family() {
           host("naive", conv_input_grad_naive, any<ConvInputGradArgs>, 1, "gather per dx element, sums in the accumulation type"),
           host("cpu.1_rows", conv_rows_input_grad, grad_rows, 10, "a row of dx at a time, one tap held fixed"),
           host("cpu.2_offsets", conv_offsets_input_grad, grad_offsets, 20, "register tiles over offset tables, one pass per stride phase"),
+          amx_row<ConvInputGradArgs>("cpu.3_amx", GRAFT_AMX_BODY(conv_amx_input_grad), grad_amx, 30,
+                                     "AMX tiles that lie in the split image, one pass per stride phase"),
       },
       {
           {"0_direct", GRAFT_BODIES(conv_direct_input_grad), any<ConvInputGradArgs>, 1, "one thread per dx element gathers"},
@@ -187,6 +212,8 @@ const Family<ConvWeightGradArgs>& conv_weight_grad_family() {
           host("naive", conv_weight_grad_naive, any<ConvWeightGradArgs>, 1, "plain loops per filter tap, sums in the accumulation type"),
           host("cpu.1_rows", conv_rows_weight_grad, weight_rows, 10, "rows of dy against shifted rows of x, eight partial sums"),
           host("cpu.2_offsets", conv_offsets_weight_grad, weight_offsets, 20, "register tiles of taps x channels, steps are pixels"),
+          amx_row<ConvWeightGradArgs>("cpu.3_amx", GRAFT_AMX_BODY(conv_amx_weight_grad), weight_amx, 30,
+                                      "AMX tiles of channels x channels per tap, steps are pixels"),
       },
       {
           {"0_direct", GRAFT_BODIES(conv_direct_weight_grad), any<ConvWeightGradArgs>, 1, "one thread per filter tap, no atomics"},

@@ -42,12 +42,17 @@ double draw(Fill fill, Bits& b, DType t, std::int64_t limit, bool inf_row) {
     case Fill::index: return limit > 0 ? static_cast<double>(b.next() % static_cast<std::uint64_t>(limit)) : 0;
     case Fill::boolean: return static_cast<double>(b.next() & 1);
     case Fill::zero: return 0;
+    case Fill::small: return b.normal() * 0x1p-60;
     case Fill::some_nan:
     case Fill::some_inf:
-    case Fill::rare_nan: {
+    case Fill::rare_nan:
+    case Fill::rare_inf: {
       const double v = b.normal(), u = b.unit();
       const double nans = fill == Fill::some_nan ? 1.0 / 7 : fill == Fill::rare_nan ? 1.0 / static_cast<double>(limit) : 0.0;
-      const double infinities = fill == Fill::some_nan ? 1.0 / 14 : fill == Fill::some_inf ? 1.0 / 20 : 0.0;
+      const double infinities = fill == Fill::some_nan   ? 1.0 / 14
+                                : fill == Fill::some_inf ? 1.0 / 20
+                                : fill == Fill::rare_inf ? 1.0 / static_cast<double>(limit)
+                                                         : 0.0;
       return u < nans ? NAN : u < nans + infinities ? std::copysign(INFINITY, v) : v;
     }
   }
@@ -86,8 +91,8 @@ void each(const View& v, F&& f) {
 // How often draw() asks for bits per element: SplitMix64 counts, so an element's value does not need those before it.
 int draws(Fill fill, std::int64_t limit) {
   if (fill == Fill::equal || fill == Fill::zero || (fill == Fill::index && limit <= 0)) return 0;
-  if (fill == Fill::some_nan || fill == Fill::some_inf || fill == Fill::rare_nan) return 3;
-  return fill == Fill::normal || fill == Fill::inf_rows ? 2 : 1;
+  if (fill == Fill::some_nan || fill == Fill::some_inf || fill == Fill::rare_nan || fill == Fill::rare_inf) return 3;
+  return fill == Fill::normal || fill == Fill::small || fill == Fill::inf_rows ? 2 : 1;
 }
 
 // Large operands (a GPU's benchmark shapes) are drawn by several threads; the values are the same.

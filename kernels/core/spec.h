@@ -40,6 +40,8 @@ enum class Fill {
   some_nan,  // N(0, 1), one in seven NaN, one in fourteen infinite (either sign)
   some_inf,  // N(0, 1), one in twenty infinite (either sign): rows of moderate length with none, one sign, both
   rare_nan,  // N(0, 1), one in `limit` NaN: rows that hold one, wherever it stands
+  rare_inf,  // N(0, 1), one in `limit` infinite
+  small,     // N(0, 1) times 2^-60: products of two are normal numbers, their low bits alone would not be
 };
 enum class Role { in, out, inout };
 
@@ -49,7 +51,7 @@ struct Operand {
   std::vector<std::int64_t> shape;
   Fill fill = Fill::normal;
   std::optional<DType> dtype = {};                 // empty: the dtype of the case (f64 when the truth is computed)
-  std::int64_t limit = 0;                          // for Fill::index and Fill::rare_nan
+  std::int64_t limit = 0;                          // for Fill::index, Fill::rare_nan and Fill::rare_inf
   int alias_of = -1;                               // same memory as that earlier operand (in-place cases)
   bool dense_only = false;                         // layouts leave this operand row-major
   std::function<void(const View&)> drawn_by = {};  // what `fill` cannot say; a function of positions alone. The memory is the host's

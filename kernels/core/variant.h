@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/core/amx.h"
 #include "kernels/core/error.h"
 #include "kernels/core/queue.h"
 #include "kernels/core/scope.h"
@@ -61,9 +62,23 @@ struct Row {
 // Host rows. `ref` is plain loops with double sums, nobody's backend: rank is ignored, only naming it runs it.
 template <class Args>
 Row<Args> host(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
-               std::size_t (*scratch)(const Args&, int) = nullptr, Capability capability = {}) {
-  return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch, false, capability};
+               std::size_t (*scratch)(const Args&, int) = nullptr) {
+  return {std::string(name), name == "ref" ? Backend::ref : Backend::cpu, run, limit, rank, doc, scratch};
 }
+
+// A host row for processors with AMX. Where the compiler knows none, nobody defines its function.
+template <class Args>
+Row<Args> amx_row(std::string_view name, void (*run)(Queue&, const Args&), Limit<Args> limit, int rank, std::string_view doc,
+                  std::size_t (*scratch)(const Args&, int) = nullptr) {
+  Row<Args> row = host(name, run, limit, rank, doc, scratch);
+  row.capability.amx = true;
+  return row;
+}
+#ifdef GRAFT_HAVE_AMX
+#define GRAFT_AMX_BODY(function) function
+#else
+#define GRAFT_AMX_BODY(function) nullptr
+#endif
 
 // A kernel in CUDA's words is one row of the table and two variants: cuda.NAME, compiled by nvcc, and emu.NAME, the same source run by the
 // emulator. A build without one of the two has a nullptr there and lacks that variant.

@@ -17,12 +17,10 @@ namespace graft {
 namespace {
 using amx::Ahead;
 using amx::all_finite;
-using amx::first_lanes;
 using amx::kDepth;
 using amx::kPanel;
 using amx::kParts;
 using amx::kTile;
-using amx::load16;
 using amx::Side;
 
 inline constexpr std::int64_t kRows = 256, kUncut = 320, kColumns = 1024;
@@ -83,41 +81,23 @@ struct Product {
       }
   }
 
-  static __m512 load(const T* from, std::int64_t step, __mmask16 lanes, std::int64_t n) {
-    if (step == 1) return load16(from, lanes);
-    alignas(64) float v[16] = {};
-    for (std::int64_t i = 0; i < n; ++i) v[i] = static_cast<float>(from[i * step]);
-    return _mm512_load_ps(v);
-  }
-  static void store(__m512 v, T* to, std::int64_t step, __mmask16 lanes, std::int64_t n) {
-    if (step == 1) {
-      if constexpr (std::is_same_v<T, float>) return _mm512_mask_storeu_ps(to, lanes, v);
-      else if constexpr (std::is_same_v<T, f16>)
-        return _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    }
-    alignas(64) float each[16];
-    _mm512_store_ps(each, v);
-    for (std::int64_t i = 0; i < n; ++i) to[i * step] = static_cast<T>(each[i]);
-  }
-
   // rows x columns of C at (i, j) from kPanel columns of sums.
   void finish(const float* tile, std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns, bool first, bool last) const {
     T* c = place_in_c(i, j);
     const __m512 alpha = _mm512_set1_ps(static_cast<float>(a.alpha));
     for (std::int64_t s = 0; s < columns; s += kTile) {
       const std::int64_t n = std::min(kTile, columns - s), step = a.c.stride[2];
-      const auto lanes = first_lanes(n);
       __m512 bias = _mm512_setzero_ps();
-      if (last && a.bias.data) bias = load(a.bias.as<const T>() + (j + s) * a.bias.stride[0], a.bias.stride[0], lanes, n);
+      if (last && a.bias.data) bias = amx::load(a.bias.as<const T>() + (j + s) * a.bias.stride[0], a.bias.stride[0], n);
       for (std::int64_t r = 0; r < rows; ++r) {
         T* to = c + r * a.c.stride[1] + s * step;
         float* sum = sums ? sums + (i + r) * p.n + j + s : nullptr;
         __m512 v = _mm512_loadu_ps(tile + r * kPanel + s);
         if (a.alpha != 1) v = _mm512_mul_ps(v, alpha);
-        if (!first && sum) v = _mm512_add_ps(v, load16(sum, lanes));
-        else if (!first || a.accumulate) v = _mm512_add_ps(v, load(to, step, lanes, n));
+        if (!first && sum) v = _mm512_add_ps(v, amx::load(sum, 1, n));
+        else if (!first || a.accumulate) v = _mm512_add_ps(v, amx::load(to, step, n));
         if (!last && sum) {
-          _mm512_mask_storeu_ps(sum, lanes, v);
+          amx::store(v, sum, 1, n);
           continue;
         }
         if (last) {
@@ -130,7 +110,7 @@ struct Product {
             v = _mm512_load_ps(each);
           }
         }
-        store(v, to, step, lanes, n);
+        amx::store(v, to, step, n);
       }
     }
   }
@@ -222,10 +202,4 @@ void matmul_amx(Queue& q, const MatmulArgs& a) {
 }
 }  // namespace graft
 HWY_POP_ATTRIBUTES
-#else
-#include "kernels/matmul/rows.h"
-namespace graft {
-std::size_t matmul_amx_scratch(const MatmulArgs&, int) { return 0; }
-void matmul_amx(Queue&, const MatmulArgs&) {}
-}  // namespace graft
 #endif

@@ -121,7 +121,8 @@ const Family<MatmulArgs>& matmul_family() {
           host("naive", matmul_naive, any<MatmulArgs>, 1, "one product sum after the other"),
           host("cpu.1_blocked", matmul_blocked, b_rows, 10, "rows of sums, B read along its rows"),
           host("cpu.2_packed", matmul_packed, worth_packing, 20, "packed panels, register tiles", matmul_packed_scratch),
-          host("cpu.3_amx", matmul_amx, amx_tiles, 30, "AMX tiles; f32 in three parts of bf16", matmul_amx_scratch, {.amx = true}),
+          amx_row<MatmulArgs>("cpu.3_amx", GRAFT_AMX_BODY(matmul_amx), amx_tiles, 30, "AMX tiles; f32 in three parts of bf16",
+                              GRAFT_AMX_BODY(matmul_amx_scratch)),
       },
       {
           {"0_naive", GRAFT_BODIES(matmul_thread_product), any<MatmulArgs>, 1, "one thread per element of C"},

@@ -50,14 +50,16 @@ constexpr std::int64_t panel_bytes(std::int64_t k) {
   return kHead + (k + kDepth - 1) / kDepth * kParts<T> * 2 * kTileBytes;
 }
 
-// All eight tiles at 16 rows of 64 bytes, for this thread; given back at the end.
+// The tiles of this thread, given back at the end: 0 to 3 are sums, 4 and 5 lines of A (`lines` of each, which is what a product takes in
+// cycles), 6 and 7 columns of B. Rows have 64 bytes.
 struct Tiles {
-  Tiles() {
+  explicit Tiles(std::int64_t lines = kTile) {
     struct alignas(64) {
       std::uint8_t palette = 1, start = 0, none[14] = {};
       std::uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+      std::uint8_t rows[16] = {};
     } config;
+    for (int t = 0; t < 8; ++t) config.rows[t] = static_cast<std::uint8_t>(t < 6 ? lines : kTile);
     _tile_loadconfig(&config);
   }
   ~Tiles() { _tile_release(); }
@@ -78,10 +80,30 @@ inline __m512 load16(const bf16* p, __mmask16 lanes) {
 }
 inline __m512 load16(const f16* p, __mmask16 lanes) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, p)); }
 
-// Two vectors of f32 as P vectors of pairs of bf16 (x0[i], x1[i]), 2 kTileBytes apart; returns the first. The first of several parts is cut
-// off and the second rounded, so that what is left out of products is of either sign; the third is exact.
+// Up to 16 numbers that are `step` apart.
+template <class T>
+inline __m512 load(const T* from, std::int64_t step, std::int64_t n) {
+  if (step == 1) return load16(from, first_lanes(n));
+  alignas(64) float v[16] = {};
+  for (std::int64_t i = 0; i < n; ++i) v[i] = static_cast<float>(from[i * step]);
+  return _mm512_load_ps(v);
+}
+template <class T>
+inline void store(__m512 v, T* to, std::int64_t step, std::int64_t n) {
+  if (step == 1) {
+    if constexpr (std::is_same_v<T, float>) return _mm512_mask_storeu_ps(to, first_lanes(n), v);
+    else if constexpr (std::is_same_v<T, f16>)
+      return _mm256_mask_storeu_epi16(to, first_lanes(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  alignas(64) float each[16];
+  _mm512_store_ps(each, v);
+  for (std::int64_t i = 0; i < n; ++i) to[i * step] = static_cast<T>(each[i]);
+}
+
+// Two vectors of f32 as P vectors of pairs of bf16 (x0[i], x1[i]), `apart` bytes from one to the next; returns the first. The first of
+// several parts is cut off and the second rounded, so that what is left out of products is of either sign; the third is exact.
 template <int P>
-inline __m512i split(__m512 x0, __m512 x1, std::byte* to) {
+inline __m512i split(__m512 x0, __m512 x1, std::byte* to, std::int64_t apart) {
   const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
   const auto cut = [&](__m512 a, __m512 b) {  // (a >> 16) | (b & high)
     return _mm512_ternarylogic_epi32(_mm512_srli_epi32(_mm512_castps_si512(a), 16), _mm512_castps_si512(b), high, 0xf8);
@@ -97,11 +119,11 @@ inline __m512i split(__m512 x0, __m512 x1, std::byte* to) {
     x0 = _mm512_sub_ps(x0, _mm512_and_ps(x0, _mm512_castsi512_ps(high)));
     x1 = _mm512_sub_ps(x1, _mm512_and_ps(x1, _mm512_castsi512_ps(high)));
     const __m512i second = rounded(x0, x1);
-    _mm512_storeu_si512(to + 2 * kTileBytes, second);
+    _mm512_storeu_si512(to + apart, second);
     if constexpr (P > 2) {
       x0 = _mm512_sub_ps(x0, _mm512_castsi512_ps(_mm512_slli_epi32(second, 16)));
       x1 = _mm512_sub_ps(x1, _mm512_castsi512_ps(_mm512_and_si512(second, high)));
-      _mm512_storeu_si512(to + 4 * kTileBytes, cut(x0, x1));
+      _mm512_storeu_si512(to + 2 * apart, cut(x0, x1));
     }
   }
   return first;
@@ -166,53 +188,69 @@ inline void gather(const T* from, std::int64_t row, std::int64_t column, std::in
 
 enum class Side { a, b };
 
-// Up to kPanel lines of k steps, times `scale`, as tiles. Returns the largest magnitude, its first part (NaN and infinities as their bits
-// say, above all others).
+// The largest magnitude of what was split: of first parts, NaN and infinities as their bits say, above all others.
+struct Largest {
+  __m512i pairs;
+  Largest() : pairs(_mm512_setzero_si512()) {}  // written out, so that it is compiled for the instructions that it uses
+  void take(__m512i first) { pairs = _mm512_max_epu16(pairs, _mm512_and_si512(first, _mm512_set1_epi16(0x7fff))); }
+  float value() const {
+    return std::bit_cast<float>(_mm512_reduce_max_epu32(_mm512_max_epu32(_mm512_slli_epi32(pairs, 16), pairs)) & 0xffff0000u);
+  }
+};
+// What makes numbers of that magnitude about 1 where products with them might be denormal, else 1.
+inline float scale_for(float largest) {
+  return largest > 0 && largest < 0x1p-30f ? std::ldexp(1.0f, std::min(100, -std::ilogb(largest))) : 1.0f;
+}
+
+// One tile: up to kTile lines of up to kDepth steps, times `scale`. Rows lie row_bytes apart (of side a only those of `lines` are written),
+// parts part_bytes.
+template <Side S, class T>
+inline void split_tile(const T* from, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t steps, float scale,
+                       std::byte* to, std::int64_t row_bytes, std::int64_t part_bytes, Largest& largest) {
+  constexpr bool by_line = S == Side::a;
+  const std::int64_t ahead = kDepth * along;  // where the same lines go on
+  const auto rows = [&](const float* p, std::int64_t row, std::int64_t second, std::int64_t next) {
+    const std::int64_t count = by_line ? lines : kTile;
+#pragma GCC unroll 2
+    for (std::int64_t r = 0; r < count; ++r) {
+      _mm_prefetch(reinterpret_cast<const char*>(p + r * row + next), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(p + r * row + second + next), _MM_HINT_T0);
+      largest.take(split<kParts<T>>(load16(p + r * row), load16(p + r * row + second), to + r * row_bytes, part_bytes));
+    }
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    if ((by_line ? along : line) == 1 && (by_line || lines == kTile) && steps == kDepth && scale == 1)
+      return rows(from, by_line ? line : along, by_line ? kTile : kTile * along, ahead);
+  }
+  alignas(64) float ordered[kTile * kDepth];
+  if constexpr (by_line) gather<kTile, kDepth>(from, line, along, lines, steps, scale, ordered, ahead), rows(ordered, kDepth, kTile, 0);
+  else gather<kDepth, kTile>(from, along, line, steps, lines, scale, ordered, ahead), rows(ordered, kTile, kTile * kTile, 0);
+}
+
+// Up to kPanel lines of k steps, times `scale`.
 template <Side S, class T>
 inline float pack_lines(const T* from, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k, float scale,
                         std::byte* to) {
-  constexpr int P = kParts<T>;
-  constexpr bool by_line = S == Side::a;
-  alignas(64) float ordered[kTile * kDepth];
-  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-  __m512i most = _mm512_setzero_si512();
-  for (std::int64_t k0 = 0; k0 < k; k0 += kDepth, to += P * 2 * kTileBytes)
-    for (std::int64_t l = 0; l < lines; l += kTile) {
-      const std::int64_t here = std::min(kTile, lines - l), steps = std::min(kDepth, k - k0);
-      const T* x = from + l * line + k0 * along;
-      std::byte* tile = to + l / kTile * kTileBytes;
-      const std::int64_t ahead = kDepth * along;
-      const auto rows = [&](const float* p, std::int64_t row, std::int64_t second, std::int64_t next) {
-#pragma GCC unroll 2
-        for (int r = 0; r < kTile; ++r) {
-          _mm_prefetch(reinterpret_cast<const char*>(p + r * row + next), _MM_HINT_T0);
-          _mm_prefetch(reinterpret_cast<const char*>(p + r * row + second + next), _MM_HINT_T0);
-          const __m512 x0 = load16(p + r * row), x1 = load16(p + r * row + second);
-          most = _mm512_max_epu16(most, _mm512_and_si512(split<P>(x0, x1, tile + r * 64), magnitude));
-        }
-      };
-      if constexpr (std::is_same_v<T, float>) {
-        if ((by_line ? along : line) == 1 && here == kTile && steps == kDepth && scale == 1) {
-          rows(x, by_line ? line : along, by_line ? kTile : kTile * along, ahead);
-          continue;
-        }
-      }
-      if constexpr (by_line) gather<kTile, kDepth>(x, line, along, here, steps, scale, ordered, ahead), rows(ordered, kDepth, kTile, 0);
-      else gather<kDepth, kTile>(x, along, line, steps, here, scale, ordered, ahead), rows(ordered, kTile, kTile * kTile, 0);
-    }
-  return std::bit_cast<float>(_mm512_reduce_max_epu32(_mm512_max_epu32(_mm512_slli_epi32(most, 16), most)) & 0xffff0000u);
+  Largest largest;
+  for (std::int64_t k0 = 0; k0 < k; k0 += kDepth, to += kParts<T> * 2 * kTileBytes)
+    for (std::int64_t l = 0; l < lines; l += kTile)
+      split_tile<S>(from + l * line + k0 * along, line, along, std::min(kTile, lines - l), std::min(kDepth, k - k0), scale,
+                    to + l / kTile * kTileBytes, 64, 2 * kTileBytes, largest);
+  return largest.value();
 }
 
 // A panel with its scale: 1, or a power of two where all of it is so small that products might be denormal.
 template <Side S, class T>
 __attribute__((noinline)) void pack_panel(const T* from, std::int64_t line, std::int64_t along, std::int64_t lines, std::int64_t k,
                                           std::byte* panel) {
-  float scale = 1;
-  if (const float most = pack_lines<S>(from, line, along, lines, k, 1.0f, panel + kHead); most > 0 && most < 0x1p-30f) {
-    scale = std::ldexp(1.0f, std::min(100, -std::ilogb(most)));
-    pack_lines<S>(from, line, along, lines, k, scale, panel + kHead);
-  }
+  const float scale = scale_for(pack_lines<S>(from, line, along, lines, k, 1.0f, panel + kHead));
+  if (scale != 1) pack_lines<S>(from, line, along, lines, k, scale, panel + kHead);
   std::memcpy(panel, &scale, sizeof scale);
+}
+
+inline void unscale(float* sums, std::int64_t lines, float a, float b) {
+  if (a != 1 || b != 1)
+    for (std::int64_t i = 0; i < lines * kPanel; ++i) sums[i] = sums[i] / a / b;
 }
 
 // Rows of at most two lines of cache, `step` bytes apart, that will be wanted after a product.
@@ -221,31 +259,37 @@ struct Ahead {
   std::int64_t step = 0, rows = 0;
 };
 
-// sums[16 R][kPanel] of a panel of A times one of B, over `steps` x kDepth; R, C: tiles of them that are wanted. Panels come from L2: a
-// step of A is asked for while the one before it is multiplied.
-template <int P, int R, int C>
-inline void multiply(const std::byte* a, const std::byte* b, std::int64_t steps, Ahead next, float* sums) {
+// Where tiles of A are: `part` of lines [16 t, 16 t + 16) at step s, rows row_bytes apart.
+template <int P>
+struct PackedLines {
+  const std::byte* at;
+  static constexpr std::int64_t row_bytes = 64;
+  const std::byte* tile(std::int64_t s, int part, int t) const { return at + ((s * P + part) * 2 + t) * kTileBytes; }
+};
+
+// sums[16 R][kPanel] of lines of A times a panel of B, over `steps` x kDepth; R, C: tiles of them that are wanted. `ahead`: what comes from
+// L2, one step after the other; a step of it is asked for while the one before is multiplied.
+template <int P, int R, int C, class Lines>
+inline void multiply(const Lines& a, const std::byte* b, std::int64_t steps, const std::byte* ahead, Ahead next, float* sums) {
   constexpr std::int64_t kStep = P * 2 * kTileBytes;
-  const auto part = [](const std::byte* p, int i) { return p + i * 2 * kTileBytes; };
-  const std::byte* later = nullptr;
-  const auto line = [&]<int I>(std::integral_constant<int, I>, const std::byte* rows) {
+  const auto line = [&]<int I>(std::integral_constant<int, I>, std::int64_t s) {
 #pragma GCC unroll 32
-    for (int i = 0; i < kStep / 64 / kProducts<P>; ++i, later += 64) _mm_prefetch(reinterpret_cast<const char*>(later), _MM_HINT_T0);
-    _tile_loadd(4, part(rows, I), 64);
+    for (int i = 0; i < kStep / 64 / kProducts<P>; ++i, ahead += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    _tile_loadd(4, a.tile(s, I, 0), a.row_bytes);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (C > 1) _tile_dpbf16ps(1, 4, 7);
     if constexpr (R > 1) {
-      _tile_loadd(5, part(rows, I) + kTileBytes, 64);
+      _tile_loadd(5, a.tile(s, I, 1), a.row_bytes);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (C > 1) _tile_dpbf16ps(3, 5, 7);
     }
   };
-  const auto columns = [&]<int J>(std::integral_constant<int, J>, const std::byte* rows, const std::byte* cols) {
-    _tile_loadd(6, part(cols, J), 64);
-    if constexpr (C > 1) _tile_loadd(7, part(cols, J) + kTileBytes, 64);
-    if constexpr (J == 0 && P > 2) line(std::integral_constant<int, 2>{}, rows);
-    if constexpr (J <= 1 && P > 1) line(std::integral_constant<int, 1>{}, rows);
-    line(std::integral_constant<int, 0>{}, rows);
+  const auto columns = [&]<int J>(std::integral_constant<int, J>, std::int64_t s) {
+    _tile_loadd(6, b + J * 2 * kTileBytes, 64);
+    if constexpr (C > 1) _tile_loadd(7, b + J * 2 * kTileBytes + kTileBytes, 64);
+    if constexpr (J == 0 && P > 2) line(std::integral_constant<int, 2>{}, s);
+    if constexpr (J <= 1 && P > 1) line(std::integral_constant<int, 1>{}, s);
+    line(std::integral_constant<int, 0>{}, s);
   };
   __asm__ volatile("" ::: "memory");  // what was packed is in memory before tiles read it
   _tile_zero(0);
@@ -253,16 +297,15 @@ inline void multiply(const std::byte* a, const std::byte* b, std::int64_t steps,
   if constexpr (R > 1) _tile_zero(2);
   if constexpr (R > 1 && C > 1) _tile_zero(3);
   const char* wanted = static_cast<const char*>(next.at);
-  const std::int64_t each = (next.rows + steps - 1) / steps;
-  for (std::int64_t s = 0; s < steps; ++s, a += kStep, b += kStep) {
+  const std::int64_t each = steps > 0 ? (next.rows + steps - 1) / steps : 0;
+  for (std::int64_t s = 0; s < steps; ++s, b += kStep) {
     for (std::int64_t r = std::min(each, next.rows); r > 0; --r, --next.rows, wanted += next.step) {
       _mm_prefetch(wanted, _MM_HINT_T0);
       _mm_prefetch(wanted + 64, _MM_HINT_T0);
     }
-    later = a + kStep;
-    if constexpr (P > 2) columns(std::integral_constant<int, 2>{}, a, b);  // small ones first
-    if constexpr (P > 1) columns(std::integral_constant<int, 1>{}, a, b);
-    columns(std::integral_constant<int, 0>{}, a, b);
+    if constexpr (P > 2) columns(std::integral_constant<int, 2>{}, s);  // small ones first
+    if constexpr (P > 1) columns(std::integral_constant<int, 1>{}, s);
+    columns(std::integral_constant<int, 0>{}, s);
   }
   constexpr int step = kPanel * sizeof(float);
   _tile_stored(0, sums, step);
@@ -271,18 +314,22 @@ inline void multiply(const std::byte* a, const std::byte* b, std::int64_t steps,
   if constexpr (R > 1 && C > 1) _tile_stored(3, sums + kTile * kPanel + kTile, step);
   __asm__ volatile("" ::: "memory");
 }
-// lines x columns sums of panels of A and of B, in rows of kPanel.
+// Two tiles of lines, or one; `columns` of the panel.
+template <int P, class Lines>
+__attribute__((noinline)) void multiply_lines(const Lines& a, bool two, const std::byte* b, std::int64_t columns, std::int64_t steps,
+                                              const std::byte* ahead, Ahead next, float* sums) {
+  if (two) columns > kTile ? multiply<P, 2, 2>(a, b, steps, ahead, next, sums) : multiply<P, 2, 1>(a, b, steps, ahead, next, sums);
+  else columns > kTile ? multiply<P, 1, 2>(a, b, steps, ahead, next, sums) : multiply<P, 1, 1>(a, b, steps, ahead, next, sums);
+}
+// lines x columns sums of panels of A and of B.
 template <int P>
-__attribute__((noinline)) void multiply_panels(const std::byte* a, const std::byte* b, std::int64_t steps, std::int64_t lines,
-                                               std::int64_t columns, Ahead next, float* sums) {
-  const std::byte *x = a + kHead, *y = b + kHead;
-  if (lines > kTile) columns > kTile ? multiply<P, 2, 2>(x, y, steps, next, sums) : multiply<P, 2, 1>(x, y, steps, next, sums);
-  else columns > kTile ? multiply<P, 1, 2>(x, y, steps, next, sums) : multiply<P, 1, 1>(x, y, steps, next, sums);
+inline void multiply_panels(const std::byte* a, const std::byte* b, std::int64_t steps, std::int64_t lines, std::int64_t columns,
+                            Ahead next, float* sums) {
+  multiply_lines<P>(PackedLines<P>{a + kHead}, lines > kTile, b + kHead, columns, steps, a + kHead + P * 2 * kTileBytes, next, sums);
   float a_scale, b_scale;
   std::memcpy(&a_scale, a, sizeof a_scale);
   std::memcpy(&b_scale, b, sizeof b_scale);
-  if (a_scale != 1 || b_scale != 1)
-    for (std::int64_t i = 0; i < lines * kPanel; ++i) sums[i] = sums[i] / a_scale / b_scale;
+  unscale(sums, lines, a_scale, b_scale);
 }
 
 // Are the first `columns` of `lines` rows of kPanel sums all finite?
