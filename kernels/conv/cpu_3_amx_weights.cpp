@@ -1,9 +1,9 @@
 // The weight gradient of convolutions of stride 1 on AMX tiles (simd/amx_tile.h): for each filter tap a product of channels of x by
 // channels of dy, whose steps are pixels. x is split once into planes of bf16, a channel after the other, with its border: 32 pixels from
 // anywhere on are then a row of a tile, whatever the tap, and nothing is unfolded. dy is packed as columns in the same numbering of pixels,
-// that of x, with zeros where a row of x is longer than one of dy. Images are taken together until there are 16 steps or more. A block of
-// images has sums of its own, which are added in the order of the blocks. Bound: 2 n k p q c r s FLOPs at the rate of tiles, a sixth of it
-// for f32.
+// that of x, with zeros where a row of x is longer than one of dy. Images are taken together until there are 64 steps or L2 is full. A
+// block of images has sums of its own, which are added in the order of the blocks. Bound: 2 n k p q c r s FLOPs at the rate of tiles, a
+// sixth of it for f32.
 #include "kernels/simd/amx_tile.h"
 
 #ifdef GRAFT_HAVE_AMX
@@ -45,8 +45,10 @@ struct Weights {
   std::int64_t reach = steps * kDepth + (r_count - 1) * g.dilation_h * width + (s_count - 1) * g.dilation_w;
   std::int64_t plane = (std::max(reach, (a.x.shape[2] + g.pad_top + g.pad_bottom) * width + kTile) * 2 / 128 * 2 + 3) * 64;  // bytes
   std::int64_t c_blocks = ceil_div(cg, kPanel), k_panels = ceil_div(kg, kPanel);
-  std::int64_t image = g.groups * c_blocks * kPanel * plane * P;            // bytes of an image's planes
-  std::int64_t together = std::clamp<std::int64_t>(16 / steps, 1, images);  // images
+  std::int64_t image = g.groups * c_blocks * kPanel * plane * P;  // bytes of an image's planes
+  // Images taken together: 64 steps or more, of which planes and columns stay in L2.
+  std::int64_t together = std::clamp<std::int64_t>(
+      std::min(ceil_div(64, steps), (std::int64_t{1} << 20) / (image / g.groups + k_panels * steps * kStep)), 1, images);
   std::int64_t sums = g.groups * taps * c_blocks * k_panels * kSums;
 
   // 16 numbers as parts, `apart` bytes from one to the next.
@@ -167,8 +169,9 @@ struct Weights {
 
   void run(Queue& queue) const {
     // Blocks of images (at most 16, and 64 MiB of sums in all); where these are few, the taps are cut as well.
-    const std::int64_t most = std::clamp<std::int64_t>((std::int64_t{64} << 20) / (sums * 4), 1, 16), blocks = std::min(most, images);
-    const std::int64_t each = ceil_div(images, blocks), cuts = blocks >= 8 ? 1 : std::min<std::int64_t>(taps, 8);
+    const std::int64_t most = std::clamp<std::int64_t>((std::int64_t{64} << 20) / (sums * 4), 1, 16),
+                       blocks = std::min(most, ceil_div(images, together));
+    const std::int64_t each = ceil_div(images, blocks), cuts = std::min(taps, ceil_div(8, blocks));
     const std::int64_t own = (together * image / g.groups + k_panels * together * steps * kStep +
                               (steps * kDepth + kTile) * kTile * static_cast<std::int64_t>(sizeof(float)));
     const std::size_t shared = static_cast<std::size_t>(blocks * sums) * sizeof(float);

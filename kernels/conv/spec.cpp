@@ -121,7 +121,18 @@ std::vector<Shape> shapes() {
        .channels_last = true,
        .layouts = all,
        .dtypes = {DType::f32, DType::f16}},
-      {.n = 9, .c = 32, .h = 6, .w = 9, .k = 24, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32, DType::bf16}},
+      {.n = 9, .c = 32, .h = 8, .w = 12, .k = 24, .r = 3, .s = 3, .g = geo(1, 1), .dtypes = {DType::f32, DType::bf16}},
+      {.n = 17, .c = 72, .h = 8, .w = 12, .k = 80, .r = 1, .s = 3, .g = {1, 1, 0, 1, 0, 1, 1, 1, 2}, .dtypes = {DType::f32}},
+      {.n = 8,
+       .c = 18,
+       .h = 6,
+       .w = 12,
+       .k = 40,
+       .r = 3,
+       .s = 2,
+       .g = {1, 1, 1, 0, 1, 1, 1, 1, 1},
+       .channels_last = true,
+       .dtypes = {DType::f32}},
       {.n = 2, .c = 48, .h = 9, .w = 22, .k = 48, .r = 3, .s = 3, .g = geo(2, 1, 1, 2), .relu = true, .dtypes = {DType::f32}},
       {.n = 2, .c = 16, .h = 9, .w = 23, .k = 66, .r = 3, .s = 2, .g = {3, 2, 1, 0, 2, 3, 2, 1, 1}, .relu = true, .dtypes = {DType::f32}},
       {.n = 2, .c = 32, .h = 7, .w = 20, .k = 32, .r = 1, .s = 1, .g = geo(2, 0), .relu = true, .dtypes = {DType::f32}},
@@ -147,7 +158,7 @@ std::vector<Shape> shapes() {
        .bias = false,
        .dtypes = {DType::f32},
        .fill = Fill::small},
-      {.n = 2, .c = 20, .h = 6, .w = 9, .k = 18, .r = 3, .s = 2, .dtypes = {DType::f32}, .fill = Fill::rare_inf},
+      {.n = 8, .c = 20, .h = 10, .w = 11, .k = 18, .r = 3, .s = 2, .dtypes = {DType::f32}, .fill = Fill::rare_inf},
   };
   return v;
 }

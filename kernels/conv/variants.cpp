@@ -43,25 +43,40 @@ constexpr Limit<ConvWeightGradArgs> weight_offsets{"f32, at least 4 output chann
 
 bool f32_or_half(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
 
-// A step of AMX is 32 channels, and its columns are 32; rows of outputs are cut into equal pieces of at most 16.
-Verdict amx_tiles(const View& image, std::int64_t in, std::int64_t out, std::int64_t pixels) {
+// A step of AMX is 32 channels, and its columns are 32; rows of outputs are cut into equal pieces of at most 16. `reuse`: products that
+// each number of the image takes part in, for which it is split; 16 bits need none to be faster than any other row.
+Verdict amx_tiles(const View& image, std::int64_t in, std::int64_t out, std::int64_t pixels, std::int64_t reuse) {
   if (!f32_or_half(image.dtype)) return no("dtype is " + std::string(name_of(image.dtype)));
   for (const auto& [name, channels] : {std::pair{"in", in}, std::pair{"out", out}})
     if (channels < 16) return no(std::to_string(channels) + " channels " + name + " per group leave most of a tile empty");
-  return pixels >= 6 ? yes() : no(std::to_string(pixels) + " pixels in a row leave most of a tile empty");
+  if (pixels < 6) return no(std::to_string(pixels) + " pixels in a row leave most of a tile empty");
+  return reuse >= 128 || image.dtype != DType::f32 ? yes()
+                                                   : no(std::to_string(reuse) + " products per number do not make up for splitting it");
 }
 constexpr Limit<ConvArgs> amx{
-    "AMX; f32, bf16, f16; at least 16 channels per group in and out, rows of at least 6 outputs",
-    [](const ConvArgs& a) { return amx_tiles(a.x, a.weight.shape[1], a.weight.shape[0] / a.geometry.groups, a.y.shape[3]); }};
+    "AMX; f32, bf16, f16; at least 16 channels per group in and out, rows of at least 6 outputs; f32 with 128 products per input",
+    [](const ConvArgs& a) {
+      const std::int64_t out = a.weight.shape[0] / a.geometry.groups;
+      return amx_tiles(a.x, a.weight.shape[1], out, a.y.shape[3], out * a.weight.shape[2] * a.weight.shape[3]);
+    }};
 constexpr Limit<ConvInputGradArgs> grad_amx{"as conv", [](const ConvInputGradArgs& a) {
-                                              return amx_tiles(a.dy, a.weight.shape[0] / a.geometry.groups, a.weight.shape[1],
-                                                               a.dx.shape[3] / a.geometry.stride_w);
+                                              const auto& w = a.weight.shape;
+                                              return amx_tiles(a.dy, w[0] / a.geometry.groups, w[1], a.dx.shape[3] / a.geometry.stride_w,
+                                                               w[1] * w[2] * w[3]);
                                             }};
-constexpr Limit<ConvWeightGradArgs> weight_amx{"as conv; stride 1", [](const ConvWeightGradArgs& a) {
-                                                 if (a.geometry.stride_h != 1 || a.geometry.stride_w != 1) return no("stride is not 1");
-                                                 return amx_tiles(a.x, a.dweight.shape[1], a.dweight.shape[0] / a.geometry.groups,
-                                                                  a.dy.shape[3]);
-                                               }};
+constexpr Limit<ConvWeightGradArgs> weight_amx{
+    "as conv, stride 1; f32 with 8 images, 2^18 weights at most, and three quarters of the steps pixels of dy",
+    [](const ConvWeightGradArgs& a) {
+      if (a.geometry.stride_h != 1 || a.geometry.stride_w != 1) return no("stride is not 1");
+      const std::int64_t p = a.dy.shape[2], q = a.dy.shape[3], width = a.x.shape[3] + a.geometry.pad_left + a.geometry.pad_right;
+      const std::int64_t steps = (p * width + 31) / 32 * 32;
+      if (a.x.dtype == DType::f32 && a.dy.shape[0] < 8) return no(std::to_string(a.dy.shape[0]) + " images: splitting them is not shared");
+      if (a.x.dtype == DType::f32 && a.dweight.numel() > 1 << 18)
+        return no("sums of more than 1 MiB would come and go for few images each");
+      if (a.x.dtype == DType::f32 && 4 * p * q < 3 * steps)
+        return no(std::to_string(p * q) + " pixels of dy in " + std::to_string(steps) + " steps");
+      return amx_tiles(a.x, a.dweight.shape[1], a.dweight.shape[0] / a.geometry.groups, q, 128);
+    }};
 
 // The device's tiles are 64 wide and count in 32 bits.
 Verdict tiles64(const View& image, const View& result, std::int64_t channels, std::int64_t groups, std::int64_t steps) {
