@@ -133,6 +133,8 @@ std::vector<Shape> shapes() {
        .g = {1, 1, 1, 0, 1, 1, 1, 1, 1},
        .channels_last = true,
        .dtypes = {DType::f32}},
+      {.n = 8, .c = 16, .h = 2, .w = 9, .k = 16, .r = 3, .s = 3, .dtypes = {DType::f32, DType::bf16}},  // p = 0
+      {.n = 0, .c = 16, .h = 8, .w = 9, .k = 16, .r = 3, .s = 3, .dtypes = {DType::f32, DType::bf16}},
       {.n = 2, .c = 48, .h = 9, .w = 22, .k = 48, .r = 3, .s = 3, .g = geo(2, 1, 1, 2), .relu = true, .dtypes = {DType::f32}},
       {.n = 2, .c = 16, .h = 9, .w = 23, .k = 66, .r = 3, .s = 2, .g = {3, 2, 1, 0, 2, 3, 2, 1, 1}, .relu = true, .dtypes = {DType::f32}},
       {.n = 2, .c = 32, .h = 7, .w = 20, .k = 32, .r = 1, .s = 1, .g = geo(2, 0), .relu = true, .dtypes = {DType::f32}},

@@ -68,13 +68,14 @@ constexpr Limit<ConvWeightGradArgs> weight_amx{
     "as conv, stride 1; f32 with 8 images, 2^18 weights at most, and three quarters of the steps pixels of dy",
     [](const ConvWeightGradArgs& a) {
       if (a.geometry.stride_h != 1 || a.geometry.stride_w != 1) return no("stride is not 1");
-      const std::int64_t p = a.dy.shape[2], q = a.dy.shape[3], width = a.x.shape[3] + a.geometry.pad_left + a.geometry.pad_right;
-      const std::int64_t steps = (p * width + 31) / 32 * 32;
-      if (a.x.dtype == DType::f32 && a.dy.shape[0] < 8) return no(std::to_string(a.dy.shape[0]) + " images: splitting them is not shared");
-      if (a.x.dtype == DType::f32 && a.dweight.numel() > 1 << 18)
-        return no("sums of more than 1 MiB would come and go for few images each");
-      if (a.x.dtype == DType::f32 && 4 * p * q < 3 * steps)
-        return no(std::to_string(p * q) + " pixels of dy in " + std::to_string(steps) + " steps");
+      const std::int64_t n = a.dy.shape[0], p = a.dy.shape[2], q = a.dy.shape[3],
+                         width = a.x.shape[3] + a.geometry.pad_left + a.geometry.pad_right, steps = (p * width + 31) / 32 * 32;
+      if (n * p < 1) return no("dy is empty");
+      if (a.x.dtype == DType::f32) {
+        if (n < 8) return no(std::to_string(n) + " images: the threads would split the same ones");
+        if (a.dweight.numel() > 1 << 18) return no("sums of more than 1 MiB would come and go for few images each");
+        if (4 * p * q < 3 * steps) return no(std::to_string(p * q) + " pixels of dy in " + std::to_string(steps) + " steps");
+      }
       return amx_tiles(a.x, a.dweight.shape[1], a.dweight.shape[0] / a.geometry.groups, q, 128);
     }};
 

@@ -7,8 +7,9 @@
 // Operands come packed: a panel is 32 lines (rows of A, columns of B), per 32 steps of k as [part][16 lines each], 1 KiB a tile. In a tile
 // steps l and l + 16 stand side by side. A has a row per line, B a row per pair of steps; both are made of the same pairs of vectors.
 //
-// What bf16 cannot say: tiles take denormals for zeros, so a panel of small numbers is packed times a power of two (`scale`); an infinite
-// number has no parts, and sums that are not finite must be done again by other means.
+// What bf16 cannot say. Tiles take denormals for zeros: a panel of small numbers is packed times a power of two (`scale`); a number below
+// 2^-110 of the largest in its panel loses low bits, as where denormals are flushed. An infinite number has no parts: sums that are not
+// finite must be done again by other means.
 #pragma once
 #include "kernels/core/amx.h"
 
