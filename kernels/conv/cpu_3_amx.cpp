@@ -16,13 +16,12 @@
 HWY_PUSH_ATTRIBUTES(GRAFT_AMX_TARGETS)
 namespace graft {
 namespace {
+using amx::ceil_div;
 using amx::kDepth;
 using amx::kPanel;
 using amx::kParts;
 using amx::kTile;
 using amx::Side;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Tiles of A in a split image: two pieces of up to 16 pixels.
 struct Pixels {

@@ -14,12 +14,11 @@
 HWY_PUSH_ATTRIBUTES(GRAFT_AMX_TARGETS)
 namespace graft {
 namespace {
+using amx::ceil_div;
 using amx::kDepth;
 using amx::kPanel;
 using amx::kParts;
 using amx::kTile;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Channels of x as lines: planes of pixels.
 struct Planes {
@@ -51,22 +50,22 @@ struct Weights {
       std::min(ceil_div(64, steps), (std::int64_t{1} << 20) / (image / g.groups + k_panels * steps * kStep)), 1, images);
   std::int64_t sums = g.groups * taps * c_blocks * k_panels * kSums;
 
-  // 16 numbers as parts, `apart` bytes from one to the next.
-  static __m512 split16(__m512 x, __mmask16 lanes, std::byte* to, std::int64_t apart) {
+  // 16 numbers as parts, `apart` bytes from one to the next; returns the first parts, each in 32 bits.
+  static __m512i split16(__m512 x, __mmask16 lanes, std::byte* to, std::int64_t apart) {
     const __m512 high = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(0xffff0000u)));
-    const auto cut = [&](__m512 v) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(v), 16)); };
-    const __m512 all = x;
-    _mm256_mask_storeu_epi16(to, lanes, cut(x));
+    const auto cut = [&](__m512 v) { return _mm512_srli_epi32(_mm512_castps_si512(v), 16); };
+    const __m512i first = cut(x);
+    _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtepi32_epi16(first));
     if constexpr (P > 1) {
       x = _mm512_sub_ps(x, _mm512_and_ps(x, high));
       const __m256i second = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
       _mm256_mask_storeu_epi16(to + apart, lanes, second);
       if constexpr (P > 2) {
         x = _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16)));
-        _mm256_mask_storeu_epi16(to + 2 * apart, lanes, cut(x));
+        _mm256_mask_storeu_epi16(to + 2 * apart, lanes, _mm512_cvtepi32_epi16(cut(x)));
       }
     }
-    return all;
+    return first;
   }
 
   // Planes of x for a group's channels, [channel][part][pixel].
@@ -84,8 +83,7 @@ struct Weights {
           amx::gather<kTile, kTile>(at, a.x.stride[1], a.x.stride[3], here, pixels, scale, channels, 0);
           std::byte* place = to + c * P * plane + ((y + g.pad_top) * width + g.pad_left + x) * 2;
           for (std::int64_t l = 0; l < here; ++l)
-            largest.take(
-                _mm512_castps_si512(split16(_mm512_load_ps(channels + l * kTile), amx::first_lanes(pixels), place + l * P * plane, plane)));
+            largest.take(split16(_mm512_load_ps(channels + l * kTile), amx::first_lanes(pixels), place + l * P * plane, plane));
         }
     return largest.value();
   }

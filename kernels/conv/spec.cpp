@@ -14,6 +14,7 @@ struct Shape {
   std::vector<Layout> layouts = {Layout::dense};
   std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
   Fill fill = Fill::normal;
+  int filled = 1;  // small and rare_inf fill one of the two factors: the first or the second
   bool bias_nan =
       false;  // relu keeps a NaN: of the bias, because what a NaN of x reaches is a row's own affair (tiles of Winograd, padding)
 
@@ -34,7 +35,7 @@ struct Shape {
     if (relu) t += "_relu";
     if (channels_last) t += "_nhwc";
     if (bias_nan) t += "_nan";
-    if (fill == Fill::small) t += "_small";
+    if (fill == Fill::small) t += "_small" + std::to_string(filled);
     if (fill == Fill::rare_inf) t += "_inf";
     return t;
   }
@@ -149,6 +150,18 @@ std::vector<Shape> shapes() {
        .bias = false,
        .dtypes = {DType::f32},
        .fill = Fill::small},
+      {.n = 8,
+       .c = 20,
+       .h = 6,
+       .w = 8,
+       .k = 18,
+       .r = 3,
+       .s = 3,
+       .g = geo(1, 1),
+       .bias = false,
+       .dtypes = {DType::f32},
+       .fill = Fill::small,
+       .filled = 2},
       {.n = 2,
        .c = 20,
        .h = 6,
@@ -183,14 +196,11 @@ std::vector<Shape> bench_shapes() {
   };
 }
 
-Operand operand(const Shape& s, const char* name, Role role, std::vector<std::int64_t> shape) {
-  const bool image =
-      name != std::string_view("weight") && name != std::string_view("bias");  // padding times an infinite weight: see conv.h
-  return {.name = name,
-          .role = role,
-          .shape = std::move(shape),
-          .fill = s.fill == Fill::rare_inf && !image ? Fill::normal : s.fill,
-          .limit = 700};
+// factor: 1 for x or the dy of an input gradient, 2 for what it is multiplied by, 0 for others.
+Operand operand(const Shape& s, const char* name, Role role, std::vector<std::int64_t> shape, int factor = 0) {
+  const bool of_one = s.fill == Fill::small || s.fill == Fill::rare_inf;
+  return {
+      .name = name, .role = role, .shape = std::move(shape), .fill = of_one && factor != s.filled ? Fill::normal : s.fill, .limit = 700};
 }
 template <class Args>
 Case<Args> base(const Shape& s) {
@@ -206,8 +216,9 @@ Case<Args> base(const Shape& s) {
 
 Case<ConvArgs> forward_case(const Shape& s) {
   auto c = base<ConvArgs>(s);
-  c.operands = {operand(s, "x", Role::in, laid(s, s.n, s.c, s.h, s.w)), operand(s, "weight", Role::in, laid(s, s.k, s.cg(), s.r, s.s)),
-                operand(s, "bias", Role::in, {s.k}), operand(s, "y", Role::out, laid(s, s.n, s.k, s.p(), s.q()))};
+  c.operands = {operand(s, "x", Role::in, laid(s, s.n, s.c, s.h, s.w), 1),
+                operand(s, "weight", Role::in, laid(s, s.k, s.cg(), s.r, s.s), 2), operand(s, "bias", Role::in, {s.k}),
+                operand(s, "y", Role::out, laid(s, s.n, s.k, s.p(), s.q()))};
   if (s.bias_nan) c.operands[2].fill = Fill::some_nan;
   c.bind = [s](const std::vector<View>& v) {
     return ConvArgs{logical(s, v[0]), logical(s, v[1]), s.bias ? v[2] : View{}, logical(s, v[3]), s.g, s.relu};
@@ -219,8 +230,9 @@ Case<ConvArgs> forward_case(const Shape& s) {
 
 Case<ConvInputGradArgs> input_grad_case(const Shape& s) {
   auto c = base<ConvInputGradArgs>(s);
-  c.operands = {operand(s, "dy", Role::in, laid(s, s.n, s.k, s.p(), s.q())), operand(s, "weight", Role::in, laid(s, s.k, s.cg(), s.r, s.s)),
-                operand(s, "bias", Role::in, {s.c}), operand(s, "dx", Role::out, laid(s, s.n, s.c, s.h, s.w))};
+  c.operands = {operand(s, "dy", Role::in, laid(s, s.n, s.k, s.p(), s.q()), 1),
+                operand(s, "weight", Role::in, laid(s, s.k, s.cg(), s.r, s.s), 2), operand(s, "bias", Role::in, {s.c}),
+                operand(s, "dx", Role::out, laid(s, s.n, s.c, s.h, s.w))};
   // bias only where relu marks the case: a gradient has none, a transposed convolution has
   c.bind = [s](const std::vector<View>& v) {
     return ConvInputGradArgs{logical(s, v[0]), logical(s, v[1]), s.relu ? v[2] : View{}, logical(s, v[3]), s.g};
@@ -231,7 +243,7 @@ Case<ConvInputGradArgs> input_grad_case(const Shape& s) {
 
 Case<ConvWeightGradArgs> weight_grad_case(const Shape& s) {
   auto c = base<ConvWeightGradArgs>(s);
-  c.operands = {operand(s, "x", Role::in, laid(s, s.n, s.c, s.h, s.w)), operand(s, "dy", Role::in, laid(s, s.n, s.k, s.p(), s.q())),
+  c.operands = {operand(s, "x", Role::in, laid(s, s.n, s.c, s.h, s.w), 1), operand(s, "dy", Role::in, laid(s, s.n, s.k, s.p(), s.q()), 2),
                 operand(s, "dweight", Role::out, laid(s, s.k, s.cg(), s.r, s.s)),
                 operand(s, "dbias", s.bias ? Role::out : Role::in, {s.k})};
   c.bind = [s](const std::vector<View>& v) {

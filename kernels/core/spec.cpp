@@ -42,7 +42,7 @@ double draw(Fill fill, Bits& b, DType t, std::int64_t limit, bool inf_row) {
     case Fill::index: return limit > 0 ? static_cast<double>(b.next() % static_cast<std::uint64_t>(limit)) : 0;
     case Fill::boolean: return static_cast<double>(b.next() & 1);
     case Fill::zero: return 0;
-    case Fill::small: return b.normal() * 0x1p-60;
+    case Fill::small: return b.normal() * 0x1p-115;
     case Fill::some_nan:
     case Fill::some_inf:
     case Fill::rare_nan:

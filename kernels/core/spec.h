@@ -41,7 +41,7 @@ enum class Fill {
   some_inf,  // N(0, 1), one in twenty infinite (either sign): rows of moderate length with none, one sign, both
   rare_nan,  // N(0, 1), one in `limit` NaN: rows that hold one, wherever it stands
   rare_inf,  // N(0, 1), one in `limit` infinite
-  small,     // N(0, 1) times 2^-60: products of two are normal numbers, their low bits alone would not be
+  small,     // N(0, 1) times 2^-115: normal numbers, whose low bits alone would not be
 };
 enum class Role { in, out, inout };
 

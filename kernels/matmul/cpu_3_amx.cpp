@@ -17,6 +17,7 @@ namespace graft {
 namespace {
 using amx::Ahead;
 using amx::all_finite;
+using amx::ceil_div;
 using amx::kDepth;
 using amx::kPanel;
 using amx::kParts;
@@ -36,11 +37,11 @@ template <class T>
 Plan plan(const MatmulArgs& a, std::int64_t threads) {
   constexpr std::int64_t most = 1536 / kParts<T>;
   Plan p{a.c.shape[1], a.c.shape[2], a.a.shape[2], 0, {}, false, 0, 0, 0};
-  const std::int64_t blocks = std::max<std::int64_t>(1, (p.k + most - 1) / most);
-  p.depth = std::max(kDepth, round_up((p.k + blocks - 1) / blocks, kDepth));
+  const std::int64_t blocks = std::max<std::int64_t>(1, ceil_div(p.k, most));
+  p.depth = std::max(kDepth, round_up(ceil_div(p.k, blocks), kDepth));
   p.grid = cell_grid(p.m, p.n, p.k, threads,
                      {kPanel, kPanel, 14.0 * amx::kProducts<kParts<T>> / 6, 0.5, a.b.stride[2] == 1 ? 0.8 : 0.6, false, most, kUncut});
-  const auto cut = [](std::int64_t size, std::int64_t parts) { return ((size + kPanel - 1) / kPanel + parts - 1) / parts * kPanel; };
+  const auto cut = [](std::int64_t size, std::int64_t parts) { return ceil_div(ceil_div(size, kPanel), parts) * kPanel; };
   const std::int64_t rows = cut(p.m, p.grid.rows), columns = cut(p.n, p.grid.columns);
   p.one_block = blocks == 1 && rows <= kUncut;
   p.a_bytes = static_cast<std::size_t>(std::min(rows, kUncut) / kPanel * amx::panel_bytes<T>(p.depth));
@@ -117,13 +118,12 @@ struct Product {
 
   void cell(std::int64_t r0, std::int64_t r1, std::int64_t c0, std::int64_t c1, std::byte* packed_a, std::byte* packed_b, bool held) const {
     const std::int64_t each = amx::panel_bytes<T>(p.depth);
-    const std::int64_t panels = (r1 - r0 + kPanel - 1) / kPanel, rows = panels * kPanel,
-                       blocks = rows <= kUncut ? 1 : (rows + kRows - 1) / kRows;
+    const std::int64_t panels = ceil_div(r1 - r0, kPanel), rows = panels * kPanel, blocks = rows <= kUncut ? 1 : ceil_div(rows, kRows);
     alignas(64) float tile[kPanel * kPanel];
     const amx::Tiles tiles;
     for (std::int64_t j0 = c0; j0 < c1; j0 += kColumns)
       for (std::int64_t l0 = 0; l0 < p.k; l0 += p.depth) {
-        const std::int64_t j1 = std::min(c1, j0 + kColumns), depth = std::min(p.depth, p.k - l0), steps = (depth + kDepth - 1) / kDepth;
+        const std::int64_t j1 = std::min(c1, j0 + kColumns), depth = std::min(p.depth, p.k - l0), steps = ceil_div(depth, kDepth);
         const bool first = l0 == 0, last = l0 + p.depth >= p.k;
         for (std::int64_t block = 0; block < blocks; ++block) {
           const std::int64_t begin = r0 + panels * block / blocks * kPanel, end = std::min(r1, r0 + panels * (block + 1) / blocks * kPanel);
@@ -149,7 +149,7 @@ struct Product {
 
   void run(ThreadPool& pool, std::byte* scratch, std::int64_t threads) const {
     const auto cut = [](std::int64_t size, std::int64_t part, std::int64_t parts) {
-      return std::min(size, (size + kPanel - 1) / kPanel * part / parts * kPanel);
+      return std::min(size, ceil_div(size, kPanel) * part / parts * kPanel);
     };
     const CellGrid g = p.grid;
     std::vector<std::int64_t> packed(static_cast<std::size_t>(threads), -1);  // the row of cells whose A a thread holds

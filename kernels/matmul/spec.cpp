@@ -12,6 +12,7 @@ struct Shape {
   double alpha = 1;
   bool shared_b = false;  // one B for the whole batch
   Fill fill = Fill::normal;
+  bool of_a = true, of_b = true;  // what is filled so; else normal
   std::vector<Layout> layouts = {Layout::dense};
   std::vector<DType> dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16};
   bool bench = false;
@@ -31,7 +32,7 @@ struct Shape {
     if (fill == Fill::large_offset) s += "_offset";
     if (fill == Fill::rare_nan) s += "_nan";
     if (fill == Fill::rare_inf) s += "_inf";
-    if (fill == Fill::small) s += "_small";
+    if (fill == Fill::small) s += of_a ? "_small" : "_small_b";
     return s;
   }
 };
@@ -47,10 +48,13 @@ Case<MatmulArgs> make(const Shape& s) {
   c.shape = s.name();
   using Dims = std::vector<std::int64_t>;
   const std::int64_t w = s.wider;
-  c.operands = {{.name = "a", .shape = s.ta ? Dims{s.batch, s.k, s.m + w} : Dims{s.batch, s.m, s.k + w}, .fill = s.fill, .limit = 4 * s.k},
+  c.operands = {{.name = "a",
+                 .shape = s.ta ? Dims{s.batch, s.k, s.m + w} : Dims{s.batch, s.m, s.k + w},
+                 .fill = s.of_a ? s.fill : Fill::normal,
+                 .limit = 4 * s.k},
                 {.name = "b",
                  .shape = s.tb ? Dims{s.shared_b ? 1 : s.batch, s.n, s.k + w} : Dims{s.shared_b ? 1 : s.batch, s.k, s.n + w},
-                 .fill = s.fill,
+                 .fill = s.of_b ? s.fill : Fill::normal,
                  .limit = 4 * s.k},
                 {.name = "c", .role = s.accumulate ? Role::inout : Role::out, .shape = {s.batch, s.m, s.n}},
                 {.name = "bias", .shape = {s.n}}};
@@ -163,7 +167,8 @@ std::vector<Spec> matmul_specs() {
            {.batch = 1, .m = 64, .n = 1060, .k = 110, .dtypes = {DType::f32}},
            {.batch = 1, .m = 129, .n = 130, .k = 440, .fill = Fill::rare_nan, .dtypes = {DType::f32}},
            {.batch = 1, .m = 129, .n = 130, .k = 440, .ta = true, .fill = Fill::rare_inf, .dtypes = {DType::f32}},
-           {.batch = 1, .m = 129, .n = 130, .k = 440, .fill = Fill::small, .dtypes = {DType::f32}},
+           {.batch = 1, .m = 129, .n = 130, .k = 440, .fill = Fill::small, .of_b = false, .dtypes = {DType::f32}},
+           {.batch = 1, .m = 129, .n = 130, .k = 440, .tb = true, .fill = Fill::small, .of_a = false, .dtypes = {DType::f32}},
            // few tiles, long k
            {.batch = 1, .m = 40, .n = 24, .k = 1096, .tb = true, .bias = true, .epilogue = Epilogue::gelu},
            {.batch = 2, .m = 16, .n = 72, .k = 800, .ta = true, .accumulate = true, .alpha = 2},

@@ -46,9 +46,10 @@ inline constexpr int kParts = std::is_same_v<T, float>  ? 3
                                                         : 2;
 template <int P>
 inline constexpr int kProducts = P == 3 ? 6 : P* P;  // of parts
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 template <class T>
 constexpr std::int64_t panel_bytes(std::int64_t k) {
-  return kHead + (k + kDepth - 1) / kDepth * kParts<T> * 2 * kTileBytes;
+  return kHead + ceil_div(k, kDepth) * kParts<T> * 2 * kTileBytes;
 }
 
 // The tiles of this thread, given back at the end: 0 to 3 are sums, 4 and 5 lines of A (`lines` of each, which is what a product takes in
@@ -298,7 +299,7 @@ inline void multiply(const Lines& a, const std::byte* b, std::int64_t steps, con
   if constexpr (R > 1) _tile_zero(2);
   if constexpr (R > 1 && C > 1) _tile_zero(3);
   const char* wanted = static_cast<const char*>(next.at);
-  const std::int64_t each = steps > 0 ? (next.rows + steps - 1) / steps : 0;
+  const std::int64_t each = steps > 0 ? ceil_div(next.rows, steps) : 0;
   for (std::int64_t s = 0; s < steps; ++s, b += kStep) {
     for (std::int64_t r = std::min(each, next.rows); r > 0; --r, --next.rows, wanted += next.step) {
       _mm_prefetch(wanted, _MM_HINT_T0);
