@@ -4,7 +4,7 @@
 #pragma once
 #include <string_view>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__has_include)
+#if defined(__x86_64__) && defined(__linux__) && defined(__has_include) && !defined(__CUDACC__)
 #if __has_include(<amxbf16intrin.h>)
 #define GRAFT_HAVE_AMX 1
 #include <cpuid.h>
@@ -33,7 +33,7 @@ inline std::string_view why_no_amx() {
   }();
   return why;
 }
-#else
+#elif !defined(__CUDACC__)
 inline std::string_view why_no_amx() { return "AMX needs Linux on x86-64 and a compiler that knows it"; }
 #endif
 
