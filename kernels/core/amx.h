@@ -1,6 +1,6 @@
 // Is there AMX here: tiles of 16 rows x 64 bytes and products of tiles of bf16 with sums in f32 (Intel, Architecture Instruction Set
 // Extensions, "Intel AMX")? The processor must have it, with AVX-512 and its bf16 conversions, and Linux lends the state of tiles (8 KiB a
-// thread) only to a process that asks for it.
+// thread) only to a process that asks for it. nvcc compiles no code that asks.
 #pragma once
 #include <string_view>
 
