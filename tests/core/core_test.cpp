@@ -173,6 +173,13 @@ TEST(Selection, ARowOfAnotherComputeCapabilityIsRefusedWithItsReason) {
   EXPECT_TRUE(family.variants()[1].executable());
   EXPECT_FALSE(family.variants()[0].executable());
 }
+TEST(Selection, ARowOfTilesRunsWhereThereIsAmxAndSaysElsewhereWhyNot) {
+  const Family<ToyArgs> family("toy", {amx_row<ToyArgs>("cpu.1_tiles", &toy<0>, any<ToyArgs>, 1, "")});
+  const Verdict v = family.find("cpu.1_tiles")->allowed({});
+  EXPECT_EQ(v.ok, why_no_amx().empty());
+  EXPECT_EQ(v.reason, why_no_amx());
+  EXPECT_EQ(family.variants()[0].executable(), v.ok);
+}
 TEST(Selection, HighestRankWinsAndAForcedRowIsNeverReplaced) {
   const auto family = toy_family();
   Queue q(1);
