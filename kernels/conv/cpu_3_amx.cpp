@@ -7,7 +7,6 @@
 #include "kernels/simd/amx_tile.h"
 
 #ifdef GRAFT_HAVE_AMX
-#include <array>
 #include <vector>
 
 #include "kernels/conv/passes.h"

@@ -5,7 +5,6 @@
 #include "kernels/simd/amx_tile.h"
 
 #ifdef GRAFT_HAVE_AMX
-#include <cstring>
 #include <vector>
 
 #include "kernels/matmul/packing.h"

@@ -14,17 +14,18 @@ constexpr Limit<MatmulArgs> worth_packing{"m n k at least 512", [](const MatmulA
                                             return a.c.shape[1] * a.c.shape[2] * a.a.shape[2] >= 512 ? yes() : no("too small to pack");
                                           }};
 
-// 16 bits are 4 to 6 times as fast as where they are widened, f32 1.5 to 2 times, once that has made up for packing three parts: measured
-// on a Xeon with two threads, where 128^3, 64x128x9216 and 256x256x64 are slower than vectors and 192^3, 64x512x512 and 9216x128x64 faster.
+// On a Xeon with two threads bf16 is 3 to 6 times as fast as where it is widened and f16 2.5 times. f32 has to make up for packing three
+// parts: 128^3, 64x128x9216 and 256x256x64 are slower than vectors, 192^3, 64x512x512 and 9216x128x64 up to a fifth faster, 512^3 and more
+// by half.
 constexpr Limit<MatmulArgs> amx_tiles{
-    "AMX; bf16, f16 with m, n at least 16, k at least 32; f32 with each at least 64, m n at least 2^14, m n k 7 2^20",
+    "AMX; bf16, f16 with m, n at least 16, k at least 32; f32 with each at least 64, m n at least 2^14, m n k at least 7 * 2^20",
     [](const MatmulArgs& a) {
       const std::int64_t m = a.c.shape[1], n = a.c.shape[2], k = a.a.shape[2];
       if (a.c.dtype == DType::f64) return no("dtype is f64");
       const bool whole = a.c.dtype == DType::f32;
       for (const auto& [name, size, least] :
            {std::tuple{"m", m, whole ? 64 : 16}, std::tuple{"n", n, whole ? 64 : 16}, std::tuple{"k", k, whole ? 64 : 32}})
-        if (size < least) return no(std::string(name) + " is " + std::to_string(size));
+        if (size < least) return no(std::string(name) + " is " + std::to_string(size) + ", less than " + std::to_string(least));
       return !whole || (m * n >= 1 << 14 && m * n * k >= 7 << 20) ? yes() : no("too small to make up for packing f32 in three parts");
     }};
 
