@@ -228,19 +228,18 @@ int advise_verb(const Common& c, const Options& o) {
 
 }  // namespace
 
-void add_advise(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand(
+void add_advise(const Verb& app) {
+  const Verb sub = app.verb(
       "advise",
       "which way to begin will be best with all the data? Learning curves on parts of it, with intervals; the test images stay locked");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
-  add_common(*sub, *c);
-  add_dry_run(*sub, *c);
-  sub->add_option("--from", o->from, "checkpoint (may come several times)")->take_all()->allow_extra_args(false);
-  sub->add_option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
-  sub->add_option("--seeds", o->seeds,
-                  "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
-  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return advise_verb(*c, *o); }); }; });
+  add_common(sub, *c);
+  add_dry_run(sub, *c);
+  sub.option("--from", o->from, "checkpoint (may come several times)").repeated();
+  sub.option("--time", o->time, "for all of it, such as 20m (default 10m): runs are shortened to fit");
+  sub.option("--seeds", o->seeds, "runs of each route and size, each judged on other images (default: as many as the time allows, 2 to 5)");
+  sub.does([=] { return unless_stopped([&] { return advise_verb(*c, *o); }); });
 }
 
 }  // namespace graft::cli

@@ -28,7 +28,7 @@ namespace graft::cli {
 namespace fs = std::filesystem;
 
 namespace {
-// Says what is wrong with a whole number from lo to hi; CLI11 puts the option's name before it.
+// Says what is wrong with a whole number from lo to hi.
 std::string not_a_number_in(const std::string& text, std::int64_t lo, std::int64_t hi) {
   std::int64_t v = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), v);
@@ -37,40 +37,33 @@ std::string not_a_number_in(const std::string& text, std::int64_t lo, std::int64
 }
 constexpr int kMostThreads = 4096;
 }  // namespace
-CLI::Option* add_threads(CLI::App& app, int& threads, const std::string& text) {
-  return app.add_option("--threads", threads, text)->check([](const std::string& s) { return not_a_number_in(s, 1, kMostThreads); });
+void add_threads(const Verb& app, int& threads, const std::string& text) {
+  app.option("--threads", threads, text).check([](const std::string& s) { return not_a_number_in(s, 1, kMostThreads); });
 }
-CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const std::string& text) {
-  return app.add_option("--seed", seed, text)->check([](const std::string& s) {
+void add_seed(const Verb& app, std::optional<std::int64_t>& seed, const std::string& text) {
+  app.option("--seed", seed, text).check([](const std::string& s) {
     return not_a_number_in(s, 0, std::numeric_limits<std::int64_t>::max());
   });
 }
-namespace {
-// An empty shell variable, mostly: what it should have held is not guessed.
-const CLI::Validator not_empty([](const std::string& s) { return s.empty() ? std::string("is empty") : std::string(); }, "");
-}  // namespace
 
-void add_execution(CLI::App& app, Common& c) {
-  app.add_option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
+void add_execution(const Verb& app, Common& c) {
+  app.option("--device", c.device, "cpu, emu (the CUDA kernels on the host), cuda, cuda:N or auto");
   add_threads(app, c.threads, "threads on the CPU (default: one per core); results do not depend on it");
-  app.add_option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
-  app.add_option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels")->check(not_empty);
-  app.add_flag("--json", c.json, "one JSON document on stdout");
-  app.add_flag("-q,--quiet", c.quiet, "no progress");
+  app.option("--memory", c.memory, "most bytes for tensors, such as 6GiB");
+  app.option("--kernel", c.kernel, "FAMILY=VARIANT[,...]: force kernels").not_empty();
+  app.flag("--json", c.json, "one JSON document on stdout");
+  app.flag("-q,--quiet", c.quiet, "no progress");
 }
-void add_common(CLI::App& app, Common& c) {
-  app.add_option("--config", c.files, "TOML file over the recipe (may come several times)")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->check(not_empty);
-  app.add_option("-o,--out", c.out, "run folder (default runs/NAME-k)")->check(not_empty);
+void add_common(const Verb& app, Common& c) {
+  app.option("--config", c.files, "TOML file over the recipe (may come several times)").repeated().not_empty();
+  app.option("-o,--out", c.out, "run folder (default runs/NAME-k)").not_empty();
   add_seed(app, c.seed, "train.seed");
   add_execution(app, c);
-  app.add_option("words", c.words, "recipe or FILE.toml, then key=value");
+  app.option("words", c.words, "recipe or FILE.toml, then key=value");
 }
 
-void add_dry_run(CLI::App& app, Common& c) {
-  app.add_flag("--dry-run", c.dry_run, "check what the run needs and tell what it would do; nothing is trained or written");
+void add_dry_run(const Verb& app, Common& c) {
+  app.flag("--dry-run", c.dry_run, "check what the run needs and tell what it would do; nothing is trained or written");
 }
 int tell_plan(const Common& c, const char* verb, Json plan, const std::string& text) {
   if (c.json) {
@@ -202,8 +195,8 @@ std::map<std::string, std::string> checkpoint_metadata(const Built& built, const
   return {{"format", "pt"},
           {"graft.config", config.text()},
           {"graft.step", std::to_string(step)},
-          {"graft.input", Json(std::vector<std::int64_t>(built.input.begin(), built.input.end())).dump()},
-          {"graft.classes", Json(built.class_names).dump(-1, ' ', true, Json::error_handler_t::replace)}};
+          {"graft.input", json_text(std::vector<std::int64_t>(built.input.begin(), built.input.end()), -1)},
+          {"graft.classes", json_ascii(built.class_names, -1)}};
 }
 void save_checkpoint(const std::string& folder, const Built& built, const Config& config, std::int64_t step) {
   fs::create_directories(folder);
@@ -223,7 +216,7 @@ std::vector<std::string> classes_of_checkpoint(const std::string& path) {
   const auto source = source_of(path);
   auto it = source->metadata.find("graft.classes");
   if (it == source->metadata.end() && (it = source->beside.find("labels")) == source->beside.end()) return {};
-  const Json j = Json::parse(it->second, nullptr, false);
+  const Json j = read_json_in_order(it->second);
   std::vector<std::string> names;
   if (j.is_array())
     for (const Json& n : j) names.push_back(n.is_string() ? n.get<std::string>() : std::string());
@@ -236,7 +229,7 @@ Config without_origin(Config config) {
 Shape input_of_checkpoint(const std::string& path, const Config& config) {
   const auto source = source_of(path);
   if (const auto it = source->metadata.find("graft.input"); it != source->metadata.end()) {
-    const Json j = Json::parse(it->second, nullptr, false);
+    const Json j = read_json_in_order(it->second);
     if (j.is_array() && j.size() == 3 && std::all_of(j.begin(), j.end(), [](const Json& x) {
           return x.is_number_unsigned() && x.get<std::uint64_t>() > 0 && x.get<std::uint64_t>() < (1u << 20);
         }))
@@ -278,7 +271,6 @@ std::string& command_line() {
   static std::string line;
   return line;
 }
-std::string json_text(const Json& j, int indent) { return j.dump(indent, ' ', false, Json::error_handler_t::replace); }
 void print_json(const Json& j) { std::printf("%s\n", json_text(j).c_str()); }
 std::string shell_quoted(const std::string& word) {
   const auto plain = [](char c) {

@@ -1,6 +1,5 @@
 // What the verbs share: options every verb takes, data and models from a configuration, checkpoints, and the console.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -9,15 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "cli/verb.h"
 #include "engine/base/context.h"
+#include "engine/base/json.h"
 #include "engine/data/dataset.h"
 #include "engine/nn/params.h"
 #include "engine/train/config.h"
 #include "models/zoo.h"
 
 namespace graft::cli {
-
-using Json = nlohmann::ordered_json;
 
 struct Common {
   std::string device = "auto", memory, kernel, out;
@@ -28,11 +27,11 @@ struct Common {
   std::vector<std::string> words;  // positionals: a recipe or file, key=value
 };
 // --threads and --seed, wherever they are taken: a number out of range is refused and not brought into it.
-CLI::Option* add_threads(CLI::App& app, int& threads, const std::string& text);
-CLI::Option* add_seed(CLI::App& app, std::optional<std::int64_t>& seed, const std::string& text);
-void add_execution(CLI::App& app, Common& c);  // the options that change how something runs and not what comes out
-void add_common(CLI::App& app, Common& c);     // these, and words, --config, --seed and --out
-void add_dry_run(CLI::App& app, Common& c);    // for verbs that take long or write: all is checked, and the plan told
+void add_threads(const Verb& app, int& threads, const std::string& text);
+void add_seed(const Verb& app, std::optional<std::int64_t>& seed, const std::string& text);
+void add_execution(const Verb& app, Common& c);  // the options that change how something runs and not what comes out
+void add_common(const Verb& app, Common& c);     // these, and words, --config, --seed and --out
+void add_dry_run(const Verb& app, Common& c);    // for verbs that take long or write: all is checked, and the plan told
 // What such a verb does with --dry-run in the end: `plan` as JSON, or as the line `text`. Returns 0.
 int tell_plan(const Common& c, const char* verb, Json plan, const std::string& text);
 
@@ -103,9 +102,7 @@ Shape input_of_checkpoint(const std::string& path,
 // The model's tensors on the host, as a plain checkpoint has them: adapters are added to their weights.
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Params& p);
 
-std::string& command_line();  // as it was typed, set by main
-// The document as text; bytes that are no UTF-8 (names of files may be any bytes) become replacement characters.
-std::string json_text(const Json& j, int indent = 2);
+std::string& command_line();                        // as it was typed, set by main
 void print_json(const Json& j);                     // on stdout, with a newline
 std::string shell_quoted(const std::string& word);  // as it must be typed: in quotes where a shell would read it otherwise
 // What the environment asks for is right: GRAFT_KERNELS names kernels that there are. Error(usage).
@@ -121,22 +118,21 @@ void watch_signals();     // USR1, INT and TERM; PIPE is ignored: whoever stops 
 // What `verb` returns, or 128 + the signal where it threw Error(stopped) for one; the error is then the line that says so.
 int unless_stopped(const std::function<int()>& verb);
 
-// The verbs. Each adds itself to the program and sets `run` when it was called.
-using Action = std::function<int()>;
-void add_train(CLI::App& app, Action& run);
-void add_compare(CLI::App& app, Action& run);
-void add_advise(CLI::App& app, Action& run);
-void add_tune(CLI::App& app, Action& run);
-void add_eval(CLI::App& app, Action& run);
-void add_config(CLI::App& app, Action& run);
-void add_kernels(CLI::App& app, Action& run);
-void add_lab(CLI::App& kernels, Action& run);  // kernels bench, compare, try
-void add_doctor(CLI::App& app, Action& run);
-void add_demo(CLI::App& app, Action& run);
-void add_data(CLI::App& app, Action& run);     // data check, split, preview
-void add_inspect(CLI::App& app, Action& run);  // inspect, diff
-void add_convert(CLI::App& app, Action& run);  // convert, export
-void add_import(CLI::App& app, Action& run);
-void add_gradcheck(CLI::App& app, Action& run);
+// The verbs. Each adds itself to the program.
+void add_train(const Verb& app);
+void add_compare(const Verb& app);
+void add_advise(const Verb& app);
+void add_tune(const Verb& app);
+void add_eval(const Verb& app);
+void add_config(const Verb& app);
+void add_kernels(const Verb& app);
+void add_lab(const Verb& kernels);  // kernels bench, compare, try
+void add_doctor(const Verb& app);
+void add_demo(const Verb& app);
+void add_data(const Verb& app);     // data check, split, preview
+void add_inspect(const Verb& app);  // inspect, diff
+void add_convert(const Verb& app);  // convert, export
+void add_import(const Verb& app);
+void add_gradcheck(const Verb& app);
 
 }  // namespace graft::cli

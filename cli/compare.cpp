@@ -166,25 +166,24 @@ int compare_verb(const Common& c, const Options& o) {
 
 }  // namespace
 
-void add_compare(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand(
+void add_compare(const Verb& app) {
+  const Verb sub = app.verb(
       "compare", "from scratch or from a checkpoint? Arms with equal images, seeds, budget and tuning, and a verdict for each size");
   auto c = std::make_shared<Common>();
   auto o = std::make_shared<Options>();
-  add_common(*sub, *c);
-  add_dry_run(*sub, *c);
-  sub->add_option("--from", o->from, "checkpoint: a .safetensors file or a folder with one");
-  sub->add_option("--arms", o->arms,
-                  "of scratch, knn (neighbours among features), probe (a last layer on fixed features), frozen (the same, with dropout and "
-                  "augmentation), lora (low-rank additions), full (default scratch,probe,frozen,full)")
-      ->delimiter(',');
-  sub->add_option("--fractions", o->fractions, "parts of the training images, or 10pc: images of each class (default 0.01,0.1,1)")
-      ->delimiter(',');
-  sub->add_option("--seeds", o->seeds, "runs of each arm; a seed draws images, weights and order (default 3)");
-  sub->add_option("--tune", o->tune,
-                  "learning rates that every arm may choose from: a third of the recipe's, it, 3, 10, ... times it (default 4)");
-  sub->add_option("--budget", o->budget, "of each run: 300st, 30s or 1e12flop (default 300st)");
-  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return compare_verb(*c, *o); }); }; });
+  add_common(sub, *c);
+  add_dry_run(sub, *c);
+  sub.option("--from", o->from, "checkpoint: a .safetensors file or a folder with one");
+  sub.option("--arms", o->arms,
+             "of scratch, knn (neighbours among features), probe (a last layer on fixed features), frozen (the same, with dropout and "
+             "augmentation), lora (low-rank additions), full (default scratch,probe,frozen,full)")
+      .by_commas();
+  sub.option("--fractions", o->fractions, "parts of the training images, or 10pc: images of each class (default 0.01,0.1,1)").by_commas();
+  sub.option("--seeds", o->seeds, "runs of each arm; a seed draws images, weights and order (default 3)");
+  sub.option("--tune", o->tune,
+             "learning rates that every arm may choose from: a third of the recipe's, it, 3, 10, ... times it (default 4)");
+  sub.option("--budget", o->budget, "of each run: 300st, 30s or 1e12flop (default 300st)");
+  sub.does([=] { return unless_stopped([&] { return compare_verb(*c, *o); }); });
 }
 
 }  // namespace graft::cli

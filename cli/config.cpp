@@ -38,39 +38,34 @@ Json as_json(const Config& c, bool explained) {
 
 }  // namespace
 
-void add_config(CLI::App& app, Action& run) {
-  auto* verb = app.add_subcommand("config", "recipes and configurations");
-  verb->require_subcommand(1);
-  auto* ls = verb->add_subcommand("ls", "list the recipes");
+void add_config(const Verb& app) {
+  const Verb verb = app.group("config", "recipes and configurations");
+  const Verb ls = verb.verb("ls", "list the recipes");
   auto json = std::make_shared<bool>(false);
-  ls->add_flag("--json", *json, "one JSON document on stdout");
-  ls->callback([=, &run] {
-    run = [=] {
-      Json all = Json::array();
-      for (const Recipe& r : recipes()) {
-        if (*json) all.push_back({{"name", r.name}, {"doc", r.doc}});
-        else std::printf("%-12s %s\n", std::string(r.name).c_str(), std::string(r.doc).c_str());
-      }
-      if (*json) print_json(Json{{"recipes", all}});
-      return 0;
-    };
+  ls.flag("--json", *json, "one JSON document on stdout");
+  ls.does([=] {
+    Json all = Json::array();
+    for (const Recipe& r : recipes()) {
+      if (*json) all.push_back({{"name", r.name}, {"doc", r.doc}});
+      else std::printf("%-12s %s\n", std::string(r.name).c_str(), std::string(r.doc).c_str());
+    }
+    if (*json) print_json(Json{{"recipes", all}});
+    return 0;
   });
   for (const char* name : {"show", "check"}) {
     const bool show = name[0] == 's';
-    auto* sub = verb->add_subcommand(
+    const Verb sub = verb.verb(
         name, show ? "the resolved configuration; --explain says what every key means" : "exit 0 when the configuration holds together");
     auto c = std::make_shared<Common>();
     auto explain = std::make_shared<bool>(false);
-    add_common(*sub, *c);
-    if (show) sub->add_flag("--explain", *explain, "every key with its value, origin and meaning");
-    sub->callback([=, &run] {
-      run = [=] {
-        const Config config = make_config(*c, c->words, true);
-        if (c->json) print_json(show ? as_json(config, *explain) : Json{{"ok", true}});
-        else if (!show) std::printf("ok\n");
-        else std::printf("%s", (*explain ? config.explain() : config.text()).c_str());
-        return 0;
-      };
+    add_common(sub, *c);
+    if (show) sub.flag("--explain", *explain, "every key with its value, origin and meaning");
+    sub.does([=] {
+      const Config config = make_config(*c, c->words, true);
+      if (c->json) print_json(show ? as_json(config, *explain) : Json{{"ok", true}});
+      else if (!show) std::printf("ok\n");
+      else std::printf("%s", (*explain ? config.explain() : config.text()).c_str());
+      return 0;
     });
   }
 }

@@ -243,7 +243,7 @@ void write_sidecar(const fs::path& out, const Built& built, const Config& config
                {"input", {input[0], input[1], input[2]}},
                {"values", "0 to 1, then (x - mean) / deviation"},
                {"config", config.text()}};
-  write_atomically(fs::path(out.string() + ".json"), j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
+  write_atomically(fs::path(out.string() + ".json"), json_ascii(j) + "\n");
 }
 
 // The exported file as a model, run on the same drawn images as the one that was exported.
@@ -428,32 +428,32 @@ int export_verb(const ConvertOptions& o) {
   return 0;
 }
 
-void options(CLI::App& sub, ConvertOptions& o) {
-  sub.add_option("from", o.from, "checkpoint: file or folder")->required();
-  sub.add_option("to", o.to, "file to write; its extension names the container")->required();
-  sub.add_option(
+void options(const Verb& sub, ConvertOptions& o) {
+  sub.option("from", o.from, "checkpoint: file or folder").required();
+  sub.option("to", o.to, "file to write; its extension names the container").required();
+  sub.option(
       "--format", o.format,
       "safetensors, pt, npz or gguf, where the extension does not say; export also onnx, and peft: a folder with the adapters of a run");
-  sub.add_option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
-  sub.add_option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
-  sub.add_flag("--json", o.json, "one JSON document on stdout");
+  sub.option("--dtype", o.dtype, "write floats as F64, F32, BF16, F16, or in gguf as Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K");
+  sub.option("--shard-size", o.shard, "most bytes of a file, such as 5GB (safetensors)");
+  sub.flag("--json", o.json, "one JSON document on stdout");
 }
 
 }  // namespace
 
-void add_convert(CLI::App& app, Action& run) {
+void add_convert(const Verb& app) {
   {
-    auto* sub = app.add_subcommand("convert", "a checkpoint in another container: safetensors, PyTorch, npz, GGUF");
+    const Verb sub = app.verb("convert", "a checkpoint in another container: safetensors, PyTorch, npz, GGUF");
     auto o = std::make_shared<ConvertOptions>();
-    options(*sub, *o);
-    sub->callback([=, &run] { run = [=] { return convert_verb(*o); }; });
+    options(sub, *o);
+    sub.does([=] { return convert_verb(*o); });
   }
-  auto* sub = app.add_subcommand("export", "a trained model for other programs, as the checkpoint that it came from was");
+  const Verb sub = app.verb("export", "a trained model for other programs, as the checkpoint that it came from was");
   auto o = std::make_shared<ConvertOptions>();
-  options(*sub, *o);
-  sub->add_option("--like", o->like, "the checkpoint whose names, layouts and types are wanted (default: what it was fine-tuned from)");
-  sub->add_flag("--plain", o->plain, "graft's own names");
-  sub->callback([=, &run] { run = [=] { return export_verb(*o); }; });
+  options(sub, *o);
+  sub.option("--like", o->like, "the checkpoint whose names, layouts and types are wanted (default: what it was fine-tuned from)");
+  sub.flag("--plain", o->plain, "graft's own names");
+  sub.does([=] { return export_verb(*o); });
 }
 
 }  // namespace graft::cli

@@ -159,44 +159,42 @@ int data_check(const Common& c, std::int64_t examples) {
   return report.findings.empty() ? 0 : static_cast<int>(Code::no);
 }
 
-void add_data(CLI::App& app, Action& run) {
-  auto* verb = app.add_subcommand("data", "look at a data set, audit it, split it");
-  verb->require_subcommand(1);
+void add_data(const Verb& app) {
+  const Verb verb = app.group("data", "look at a data set, audit it, split it");
   {
-    auto* sub = verb->add_subcommand(
-        "check",
-        "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
-        "small (exit 1 where something is)");
+    const Verb sub =
+        verb.verb("check",
+                  "what is wrong with the data: unreadable, duplicate, leaking, contradictory, constant, odd ones; classes that are too "
+                  "small (exit 1 where something is)");
     auto c = std::make_shared<Common>();
     auto examples = std::make_shared<std::int64_t>(5);
-    add_common(*sub, *c);
-    sub->get_option("--out")->description("new folder for report.json and report.html");
-    sub->add_option("--examples", *examples, "cases shown of each finding; 0: all (default 5)");
-    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_check(*c, *examples); }); }; });
+    add_common(sub, *c);
+    sub.describe("--out", "new folder for report.json and report.html");
+    sub.option("--examples", *examples, "cases shown of each finding; 0: all (default 5)");
+    sub.does([=] { return unless_stopped([&] { return data_check(*c, *examples); }); });
   }
   {
-    auto* sub =
-        verb->add_subcommand("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
+    const Verb sub = verb.verb("split", "a folder of classes or a table into parts that do not overlap, in a new folder (hard links)");
     auto c = std::make_shared<Common>();
     auto asked = std::make_shared<SplitAsked>();
-    add_common(*sub, *c);
-    sub->get_option("--out")->description("new folder that the parts are written to");
-    sub->get_option("--seed")->description("of the shuffling (default 1)");
-    sub->add_option("--parts", asked->parts, "names and shares (default " + asked->parts + ")");
-    sub->add_flag("--group-duplicates", asked->group, "equal and nearly equal ones stay in one part");
-    sub->add_flag("--stratify", asked->stratify, "each class has its share in each part");
-    sub->add_flag("--copy", asked->copy, "copies in place of hard links");
-    sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return data_split(*c, *asked); }); }; });
+    add_common(sub, *c);
+    sub.describe("--out", "new folder that the parts are written to");
+    sub.describe("--seed", "of the shuffling (default 1)");
+    sub.option("--parts", asked->parts, "names and shares (default " + asked->parts + ")");
+    sub.flag("--group-duplicates", asked->group, "equal and nearly equal ones stay in one part");
+    sub.flag("--stratify", asked->stratify, "each class has its share in each part");
+    sub.flag("--copy", asked->copy, "copies in place of hard links");
+    sub.does([=] { return unless_stopped([&] { return data_split(*c, *asked); }); });
   }
-  auto* sub = verb->add_subcommand("preview", "a sheet of pictures, a row per class");
+  const Verb sub = verb.verb("preview", "a sheet of pictures, a row per class");
   auto c = std::make_shared<Common>();
   auto count = std::make_shared<std::int64_t>(8);
   auto augmented = std::make_shared<bool>(false);
-  add_common(*sub, *c);
-  sub->get_option("--out")->description("new file, sheet.html or sheet.png");
-  sub->add_option("--count", *count, "pictures of each class (default 8)");
-  sub->add_flag("--augment", *augmented, "beside each picture what training makes of it in the first epoch");
-  sub->callback([=, &run] { run = [=] { return data_preview(*c, *count, *augmented); }; });
+  add_common(sub, *c);
+  sub.describe("--out", "new file, sheet.html or sheet.png");
+  sub.option("--count", *count, "pictures of each class (default 8)");
+  sub.flag("--augment", *augmented, "beside each picture what training makes of it in the first epoch");
+  sub.does([=] { return data_preview(*c, *count, *augmented); });
 }
 
 }  // namespace graft::cli

@@ -194,16 +194,16 @@ int demo_verb(const Common& c) {
 
 }  // namespace
 
-void add_demo(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand(
-      "demo", "learn drawn digits, then letters from 10 images of each, from scratch and from the checkpoint; ends with one page");
+void add_demo(const Verb& app) {
+  const Verb sub =
+      app.verb("demo", "learn drawn digits, then letters from 10 images of each, from scratch and from the checkpoint; ends with one page");
   auto c = std::make_shared<Common>();
-  add_seed(*sub, c->seed, "seed (default 1)");
-  add_threads(*sub, c->threads, "threads on the CPU");
-  sub->add_option("-o,--out", c->out, "folder for the page and the checkpoint (default runs/demo-k)");
-  sub->add_flag("--json", c->json, "one JSON document on stdout");
-  sub->add_flag("-q,--quiet", c->quiet, "no progress");
-  sub->callback([=, &run] { run = [=] { return unless_stopped([&] { return demo_verb(*c); }); }; });
+  add_seed(sub, c->seed, "seed (default 1)");
+  add_threads(sub, c->threads, "threads on the CPU");
+  sub.option("-o,--out", c->out, "folder for the page and the checkpoint (default runs/demo-k)");
+  sub.flag("--json", c->json, "one JSON document on stdout");
+  sub.flag("-q,--quiet", c->quiet, "no progress");
+  sub.does([=] { return unless_stopped([&] { return demo_verb(*c); }); });
 }
 
 }  // namespace graft::cli

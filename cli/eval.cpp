@@ -122,25 +122,23 @@ int predict_verb(const Common& c, const std::string& from, const std::vector<std
 
 }  // namespace
 
-void add_eval(CLI::App& app, Action& run) {
+void add_eval(const Verb& app) {
   {
-    auto* sub = app.add_subcommand("eval", "accuracy of a checkpoint on the test set");
+    const Verb sub = app.verb("eval", "accuracy of a checkpoint on the test set");
     auto c = std::make_shared<Common>();
     auto from = std::make_shared<std::string>();
-    add_common(*sub, *c);
-    sub->add_option("--from", *from, "checkpoint, when the first word is a recipe");
-    sub->callback([=, &run] { run = [=] { return eval_verb(*c, *from); }; });
+    add_common(sub, *c);
+    sub.option("--from", *from, "checkpoint, when the first word is a recipe");
+    sub.does([=] { return eval_verb(*c, *from); });
   }
-  auto* sub = app.add_subcommand("predict", "what a checkpoint says of test images");
+  const Verb sub = app.verb("predict", "what a checkpoint says of test images");
   auto c = std::make_shared<Common>();
   auto from = std::make_shared<std::string>();
   auto index = std::make_shared<std::vector<std::int64_t>>();
-  add_common(*sub, *c);
-  sub->add_option("--from", *from, "checkpoint, when the first word is a recipe");
-  sub->add_option("--index", *index, "test image, from 0 (may come several times; default: the first ten)")
-      ->take_all()
-      ->allow_extra_args(false);
-  sub->callback([=, &run] { run = [=] { return predict_verb(*c, *from, *index); }; });
+  add_common(sub, *c);
+  sub.option("--from", *from, "checkpoint, when the first word is a recipe");
+  sub.option("--index", *index, "test image, from 0 (may come several times; default: the first ten)").repeated();
+  sub.does([=] { return predict_verb(*c, *from, *index); });
 }
 
 }  // namespace graft::cli

@@ -61,11 +61,11 @@ int gradcheck_verb(const Common& c) {
 
 }  // namespace
 
-void add_gradcheck(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("gradcheck", "a model's gradients in f64 against differences; exit 1 when they differ");
+void add_gradcheck(const Verb& app) {
+  const Verb sub = app.verb("gradcheck", "a model's gradients in f64 against differences; exit 1 when they differ");
   auto c = std::make_shared<Common>();
-  add_common(*sub, *c);
-  sub->callback([=, &run] { run = [=] { return gradcheck_verb(*c); }; });
+  add_common(sub, *c);
+  sub.does([=] { return gradcheck_verb(*c); });
 }
 
 }  // namespace graft::cli

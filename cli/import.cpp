@@ -114,17 +114,16 @@ int import_verb(const ImportOptions& o) {
 
 }  // namespace
 
-void add_import(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("import", "a foreign checkpoint as a graft model; every tensor is accounted for");
+void add_import(const Verb& app) {
+  const Verb sub = app.verb("import", "a foreign checkpoint as a graft model; every tensor is accounted for");
   auto o = std::make_shared<ImportOptions>();
-  add_common(*sub, o->common);
-  sub->add_option("--map", o->map, "file of rules for names and layouts (init.map)");
-  sub->add_option("--adapter", o->adapter, "folder of a PEFT adapter that is added to the weights (init.adapter)");
-  sub->add_option(
-      "--check", o->check,
-      "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
-  sub->add_flag("--dry-run", o->common.dry_run, "only tell what would become of each tensor");
-  sub->callback([=, &run] { run = [=] { return import_verb(*o); }; });
+  add_common(sub, o->common);
+  sub.option("--map", o->map, "file of rules for names and layouts (init.map)");
+  sub.option("--adapter", o->adapter, "folder of a PEFT adapter that is added to the weights (init.adapter)");
+  sub.option("--check", o->check,
+             "run an ONNX graph on this folder's input_N.pb and compare with its output_N.pb (exit 0 equal, 1 different, 3 not supported)");
+  sub.flag("--dry-run", o->common.dry_run, "only tell what would become of each tensor");
+  sub.does([=] { return import_verb(*o); });
 }
 
 }  // namespace graft::cli

@@ -304,25 +304,24 @@ int diff_verb(const DiffOptions& o) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Action& run) {
+void add_inspect(const Verb& app) {
   {
-    auto* sub = app.add_subcommand("inspect", "what a checkpoint holds, whatever program wrote it");
+    const Verb sub = app.verb("inspect", "what a checkpoint holds, whatever program wrote it");
     auto o = std::make_shared<InspectOptions>();
-    sub->add_option("path", o->path, "file or folder")->required();
-    sub->add_flag("--values", o->values, "read the numbers: mean, deviation, range, NaN, hash");
-    sub->add_flag("--strict", o->strict, "tell what is legal but unusual");
-    sub->add_flag("--json", o->json, "one JSON document on stdout");
-    sub->callback([=, &run] { run = [=] { return inspect_verb(*o); }; });
+    sub.option("path", o->path, "file or folder").required();
+    sub.flag("--values", o->values, "read the numbers: mean, deviation, range, NaN, hash");
+    sub.flag("--strict", o->strict, "tell what is legal but unusual");
+    sub.flag("--json", o->json, "one JSON document on stdout");
+    sub.does([=] { return inspect_verb(*o); });
   }
-  auto* sub = app.add_subcommand("diff", "what two checkpoints differ in; exit 1 when they do");
+  const Verb sub = app.verb("diff", "what two checkpoints differ in; exit 1 when they do");
   auto o = std::make_shared<DiffOptions>();
-  sub->add_option("a", o->a, "file or folder")->required();
-  sub->add_option("b", o->b, "file or folder")->required();
-  sub->add_option("--tolerance", o->tolerance, "largest difference that counts as none (types may then differ)")
-      ->check(CLI::NonNegativeNumber);
-  sub->add_flag("--bare", o->bare, "compare names without what wraps them (module., state_dict.)");
-  sub->add_flag("--json", o->json, "one JSON document on stdout");
-  sub->callback([=, &run] { run = [=] { return diff_verb(*o); }; });
+  sub.option("a", o->a, "file or folder").required();
+  sub.option("b", o->b, "file or folder").required();
+  sub.option("--tolerance", o->tolerance, "largest difference that counts as none (types may then differ)").not_negative();
+  sub.flag("--bare", o->bare, "compare names without what wraps them (module., state_dict.)");
+  sub.flag("--json", o->json, "one JSON document on stdout");
+  sub.does([=] { return diff_verb(*o); });
 }
 
 }  // namespace graft::cli

@@ -108,35 +108,32 @@ int explain_verb(const std::string& family, bool json) {
 
 }  // namespace
 
-void add_kernels(CLI::App& app, Action& run) {
-  auto* verb = app.add_subcommand("kernels", "the catalog of kernel variants");
-  verb->require_subcommand(1);
-  const auto sub = [&](const char* name, const char* text) { return verb->add_subcommand(name, text); };
+void add_kernels(const Verb& app) {
+  const Verb verb = app.group("kernels", "the catalog of kernel variants");
   struct Options {
     Common common;
     std::string family, variant;
   };
-  const auto base = [](CLI::App* s, Options& o, bool required) {
-    auto* f = s->add_option("family", o.family, "kernel family");
-    if (required) f->required();
-    s->add_flag("--json", o.common.json, "one JSON document on stdout");
+  const auto base = [](const Verb& s, Options& o, bool required) {
+    const Option f = s.option("family", o.family, "kernel family");
+    if (required) f.required();
+    s.flag("--json", o.common.json, "one JSON document on stdout");
   };
   auto list = std::make_shared<Options>(), check = std::make_shared<Options>(), explain = std::make_shared<Options>();
-  auto* l = sub("list", "every variant with rank, limits and idea");
+  const Verb l = verb.verb("list", "every variant with rank, limits and idea");
   base(l, *list, false);
-  l->callback([=, &run] { run = [=] { return list_verb(list->family, list->common.json); }; });
-  auto* k = sub("check", "every variant on every case against ref; exit 1 when one fails");
+  l.does([=] { return list_verb(list->family, list->common.json); });
+  const Verb k = verb.verb("check", "every variant on every case against ref; exit 1 when one fails");
   base(k, *check, false);
-  k->add_option("--variant", check->variant, "only this one");
-  k->add_option("--device", check->common.device,
-                "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
-  add_threads(*k, check->common.threads, "threads on the CPU (default 2)");
-  add_seed(*k, check->common.seed, "of the inputs (default 1)");
-  k->callback([=, &run] { run = [=] { return check_verb(check->family, check->variant, check->common); }; });
-  auto* e = sub("explain", "which variant is taken for typical shapes, and why not the others");
+  k.option("--variant", check->variant, "only this one");
+  k.option("--device", check->common.device, "cpu (the default) or emu: the CUDA rows on the host, under three orders of their threads");
+  add_threads(k, check->common.threads, "threads on the CPU (default 2)");
+  add_seed(k, check->common.seed, "of the inputs (default 1)");
+  k.does([=] { return check_verb(check->family, check->variant, check->common); });
+  const Verb e = verb.verb("explain", "which variant is taken for typical shapes, and why not the others");
   base(e, *explain, true);
-  e->callback([=, &run] { run = [=] { return explain_verb(explain->family, explain->common.json); }; });
-  add_lab(*verb, run);
+  e.does([=] { return explain_verb(explain->family, explain->common.json); });
+  add_lab(verb);
 }
 
 }  // namespace graft::cli

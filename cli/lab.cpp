@@ -335,33 +335,30 @@ int try_verb(BenchOptions o, const std::string& path, const std::vector<std::str
 
 }  // namespace
 
-void add_lab(CLI::App& verb, Action& run) {
-  const auto measured = [](CLI::App* s, BenchOptions& o) {  // what bench and try share
-    s->add_option("--shape", o.shape, "only shapes with this text");
-    s->add_option("--dtype", o.dtype, "only this one: f32, bf16, ...");
-    s->add_flag("--cold", o.cold, "flush the caches before every call (default: warm)");
-    s->add_option("--seconds", o.seconds, "timed calls per row, about")->check(CLI::Range(0.0, 3600.0));
-    add_threads(*s, o.common.threads, "threads on the CPU (default: one per core)");
-    add_seed(*s, o.common.seed, "of the inputs, to repeat a run (default: unpredictable)");
-    s->add_flag("--json", o.common.json, "one JSON document on stdout");
-    s->add_option("-o,--out", o.common.out, "the JSON document into this file");
-    s->add_option("--csv", o.csv, "a table into this file");
-    s->add_option("--html", o.html, "a page with plots into this file");
+void add_lab(const Verb& verb) {
+  const auto measured = [](const Verb& s, BenchOptions& o) {  // what bench and try share
+    s.option("--shape", o.shape, "only shapes with this text");
+    s.option("--dtype", o.dtype, "only this one: f32, bf16, ...");
+    s.flag("--cold", o.cold, "flush the caches before every call (default: warm)");
+    s.option("--seconds", o.seconds, "timed calls per row, about").between(0.0, 3600.0);
+    add_threads(s, o.common.threads, "threads on the CPU (default: one per core)");
+    add_seed(s, o.common.seed, "of the inputs, to repeat a run (default: unpredictable)");
+    s.flag("--json", o.common.json, "one JSON document on stdout");
+    s.option("-o,--out", o.common.out, "the JSON document into this file");
+    s.option("--csv", o.csv, "a table into this file");
+    s.option("--html", o.html, "a page with plots into this file");
     o.common.device.clear();
   };
   auto bench = std::make_shared<BenchOptions>();
-  auto* b = verb.add_subcommand(
-      "bench", "times that cannot be fooled, of the variants on the benchmark shapes; exit 1 when a variant is caught cheating");
-  b->add_option("family", bench->family, "kernel family (default: all)");
-  b->add_option("--device", bench->common.device, "cpu (the default), emu, cuda or cuda:N");
-  b->add_option("--variant", bench->variants, "only these: a comma list, or several times")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->take_all();
-  b->add_option("--against", bench->against,
-                "a variant (naive, cublaslt) or a peer (openblas, blis, onednn): how many times its speed, with an interval");
+  const Verb b =
+      verb.verb("bench", "times that cannot be fooled, of the variants on the benchmark shapes; exit 1 when a variant is caught cheating");
+  b.option("family", bench->family, "kernel family (default: all)");
+  b.option("--device", bench->common.device, "cpu (the default), emu, cuda or cuda:N");
+  b.option("--variant", bench->variants, "only these: a comma list, or several times").by_commas().repeated();
+  b.option("--against", bench->against,
+           "a variant (naive, cublaslt) or a peer (openblas, blis, onednn): how many times its speed, with an interval");
   measured(b, *bench);
-  b->callback([=, &run] { run = [=] { return bench_verb(*bench); }; });
+  b.does([=] { return bench_verb(*bench); });
 
   struct Tried {
     BenchOptions bench;
@@ -370,19 +367,15 @@ void add_lab(CLI::App& verb, Action& run) {
     bool fresh = false, only_check = false;
   };
   auto tried = std::make_shared<Tried>();
-  auto* t = verb.add_subcommand(
+  const Verb t = verb.verb(
       "try", "a file of yours with one variant: compiled, loaded, checked, timed beside the one taken now; exit 1 when it is wrong");
-  t->add_option("file", tried->file, "FILE.cpp, or FILE.cu for emu and cuda")->required();
-  t->add_option("--device", tried->bench.common.device, "where a .cu runs: emu or cuda (default: cuda where there is a GPU)");
-  t->add_option("--flag", tried->flags, "one more flag for the compiler, such as --flag=-march=native (may come several times)")
-      ->allow_extra_args(false)
-      ->take_all();
-  t->add_flag("--new", tried->fresh, "write a file to start from, and end");
-  t->add_flag("--check", tried->only_check, "check it, do not time it");
+  t.option("file", tried->file, "FILE.cpp, or FILE.cu for emu and cuda").required();
+  t.option("--device", tried->bench.common.device, "where a .cu runs: emu or cuda (default: cuda where there is a GPU)");
+  t.option("--flag", tried->flags, "one more flag for the compiler, such as --flag=-march=native (may come several times)").repeated();
+  t.flag("--new", tried->fresh, "write a file to start from, and end");
+  t.flag("--check", tried->only_check, "check it, do not time it");
   measured(t, tried->bench);
-  t->callback([=, &run] {
-    run = [=] { return tried->fresh ? new_file(tried->file) : try_verb(tried->bench, tried->file, tried->flags, tried->only_check); };
-  });
+  t.does([=] { return tried->fresh ? new_file(tried->file) : try_verb(tried->bench, tried->file, tried->flags, tried->only_check); });
 
   struct Two {
     std::string a, b;
@@ -390,12 +383,12 @@ void add_lab(CLI::App& verb, Action& run) {
     bool json = false;
   };
   auto two = std::make_shared<Two>();
-  auto* c = verb.add_subcommand("compare", "two documents of bench --json, a verdict per row; exit 1 when a row became slower");
-  c->add_option("a", two->a, "before")->required();
-  c->add_option("b", two->b, "after")->required();
-  c->add_option("--threshold", two->threshold, "percent that are no difference")->check(CLI::Range(0.0, 1000.0));
-  c->add_flag("--json", two->json, "one JSON document on stdout");
-  c->callback([=, &run] { run = [=] { return compare_verb(two->a, two->b, two->threshold, two->json); }; });
+  const Verb c = verb.verb("compare", "two documents of bench --json, a verdict per row; exit 1 when a row became slower");
+  c.option("a", two->a, "before").required();
+  c.option("b", two->b, "after").required();
+  c.option("--threshold", two->threshold, "percent that are no difference").between(0.0, 1000.0);
+  c.flag("--json", two->json, "one JSON document on stdout");
+  c.does([=] { return compare_verb(two->a, two->b, two->threshold, two->json); });
 }
 
 }  // namespace graft::cli

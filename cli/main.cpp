@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -96,21 +97,22 @@ int main(int argc, char** argv) {
   app.set_version_flag("-V,--version", "graft " GRAFT_VERSION);
   app.require_subcommand(1);
   graft::cli::Action run;
+  const graft::cli::Verb program(app, run);
   for (int i = 0; i < argc; ++i) graft::cli::command_line() += (i ? " " : "") + std::string(i ? argv[i] : "graft");
-  graft::cli::add_train(app, run);
-  graft::cli::add_compare(app, run);
-  graft::cli::add_advise(app, run);
-  graft::cli::add_tune(app, run);
-  graft::cli::add_eval(app, run);
-  graft::cli::add_data(app, run);
-  graft::cli::add_demo(app, run);
-  graft::cli::add_config(app, run);
-  graft::cli::add_kernels(app, run);
-  graft::cli::add_inspect(app, run);
-  graft::cli::add_import(app, run);
-  graft::cli::add_convert(app, run);
-  graft::cli::add_gradcheck(app, run);
-  graft::cli::add_doctor(app, run);
+  graft::cli::add_train(program);
+  graft::cli::add_compare(program);
+  graft::cli::add_advise(program);
+  graft::cli::add_tune(program);
+  graft::cli::add_eval(program);
+  graft::cli::add_data(program);
+  graft::cli::add_demo(program);
+  graft::cli::add_config(program);
+  graft::cli::add_kernels(program);
+  graft::cli::add_inspect(program);
+  graft::cli::add_import(program);
+  graft::cli::add_convert(program);
+  graft::cli::add_gradcheck(program);
+  graft::cli::add_doctor(program);
   std::string color;
   add_color(app, color);
   try {

@@ -156,7 +156,7 @@ Config RunFolder::config() const {
 fs::path RunFolder::started_in() const {
   std::error_code ec;
   if (!fs::exists(path_ / "env.json", ec)) return {};
-  const Json j = Json::parse(read_text(path_ / "env.json"), nullptr, false);
+  const Json j = read_json_in_order(read_text(path_ / "env.json"));
   if (!j.is_object() || !j.contains("folder") || !j["folder"].is_string()) return {};
   return j["folder"].get<std::string>();
 }
@@ -164,7 +164,7 @@ fs::path RunFolder::started_in() const {
 void RunFolder::open_logs(std::int64_t step) {
   const fs::path log = path_ / "log.jsonl", metrics = path_ / "metrics.csv";
   cut_after(log, step, [](const std::string& line) -> std::int64_t {
-    const Json j = Json::parse(line, nullptr, false);
+    const Json j = read_json_in_order(line);
     return j.is_object() && j.contains("step") && j["step"].is_number_integer() ? j["step"].get<std::int64_t>() : -1;
   });
   cut_after(metrics, step, [](const std::string& line) -> std::int64_t {
@@ -181,9 +181,13 @@ void RunFolder::open_logs(std::int64_t step) {
   events_.emplace(path_, step);
 }
 void RunFolder::log(const StepReport& r) {
-  log_ << Json{{"step", r.step}, {"epoch", r.epoch + 1},     {"train.loss", r.loss},
-               {"lr", r.lr},     {"grad_norm", r.grad_norm}, {"seconds", r.seconds}}
-              .dump()
+  log_ << json_text({{"step", r.step},
+                     {"epoch", r.epoch + 1},
+                     {"train.loss", r.loss},
+                     {"lr", r.lr},
+                     {"grad_norm", r.grad_norm},
+                     {"seconds", r.seconds}},
+                    -1)
        << '\n';
   metrics_ << r.step << ',' << r.epoch + 1 << ',' << r.loss << ',' << r.lr << ",,,,\n";
   if (!events_) return;

@@ -314,35 +314,35 @@ int resume_verb(const Common& c, const std::string& path, const std::string& max
 
 constexpr const char* kMaxTime = "stop after this much training, such as 30m, with a checkpoint; exit code 75";
 
-void add_one(CLI::App& app, Action& run, const char* name, const char* text, bool finetune) {
-  auto* sub = app.add_subcommand(name, text);
+void add_one(const Verb& app, const char* name, const char* text, bool finetune) {
+  const Verb sub = app.verb(name, text);
   auto c = std::make_shared<Common>();
   auto from = std::make_shared<std::string>(), max_time = std::make_shared<std::string>();
   auto only_check = std::make_shared<bool>(false);
-  add_common(*sub, *c);
-  sub->add_option("--from", *from, "checkpoint: a .safetensors file or a folder with one (init.from)");
-  sub->add_option("--max-time", *max_time, kMaxTime);
-  sub->add_flag("--preflight,--dry-run", *only_check,
-                "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
-  sub->callback([=, &run] { run = [=] { return train_verb(*c, *from, finetune, *max_time, *only_check); }; });
+  add_common(sub, *c);
+  sub.option("--from", *from, "checkpoint: a .safetensors file or a folder with one (init.from)");
+  sub.option("--max-time", *max_time, kMaxTime);
+  sub.flag("--preflight,--dry-run", *only_check,
+           "check data, model, step and cost in seconds, and train nothing; exit code 1 when a check failed");
+  sub.does([=] { return train_verb(*c, *from, finetune, *max_time, *only_check); });
 }
 
-void add_resume(CLI::App& app, Action& run) {
-  auto* sub = app.add_subcommand("resume", "go on with a run from its newest whole checkpoint, as if it had never stopped");
+void add_resume(const Verb& app) {
+  const Verb sub = app.verb("resume", "go on with a run from its newest whole checkpoint, as if it had never stopped");
   auto c = std::make_shared<Common>();
   auto path = std::make_shared<std::string>(), max_time = std::make_shared<std::string>();
-  sub->add_option("run", *path, "run folder, such as runs/mnist-cnn-1")->required();
-  add_execution(*sub, *c);
-  add_dry_run(*sub, *c);
-  sub->add_option("--max-time", *max_time, kMaxTime);
-  sub->callback([=, &run] { run = [=] { return resume_verb(*c, *path, *max_time); }; });
+  sub.option("run", *path, "run folder, such as runs/mnist-cnn-1").required();
+  add_execution(sub, *c);
+  add_dry_run(sub, *c);
+  sub.option("--max-time", *max_time, kMaxTime);
+  sub.does([=] { return resume_verb(*c, *path, *max_time); });
 }
 }  // namespace
 
-void add_train(CLI::App& app, Action& run) {
-  add_one(app, run, "train", "train a recipe or FILE.toml; key=value overrides", false);
-  add_one(app, run, "finetune", "train from a checkpoint; every tensor is accounted for", true);
-  add_resume(app, run);
+void add_train(const Verb& app) {
+  add_one(app, "train", "train a recipe or FILE.toml; key=value overrides", false);
+  add_one(app, "finetune", "train from a checkpoint; every tensor is accounted for", true);
+  add_resume(app);
 }
 
 }  // namespace graft::cli

@@ -85,7 +85,7 @@ std::string training_html(const std::string& log, const Judged& judged, const Js
   double step_before = 0, seconds_before = 0;
   const auto batch = static_cast<double>(config.get<std::int64_t>("train.batch"));
   for (std::string line; std::getline(in, line);) {
-    const Json j = Json::parse(line, nullptr, false);
+    const Json j = read_json_in_order(line);
     if (!j.is_object() || !j.contains("step")) continue;
     const double step = j["step"];
     for (const char* key : {"train.loss", "validation.loss", "validation.accuracy", "known.loss", "known.accuracy", "lr", "grad_norm"})

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 
 namespace graft::cli {
 namespace fs = std::filesystem;
@@ -36,9 +37,9 @@ Error failure(sqlite3* db, const fs::path& file, const std::string& action) {
   return Error(Code::input, what);
 }
 
-nlohmann::json json_of(const Point& p) {
-  nlohmann::json j = nlohmann::json::array();
-  for (const double v : p) j.push_back(std::isnan(v) ? nlohmann::json() : nlohmann::json(v));
+Json json_of(const Point& p) {
+  Json j = Json::array();
+  for (const double v : p) j.push_back(std::isnan(v) ? Json() : Json(v));
   return j;
 }
 
@@ -133,7 +134,7 @@ struct Trials::Database {
     while (s.row()) {
       Trial t{s.integer(0), s.text(1), s.integer(2), s.integer(3), s.integer(4), s.integer(5), {},        s.text(7),
               s.real(8),    s.real(9), s.real(10),   s.text(11),   s.text(12),   s.text(14),   s.text(13)};
-      const auto j = nlohmann::json::parse(s.text(6), nullptr, false);
+      const auto j = read_json_in_order(s.text(6));
       if (!j.is_array())
         throw Error(Code::input,
                     file.string() + ": trial " + std::to_string(t.id) + " has no values; the study is damaged: begin a new one");
@@ -206,7 +207,7 @@ NextTrial Trials::claim(const std::function<NextTrial(const std::vector<Trial>&)
         .bind(t.rung)
         .bind(t.steps)
         .bind(t.seed)
-        .bind(json_of(t.values).dump())
+        .bind(json_text(json_of(t.values), -1))
         .bind(worker_)
         .row();
     t.id = sqlite3_last_insert_rowid(db_->handle);
@@ -221,7 +222,7 @@ void Trials::finish(const Trial& t) {
                *db_,
                "UPDATE trials SET state=?,vals=?,score=?,loss=?,seconds=?,weights_hash=?,note=?,correct=?,detail=? WHERE id=? AND worker=?")
         .bind(t.state)
-        .bind(json_of(t.values).dump())
+        .bind(json_text(json_of(t.values), -1))
         .bind(t.score)
         .bind(t.loss)
         .bind(t.seconds)

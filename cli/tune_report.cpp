@@ -57,7 +57,7 @@ std::string verdict_line(const TuneReport& r) {
 // The curve of a range test, or null: the file may have been damaged.
 Json curve_of(const TuneReport& r) {
   if (r.method != "lr") return {};
-  Json j = Json::parse(r.best->detail, nullptr, false);
+  Json j = read_json_in_order(r.best->detail);
   const auto numbers = [&](const char* name) {
     return j.contains(name) && j[name].is_array() &&
            std::all_of(j[name].begin(), j[name].end(), [](const Json& v) { return v.is_number(); });

@@ -114,7 +114,7 @@ std::string text_of(const Plan& p) {
 Plan plan_from(const std::string& text, const std::string& where) {
   Plan p;
   try {
-    const Json j = Json::parse(text);
+    const Json j = read_json_in_order(text);
     p.method = j.at("method"), p.recipe = j.at("recipe"), p.search = j.at("search").get<std::vector<std::string>>(),
     p.trials = j.at("trials"), p.budget = j.at("budget");
     p.seeds = j.at("seeds"), p.eta = j.at("eta"), p.least = j.at("least"), p.test = j.at("test");
@@ -275,12 +275,12 @@ void train_one(const Plan& p, const Data& data, Trial& t, const std::function<bo
                                       p.keys[0].text(p.keys[0].dimension.hi));
     t.values = {p.keys[0].rounded(curve.suggestion->lr)};
     t.loss = *std::min_element(curve.smoothed.begin(), curve.smoothed.end());
-    t.detail = Json{{"lr", curve.lr},
-                    {"loss", curve.loss},
-                    {"smoothed", curve.smoothed},
-                    {"low", curve.suggestion->low},
-                    {"high", curve.suggestion->high}}
-                   .dump();
+    t.detail = json_text({{"lr", curve.lr},
+                          {"loss", curve.loss},
+                          {"smoothed", curve.smoothed},
+                          {"low", curve.suggestion->low},
+                          {"high", curve.suggestion->high}},
+                         -1);
   } else {
     const Dataset judge = t.kind == "test" ? load_data(p.base, {false, true, data.train.class_names}).test : data.validation;
     std::vector<std::int64_t> predictions;

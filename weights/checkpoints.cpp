@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "weights/formats/safetensors.h"
 #include "weights/hash.h"
 
@@ -13,7 +14,6 @@ namespace graft {
 namespace fs = std::filesystem;
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr const char* kManifest = "manifest.json";
 
 // The step of "step-00000042", or -1.
@@ -42,15 +42,15 @@ std::string hash_of(const fs::path& file) { return bytes_hash(MappedFile::open(f
 
 // The manifest's own line of defence: a hash over what it says.
 std::string manifest_text(const Json& files) {
-  const std::string body = files.dump();
-  return Json{{"files", files}, {"hash", bytes_hash(std::as_bytes(std::span(body.data(), body.size())))}}.dump(1) + "\n";
+  const std::string body = json_text(files, -1);
+  return json_text({{"files", files}, {"hash", bytes_hash(std::as_bytes(std::span(body.data(), body.size())))}}, 1) + "\n";
 }
 
 // Empty when every file is what the manifest says.
 std::string damage_of(const fs::path& folder) {
   const fs::path manifest = folder / kManifest;
   try {
-    const Json j = Json::parse(read_text(manifest, 1 << 20), nullptr, false);
+    const Json j = read_json_in_order(read_text(manifest, 1 << 20));
     if (j.is_discarded() || !j.is_object() || !j.contains("files") || !j["files"].is_array() ||
         manifest_text(j["files"]) != read_text(manifest, 1 << 20))
       return manifest.string() + ": is damaged";

@@ -5,12 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 
 namespace graft {
 namespace fs = std::filesystem;
 namespace {
-
-using Json = nlohmann::ordered_json;  // a configuration keeps its order
 
 constexpr std::string_view kConfig = "config.json";
 // A tokenizer of a quarter of a million words has about 35 MB; what is larger is not one.
@@ -47,25 +46,14 @@ bool named_as_weights(std::string_view name) {
 }  // namespace
 
 std::string with_labels(const std::string& text, const std::vector<std::string>& labels) {
-  // Writing goes into what nests, so nothing that nests deeper than a configuration does is written anew.
-  int depth = 0, deepest = 0;
-  Json j = Json::parse(
-      text,
-      [&](int, Json::parse_event_t e, Json&) {
-        depth += e == Json::parse_event_t::object_start || e == Json::parse_event_t::array_start ? 1
-                 : e == Json::parse_event_t::object_end || e == Json::parse_event_t::array_end   ? -1
-                                                                                                 : 0;
-        deepest = std::max(deepest, depth);
-        return deepest <= 100;
-      },
-      false);
-  if (deepest > 100 || !j.is_object() || (!j.contains("id2label") && !j.contains("label2id") && !j.contains("num_labels"))) return text;
+  Json j = read_json_in_order(text);
+  if (!j.is_object() || (!j.contains("id2label") && !j.contains("label2id") && !j.contains("num_labels"))) return text;
   Json of_number = Json::object(), of_label = Json::object();
   for (std::size_t i = 0; i < labels.size(); ++i) of_number[std::to_string(i)] = labels[i], of_label[labels[i]] = i;
   j["id2label"] = of_number;
   j["label2id"] = of_label;
   if (j.contains("num_labels")) j["num_labels"] = labels.size();
-  return j.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
+  return json_ascii(j) + "\n";
 }
 
 std::vector<fs::path> companions_of(const Source& source) {
@@ -102,7 +90,7 @@ Carried carry_companions(const Source& source, const fs::path& to, const std::ve
 }
 
 std::vector<std::string> labels_of_config(const std::string& json) {
-  const Json j = Json::parse(json, nullptr, false);
+  const nlohmann::json j = read_json(json);
   if (!j.is_object()) return {};
   const auto it = j.find("id2label");
   if (it == j.end() || !it->is_object() || it->empty()) return {};

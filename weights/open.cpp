@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "weights/companions.h"
 #include "weights/formats/hdf5.h"
@@ -101,7 +102,7 @@ void read_config(const fs::path& folder, Source& source) {
   std::error_code ec;
   if (!fs::is_regular_file(path, ec)) return;
   const std::string text = read_text(path, 4 << 20);
-  const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json j = read_json(text);
   if (!j.is_object()) {
     source.warnings.push_back(path.string() + ": is no JSON object; what it says of the network was not read");
     return;
@@ -110,8 +111,7 @@ void read_config(const fs::path& folder, Source& source) {
     if (const auto it = j.find(key); it != j.end() && it->is_string()) source.beside.emplace(key, it->get<std::string>());
   if (const auto it = j.find("architectures"); it != j.end() && it->is_array() && !it->empty() && it->front().is_string())
     source.beside.emplace("architecture", it->front().get<std::string>());
-  if (const auto labels = labels_of_config(text); !labels.empty())
-    source.beside.emplace("labels", nlohmann::json(labels).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+  if (const auto labels = labels_of_config(text); !labels.empty()) source.beside.emplace("labels", json_ascii(labels, -1));
   if (const auto it = j.find("quantization_config"); it != j.end() && it->is_object()) {
     const auto method = it->find("quant_method");
     refuse(path, "the weights are packed by " +

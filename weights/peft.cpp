@@ -7,6 +7,7 @@
 
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/ops/ops.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/safetensors.h"
@@ -17,7 +18,6 @@ namespace graft {
 namespace fs = std::filesystem;
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr std::string_view kRoot = "base_model.model.";
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& what) { throw Error(Code::input, path.string() + ": " + what); }
@@ -38,7 +38,7 @@ bool flag(const Json& j, const char* key) {
 // list grows, so that what is not known to leave the weight alone is refused.
 void refuse_changed_base(const Json& config, const fs::path& path) {
   if (const auto it = config.find("init_lora_weights"); it != config.end() && !it->is_boolean() && !it->is_null()) {
-    const std::string way = it->is_string() ? it->get<std::string>() : it->dump(-1, ' ', true, Json::error_handler_t::replace);
+    const std::string way = it->is_string() ? it->get<std::string>() : json_ascii(*it, -1);
     if (way != "gaussian" && way != "orthogonal" && way != "eva" && way != "mica")
       refuse(path, "began as " + in_quotes(way) +
                        ", which may change the base model's weights; save it with path_initial_model_for_weight_conversion, or merged "
@@ -179,7 +179,7 @@ PeftAdapter read_peft(const fs::path& folder) {
   UseQueue host(host_queue());
   NoGrad off;
   const fs::path settings = folder / "adapter_config.json";
-  const Json config = Json::parse(read_text(settings, 1 << 20), nullptr, false);
+  const Json config = read_json_in_order(read_text(settings, 1 << 20));
   if (!config.is_object()) refuse(settings, "is no JSON object; have the adapter saved again");
   const auto type = config.find("peft_type");
   if (type == config.end() || !type->is_string() || type->get<std::string>() != "LORA")
@@ -248,7 +248,7 @@ PeftAdapter read_peft(const fs::path& folder) {
     // The weights show the rank themselves; a configuration that has another is not theirs, and its alpha neither.
     const auto wanted = patterns.value("rank_pattern", layer, rank_wanted, false);
     if (wanted && *wanted > 0 && *wanted != static_cast<double>(rank))
-      refuse(settings, "says that the adapter of " + in_quotes(layer) + " has the rank " + Json(*wanted).dump() + ", and it has " +
+      refuse(settings, "says that the adapter of " + in_quotes(layer) + " has the rank " + json_number(*wanted) + ", and it has " +
                            std::to_string(rank) + "; get both files from the same place");
     const double of_layer = *patterns.value("alpha_pattern", layer, alpha, true);
     l.scale = of_layer / (stabilised ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
@@ -296,7 +296,7 @@ void write_peft(const fs::path& folder, const PeftOutput& o) {
                     {"task_type", nullptr},
                     {"use_dora", false},
                     {"use_rslora", false}};
-  write_atomically(folder / "adapter_config.json", config.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
+  write_atomically(folder / "adapter_config.json", json_ascii(config) + "\n");
 }
 
 }  // namespace graft

@@ -7,13 +7,14 @@
 #include <optional>
 #include <set>
 
+#include "engine/base/json.h"
 #include "engine/ops/raw.h"
 #include "weights/formats/json_guard.h"
 
 namespace graft {
 namespace {
 
-using Json = nlohmann::json;
+using Value = nlohmann::json;
 
 class TorchOptimizerReader {
  public:
@@ -26,16 +27,16 @@ class TorchOptimizerReader {
   TorchOptimizer run() {
     TorchOptimizer all;
     all.where = where_;
-    const std::vector<std::map<std::string, Json>> groups = read_groups();
+    const std::vector<std::map<std::string, Value>> groups = read_groups();
     std::set<std::int64_t> seen;
     std::size_t next = 0;
     for (const auto& g : groups) {
       TorchOptimizerGroup group;
       group.options = options_of(g);
       group.initial_lr = number(g, "initial_lr", group.options.lr);
-      const Json params = g.count("params") ? g.at("params") : Json();
+      const Value params = g.count("params") ? g.at("params") : Value();
       if (!params.is_array()) refuse("a group without its list of parameters", "params", "save optimizer.state_dict() as it is");
-      const Json kept = g.count("param_names") ? g.at("param_names") : Json();
+      const Value kept = g.count("param_names") ? g.at("param_names") : Value();
       for (std::size_t i = 0; i < params.size(); ++i, ++next) {
         if (!params[i].is_number_integer())
           refuse("a parameter that has no number", "params", "graft reads the state_dict() of one process, not a sharded one");
@@ -99,23 +100,23 @@ class TorchOptimizerReader {
 
   // The groups' entries. Plain ones are one text of JSON; with a tensor among them (a learning rate on the device) each entry stands by
   // itself.
-  std::vector<std::map<std::string, Json>> read_groups() const {
-    std::vector<std::map<std::string, Json>> groups;
+  std::vector<std::map<std::string, Value>> read_groups() const {
+    std::vector<std::map<std::string, Value>> groups;
     if (const auto whole = s_.metadata.find(join("param_groups")); whole != s_.metadata.end()) {
-      const Json all = Json::parse(whole->second, nullptr, false);
+      const Value all = read_json(whole->second);
       if (!all.is_array()) refuse("groups that are no list, or too many to read", "param_groups", "save optimizer.state_dict() as it is");
-      for (const Json& g : all) {
+      for (const Value& g : all) {
         if (!g.is_object()) refuse("a group that is no dict", "param_groups", "save optimizer.state_dict() as it is");
-        groups.push_back(g.get<std::map<std::string, Json>>());
+        groups.push_back(g.get<std::map<std::string, Value>>());
       }
       return groups;
     }
     for (std::size_t n = 0;; ++n) {
       const std::string prefix = join("param_groups." + std::to_string(n) + ".");
-      std::map<std::string, Json> group;
+      std::map<std::string, Value> group;
       for (auto at = s_.metadata.lower_bound(prefix); at != s_.metadata.end() && at->first.starts_with(prefix); ++at) {
-        const Json value = Json::parse(at->second, nullptr, false);
-        group[at->first.substr(prefix.size())] = value.is_discarded() ? Json(at->second) : value;
+        const Value value = read_json(at->second);
+        group[at->first.substr(prefix.size())] = value.is_discarded() ? Value(at->second) : value;
       }
       for (const StoredTensor& t : s_.tensors)
         if (t.name.starts_with(prefix)) {
@@ -127,7 +128,7 @@ class TorchOptimizerReader {
     }
   }
 
-  double number(const std::map<std::string, Json>& g, const char* key, std::optional<double> otherwise = {}) const {
+  double number(const std::map<std::string, Value>& g, const char* key, std::optional<double> otherwise = {}) const {
     const auto at = g.find(key);
     if (at == g.end() || at->second.is_null()) {
       if (!otherwise) refuse(std::string("no ") + key, "param_groups", "save optimizer.state_dict() as it is");
@@ -136,14 +137,14 @@ class TorchOptimizerReader {
     if (!at->second.is_number()) refuse(std::string(key) + " that is no number", "param_groups", "save optimizer.state_dict() as it is");
     return at->second.get<double>();
   }
-  bool flag(const std::map<std::string, Json>& g, const char* key) const {
+  bool flag(const std::map<std::string, Value>& g, const char* key) const {
     const auto at = g.find(key);
     return at != g.end() &&
            ((at->second.is_boolean() && at->second.get<bool>()) || (at->second.is_number() && at->second.get<double>() != 0));
   }
 
   // Which optimiser a group is of: each has keys that the others have not.
-  OptimOptions options_of(const std::map<std::string, Json>& g) const {
+  OptimOptions options_of(const std::map<std::string, Value>& g) const {
     const auto has = [&](const char* key) { return g.count(key) > 0; };
     OptimOptions o;
     if (has("betas") && has("amsgrad") && has("eps")) {
@@ -151,7 +152,7 @@ class TorchOptimizerReader {
       if (!told && adam_.empty() && number(g, "weight_decay", 0) != 0)
         refuse("a weight decay, and does not tell Adam from AdamW", "param_groups", "say which of the two it is");
       o = optim_defaults(told ? (flag(g, "decoupled_weight_decay") ? "adamw" : "adam") : adam_.empty() ? "adam" : adam_);
-      const Json& betas = g.at("betas");
+      const Value& betas = g.at("betas");
       if (!betas.is_array() || betas.size() != 2 || !betas[0].is_number() || !betas[1].is_number())
         refuse("betas that are no two numbers", "param_groups", "save optimizer.state_dict() as it is");
       o.beta1 = betas[0].get<double>();
@@ -217,7 +218,7 @@ class TorchOptimizerReader {
         const Tensor t = s_.load(at->second);
         if (t.numel() == 1) count = t.item();
       } else if (const auto text = s_.metadata.find(prefix + "step"); text != s_.metadata.end()) {
-        const Json v = Json::parse(text->second, nullptr, false);
+        const Value v = read_json(text->second);
         if (v.is_number()) count = v.get<double>();
       }
       if (!(count >= 0 && count < 9e15) || count != std::floor(count))

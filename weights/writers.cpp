@@ -8,6 +8,7 @@
 
 #include "engine/autograd/tape.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/ops/ops.h"
 #include "weights/formats/ggml_blocks.h"
 #include "weights/formats/gguf.h"
@@ -145,11 +146,11 @@ fs::path write_shards(const fs::path& path, const std::vector<OutTensor>& tensor
         path.parent_path() / name, items, metadata, [&](std::size_t i) { return held(*shards[s][i], kept); }, c.metadata_order);
   }
   if (shards.size() == 1) return path;
-  nlohmann::ordered_json map = nlohmann::ordered_json::object();
+  Json map = Json::object();
   for (const auto& [name, file] : file_of) map[name] = file;
-  const nlohmann::ordered_json index{{"metadata", {{"total_size", total}}}, {"weight_map", map}};
+  const Json index{{"metadata", {{"total_size", total}}}, {"weight_map", map}};
   const fs::path at = path.parent_path() / (stem + ".safetensors.index.json");
-  write_atomically(at, index.dump(2, ' ', true) + "\n");
+  write_atomically(at, json_ascii(index) + "\n");
   said.push_back(std::to_string(shards.size()) + " shards; their index is " + at.string());
   return at;
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "kernels/core/error.h"
 
@@ -65,7 +66,7 @@ void json_lines(TableText& t) {
     at = end + 1;
     ++line;
     if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto j = nlohmann::ordered_json::parse(one, nullptr, false);
+    const auto j = read_json_in_order(one);
     if (!j.is_object()) fail(path, line, "is not a JSON object");
     if (t.rows.empty())
       for (const auto& [key, value] : j.items()) t.names.push_back(key);
@@ -75,7 +76,7 @@ void json_lines(TableText& t) {
       const auto& v = j[name];
       if (v.is_object() || v.is_array())
         fail(path, line, shown_value(name) + " is not a number or a word; tables have one value per column");
-      row.fields.push_back(v.is_null() ? std::string() : v.is_string() ? v.get<std::string>() : v.dump());
+      row.fields.push_back(v.is_null() ? std::string() : v.is_string() ? v.get<std::string>() : json_text(v, -1));
     }
     if (j.size() != t.names.size())
       fail(path, line, "has " + std::to_string(j.size()) + " keys, the first line has " + std::to_string(t.names.size()));

@@ -18,6 +18,8 @@ struct Runs {
   std::int64_t outer = 1, inner = 1;
   std::array<std::int64_t, N> inner_stride{};
 
+  // From a run to the next, where they follow one another along the innermost of the outer axes.
+  std::array<std::int64_t, N> row_step() const { return rank > 0 ? stride[rank - 1] : std::array<std::int64_t, N>{}; }
   // Offsets of the operands at outer position i.
   std::array<std::int64_t, N> at(std::int64_t i) const {
     std::array<std::int64_t, N> o{};
@@ -65,10 +67,11 @@ Runs<N> runs_of(const std::array<const View*, N>& v) {
   return r;
 }
 
-// f(offsets, length) over pieces of runs, in parallel. A piece is at most `grain` elements or, when runs are shorter, some whole runs of
-// about that many; the cut depends on sizes only. Elementwise work has no order between pieces.
+// f(offsets, rows, length) over blocks: `rows` runs of `length` elements that lie r.row_step() from one another. In parallel; a piece of
+// work is at most `grain` elements or, when runs are shorter, some whole runs of about that many; the cut depends on sizes only.
+// Elementwise work has no order between pieces.
 template <int N, class F>
-void each_run(ThreadPool& pool, const Runs<N>& r, std::int64_t grain, F&& f) {
+void each_block(ThreadPool& pool, const Runs<N>& r, std::int64_t grain, F&& f) {
   if (r.outer <= 0 || r.inner <= 0) return;
   if (r.inner >= grain) {
     const std::int64_t pieces = (r.inner + grain - 1) / grain;
@@ -76,27 +79,43 @@ void each_run(ThreadPool& pool, const Runs<N>& r, std::int64_t grain, F&& f) {
       auto o = r.at(t / pieces);
       const std::int64_t begin = t % pieces * grain;
       for (int k = 0; k < N; ++k) o[k] += begin * r.inner_stride[k];
-      f(o, std::min(grain, r.inner - begin));
+      f(o, std::int64_t{1}, std::min(grain, r.inner - begin));
     };
     if (r.outer * pieces == 1) one(0);
     else pool.run(r.outer * pieces, [&](std::int64_t t, int) { one(t); });
     return;
   }
   parallel_ranges(pool, r.outer, std::max<std::int64_t>(1, grain / r.inner), [&](std::int64_t b, std::int64_t e) {
+    const int last = r.rank - 1;
     std::array<std::int64_t, kMaxRank> at{};
-    for (std::int64_t d = r.rank - 1, i = b; d >= 0; --d) {
+    for (std::int64_t d = last, i = b; d >= 0; --d) {
       at[d] = i % r.shape[d];
       i /= r.shape[d];
     }
     auto o = r.at(b);
-    for (std::int64_t i = b; i < e; ++i) {
-      f(o, r.inner);
-      for (int d = r.rank - 1; d >= 0; --d) {
-        for (int k = 0; k < N; ++k) o[k] += r.stride[d][k];
-        if (++at[d] < r.shape[d]) break;
+    for (std::int64_t i = b; i < e;) {
+      const std::int64_t rows = last < 0 ? 1 : std::min(e - i, r.shape[last] - at[last]);
+      f(o, rows, r.inner);
+      i += rows;
+      for (int d = last; d >= 0; --d) {
+        const std::int64_t steps = d == last ? rows : 1;
+        for (int k = 0; k < N; ++k) o[k] += r.stride[d][k] * steps;
+        if ((at[d] += steps) < r.shape[d]) break;
         for (int k = 0; k < N; ++k) o[k] -= r.stride[d][k] * r.shape[d];
         at[d] = 0;
       }
+    }
+  });
+}
+
+// f(offsets, length) over the runs of those blocks, one by one.
+template <int N, class F>
+void each_run(ThreadPool& pool, const Runs<N>& r, std::int64_t grain, F&& f) {
+  const std::array<std::int64_t, N> step = r.row_step();
+  each_block(pool, r, grain, [&](std::array<std::int64_t, N> o, std::int64_t rows, std::int64_t length) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      f(o, length);
+      for (int k = 0; k < N; ++k) o[k] += step[k];
     }
   });
 }

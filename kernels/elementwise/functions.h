@@ -213,4 +213,14 @@ inline DType value_dtype(const ElementwiseArgs& a) {
   return a.op == E::where ? a.in[1].dtype : a.in[0].dtype;
 }
 
+// f.operator()<op, T>() for the operation at hand and the type of its values; operations that do not take integers are not made for them.
+template <class F>
+constexpr void visit_values(const ElementwiseArgs& a, F&& f) {
+  visit_op(a.op, [&]<E op>() {
+    const auto with_type = [&]<class T>() { f.template operator()<op, T>(); };
+    if constexpr (takes_integers(op)) visit(value_dtype(a), with_type);
+    else visit_float(value_dtype(a), with_type);
+  });
+}
+
 }  // namespace graft

@@ -5,11 +5,9 @@
 namespace graft {
 
 void elementwise_naive(Queue& q, const ElementwiseArgs& a) {
-  visit_op(a.op, [&]<E op>() {
-    visit(value_dtype(a), [&]<class T>() {
-      parallel_ranges(q.pool(), a.out.numel(), 8192, [&](std::int64_t b, std::int64_t e) { elementwise_walk<op, T, Accum<T>>(a, b, e); });
-    });
-  });
+  void (*walk)(const ElementwiseArgs&, std::int64_t, std::int64_t) = nullptr;
+  visit_values(a, [&]<E op, class T>() { walk = elementwise_walk<op, T, Accum<T>>; });
+  parallel_ranges(q.pool(), a.out.numel(), 8192, [&](std::int64_t b, std::int64_t e) { walk(a, b, e); });
 }
 
 }  // namespace graft

@@ -5,7 +5,7 @@
 namespace graft {
 
 void elementwise_ref(Queue&, const ElementwiseArgs& a) {
-  visit_op(a.op, [&]<E op>() { visit(value_dtype(a), [&]<class T>() { elementwise_walk<op, T, double>(a, 0, a.out.numel()); }); });
+  visit_values(a, [&]<E op, class T>() { elementwise_walk<op, T, double>(a, 0, a.out.numel()); });
 }
 
 }  // namespace graft

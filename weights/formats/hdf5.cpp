@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "engine/base/json.h"
 #include "weights/formats/hdf5_blocks.h"
 #include "weights/formats/json_guard.h"
 #include "weights/stored_type.h"
@@ -104,7 +105,7 @@ Extent extent(const ByteWindow& m) {
 }
 
 // One number of an attribute, as JSON.
-nlohmann::json number(const ElementType& t, std::span<const std::byte> bytes) {
+Json number(const ElementType& t, std::span<const std::byte> bytes) {
   std::array<std::byte, 8> b{};
   std::copy(bytes.begin(), bytes.end(), b.begin());
   if (t.swapped) std::reverse(b.begin(), b.begin() + static_cast<std::ptrdiff_t>(t.size));
@@ -279,7 +280,7 @@ class Reader {
     }
     if (n > m.size() / t.size || n * t.size > m.size() - std::min(at, m.size()))
       m.refuse(std::min(at, m.size()), "an attribute (" + in_quotes(out.name) + ") that is longer than its message");
-    auto values = nlohmann::json::array();
+    auto values = Json::array();
     std::uint64_t total = 0;
     for (std::uint64_t i = 0; i < n; ++i) {
       const std::uint64_t p = at + i * t.size;
@@ -301,8 +302,8 @@ class Reader {
       if (first_not_utf8(text) != std::string::npos) return out;
       values.push_back(std::move(text));
     }
-    if (!e.shape.empty()) out.value = values.dump();
-    else if (values.size() == 1) out.value = values[0].is_string() ? values[0].get<std::string>() : values[0].dump();
+    if (!e.shape.empty()) out.value = json_text(values, -1);
+    else if (values.size() == 1) out.value = values[0].is_string() ? values[0].get<std::string>() : json_text(values[0], -1);
     return out;
   }
   void attributes(const std::vector<Hdf5Message>& messages, const std::string& object) {

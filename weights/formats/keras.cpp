@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/json.h"
 #include "weights/formats/hdf5.h"
 #include "weights/formats/json_guard.h"
 #include "weights/formats/readers.h"
@@ -39,7 +40,7 @@ std::optional<std::string> lambda_layer(const nlohmann::json& config) {
 }
 
 void check_config(const std::string& text, const std::string& path, const std::string& key) {
-  const auto config = nlohmann::json::parse(text, nullptr, false);
+  const auto config = read_json(text);
   if (config.is_discarded())
     throw Error(Code::input,
                 path + ": the configuration is not JSON at byte 0 of it (" + in_quotes(key) + "); the file is damaged, get it again");

@@ -2,8 +2,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "kernels/core/error.h"
 #include "weights/formats/json_guard.h"
@@ -132,7 +132,7 @@ std::optional<std::string> TorchRebuild::numpy_number(PickleId id) {
   std::uint64_t v = 0;
   for (std::size_t i = 0; i < raw.size(); ++i) v = v << 8 | static_cast<unsigned char>(raw[type.swap ? i : raw.size() - 1 - i]);
   const auto real = [](double d) -> std::string {
-    return std::isfinite(d) ? nlohmann::json(d).dump() : std::isnan(d) ? "\"nan\"" : d < 0 ? "\"-inf\"" : "\"inf\"";
+    return std::isfinite(d) ? json_number(d) : std::isnan(d) ? "\"nan\"" : d < 0 ? "\"-inf\"" : "\"inf\"";
   };
   if (type.dtype == "F64") return real(std::bit_cast<double>(v));
   if (type.dtype == "F32") return real(static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(v))));

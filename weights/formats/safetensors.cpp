@@ -5,11 +5,11 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <set>
 
+#include "engine/base/json.h"
 #include "weights/formats/json_guard.h"
 
 namespace graft {
@@ -334,10 +334,10 @@ std::uint64_t bytes_of_item(const SafetensorsItem& item) {
   return *bits / 8;
 }
 
-std::string json_text(const std::string& s, const char* what) {
+std::string utf8_string(const std::string& s, const char* what) {
   if (first_not_utf8(s) != std::string_view::npos)
     throw Error(Code::usage, std::string("write_safetensors: ") + what + " " + in_quotes(s) + " is not UTF-8; rename it first");
-  return nlohmann::json(s).dump();
+  return json_string(s);
 }
 
 }  // namespace
@@ -350,7 +350,7 @@ std::string safetensors_header(const std::vector<SafetensorsItem>& items, const 
     std::set<std::string_view> written;
     const auto add = [&](const std::string& key, const std::string& value) {
       if (!written.insert(key).second) return;
-      json += (written.size() == 1 ? "" : ",") + json_text(key, "metadata key") + ":" + json_text(value, "metadata value");
+      json += (written.size() == 1 ? "" : ",") + utf8_string(key, "metadata key") + ":" + utf8_string(value, "metadata value");
     };
     if (order)
       for (const std::string& key : *order)
@@ -371,7 +371,7 @@ std::string safetensors_header(const std::vector<SafetensorsItem>& items, const 
     if (n > kMostNumber - at)
       throw Error(Code::usage, "write_safetensors: the tensors have more than 2^53 bytes together; write several files");
     if (json.size() > 1) json += ",";
-    json += json_text(item.name, "tensor name") + ":{\"dtype\":\"" + item.dtype + "\",\"shape\":" + shape_text(item.shape) +
+    json += utf8_string(item.name, "tensor name") + ":{\"dtype\":\"" + item.dtype + "\",\"shape\":" + shape_text(item.shape) +
             ",\"data_offsets\":[" + str(at) + "," + str(at + n) + "]}";
     at += n;
   }

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_set>
 
+#include "engine/base/json.h"
 #include "engine/base/text.h"
 #include "kernels/core/error.h"
 #include "weights/formats/json_guard.h"
@@ -163,7 +163,7 @@ class Walk {
       case K::integer: to += std::to_string(t_[id].number); return;
       case K::real: {
         const double v = t_.real(id);
-        to += std::isfinite(v) ? nlohmann::json(v).dump() : std::isnan(v) ? "\"nan\"" : v < 0 ? "\"-inf\"" : "\"inf\"";
+        to += std::isfinite(v) ? json_number(v) : std::isnan(v) ? "\"nan\"" : v < 0 ? "\"-inf\"" : "\"inf\"";
         return;
       }
       default: break;
@@ -175,7 +175,7 @@ class Walk {
       for (std::size_t i = 0; i + 1 < all.size() && to.size() <= kLongestNote; i += 2) {
         to += first ? "" : ", ";
         first = false;
-        to += nlohmann::json(key(all[i])).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + ": ";
+        to += json_string(key(all[i])) + ": ";
         json(all[i + 1], to);
       }
       to += '}';
@@ -192,7 +192,7 @@ class Walk {
     } else if (const auto number = scalar(id)) {
       to += *number;
     } else {
-      to += nlohmann::json(word(id).substr(0, kLongestText)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      to += json_string(word(id).substr(0, kLongestText));
     }
   }
   // numpy's numbers as JSON
