@@ -13,7 +13,7 @@ using Offsets = std::array<std::int64_t, 4>;  // of the output and three operand
 
 struct Block {
   const ElementwiseArgs& a;
-  const Offsets &begin, row_step, step;
+  const Offsets &begin, &row_step, &step;
   std::int64_t rows, length;
 };
 

@@ -80,6 +80,29 @@ TEST(House, IncludesFollowTheArrows) {
   }
   EXPECT_GT(arrows, 200);
 }
+
+// A first build has to end in minutes: CLI11's header alone is five seconds, and JSON's parser and printer two or three, in every file that
+// has them.
+TEST(House, SlowHeadersStayWhereTheyAre) {
+  const std::regex parser("(json|Json)::(parse|sax_parse)|\\.dump\\(");
+  int command_line = 0, json = 0;
+  for (const auto& p : sources({"kernels", "engine", "models", "weights", "cli"}, {".h", ".cpp", ".cu"})) {
+    const std::string file = p.string(), body = read(kRoot / p);
+    if (body.find("#include <CLI/") != std::string::npos) {
+      EXPECT_TRUE(file == "cli/verb.cpp" || file == "cli/main.cpp") << file << ": verbs are declared with cli/verb.h";
+      ++command_line;
+    }
+    if (room(file) == "kernels/lab" || file == "weights/formats/json_guard.cpp")
+      continue;  // the one is below engine, the other has its own
+    if (std::regex_search(body, parser)) {
+      EXPECT_EQ(file, "engine/base/json.cpp") << "engine/base/json.h reads and prints JSON";
+      ++json;
+    }
+  }
+  EXPECT_EQ(command_line, 2);
+  EXPECT_EQ(json, 1);
+}
+
 // A family's header that includes simt is device code: a .cpp that included it would be compiled with CUDA's words.
 TEST(House, DeviceHeadersStayWithTheCuFiles) {
   std::map<std::string, std::string> text;
